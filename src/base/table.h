@@ -1,0 +1,40 @@
+/*
+ * Table: finds the items of a pool by hash.  Linear hashing with chains (Litwin, 1980): it grows
+ * by one bucket an insertion, so no step pays for a rehash of the whole.
+ *
+ * An item carries a struct table_link for each table it is in.  The table compares hashes; its
+ * user compares the whole key of each candidate.
+ */
+#pragma once
+
+#include "base/arena.h"
+
+struct table_link {
+    uint32_t hash;
+    uint32_t next; /* index of the next item in the chain, 0 = none */
+};
+
+struct table {
+    uint32_t *buckets;
+    char *links; /* the link of the item of index 0 */
+    size_t stride;
+    uint32_t limit; /* buckets at most; a power of two */
+    uint32_t half;  /* buckets before the present doubling began; a power of two */
+    uint32_t split; /* buckets of the lower half already split */
+    uint32_t count; /* items in it */
+};
+
+size_t table_bytes(uint32_t item_limit);
+
+/* `items` is the pool's memory, `stride` the size of an item, `offset` where its link lies.  The
+ * arena's bytes must be zero. */
+void table_init(struct table *t, struct arena *from, uint32_t item_limit, void *items,
+                size_t stride, size_t offset);
+
+void table_insert(struct table *t, uint32_t index, uint32_t hash);
+void table_remove(struct table *t, uint32_t index); /* asserts that it is there */
+
+/* Candidates: the index of the first item with this hash, then of the next; 0 when there are no
+ * more. */
+uint32_t table_first(const struct table *t, uint32_t hash);
+uint32_t table_next(const struct table *t, uint32_t index);
