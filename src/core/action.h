@@ -1,0 +1,40 @@
+/*
+ * What the core asks its shell to do, in this order.  The core never does it itself.
+ *
+ * Order is durability: a send stands behind the persists before it, and must not leave before
+ * they are safe from a kill of the process.  If they fail, a send that `promises` is dropped (the
+ * peer's retransmission will ask again) and any other goes out.
+ */
+#pragma once
+
+#include "core/flow.h"
+
+enum action_kind {
+    ACTION_SEND = 1,     /* write bytes to flow */
+    ACTION_PERSIST,      /* append bytes to the journal as one record */
+    ACTION_CHECKPOINTED, /* all that lives is in the newest segment: drop the older ones */
+    ACTION_LOG,          /* a line for the administrator; rare, never one a message */
+};
+
+struct action {
+    enum action_kind kind;
+    bool promises;
+    struct flow flow;
+    struct slice bytes; /* in actions.bytes */
+};
+
+/* Bounded, and the caller's.  The bytes of actions live in `bytes` until the caller sets count and
+ * bytes.len back to 0; it may run many steps before that, as long as each begins with room for
+ * STEP_ACTIONS more and STEP_BYTES more. */
+struct actions {
+    struct action *at;
+    uint32_t count;
+    uint32_t limit;
+    struct writer bytes;
+};
+
+static inline void actions_push(struct actions *out, struct action act)
+{
+    assert(out->count < out->limit);
+    out->at[out->count++] = act;
+}

@@ -1,0 +1,492 @@
+#include "core/context.h"
+
+#include "core/dialog.h"
+#include "core/fault.h"
+#include "core/forward.h"
+#include "core/pending.h"
+#include "core/proxy.h"
+#include "core/reply.h"
+#include "core/transaction.h"
+
+/* Text kept free for what is under way, so that admission fails before anything else does. */
+#define TEXT_RESERVE (8u * MESSAGE_LIMIT)
+
+size_t context_bytes(const struct limits *limits)
+{
+    return pool_bytes(sizeof(struct context), limits->contexts) + table_bytes(limits->contexts);
+}
+
+void context_init(struct core *core, struct arena *from)
+{
+    uint32_t n = core->limits.contexts;
+
+    pool_init(&core->contexts, from, sizeof(struct context), n, 1);
+    table_init(&core->contexts_by_merge, from, n, core->contexts.items, sizeof(struct context),
+               offsetof(struct context, by_merge));
+}
+
+/* What merged requests share (8.2.2.2), and the Request-URI: a fork upstream to two of our users is
+ * no merge. */
+static struct hash128 merge_key(const struct core *core, const struct request *req)
+{
+    uint64_t words[5] = {
+        hash_bytes(&core->key_table, message_span(&req->message, req->message.uri)),
+        hash_bytes(&core->key_table, req->call_id),
+        hash_bytes(&core->key_table, req->from_tag),
+        hash_bytes(&core->key_table, request_header(req, HEADER_CSEQ)),
+        hash_bytes(&core->key_table, req->to_tag),
+    };
+
+    return hash_bytes_wide(&core->key_table, slice_of((const char *)words, sizeof words));
+}
+
+bool context_is_merged(const struct core *core, const struct request *req)
+{
+    struct hash128 key;
+
+    if (!core->contexts.live)
+        return false;
+    key = merge_key(core, req);
+    for (uint32_t i = table_first(&core->contexts_by_merge, (uint32_t)key.low); i;
+         i = table_next(&core->contexts_by_merge, i)) {
+        const struct context *context = pool_at(&core->contexts, i);
+        if (context->merge.low == key.low && context->merge.high == key.high)
+            return true;
+    }
+    return false;
+}
+
+bool context_has_room(const struct core *core)
+{
+    const struct arena *text = &core->slab.arena;
+
+    return core->contexts.live < core->contexts.limit && core->servers.live < core->servers.limit &&
+           core->clients.live < core->clients.limit && text->limit - text->used > TEXT_RESERVE;
+}
+
+struct target *context_targets(const struct context *context)
+{
+    return (struct target *)(void *)context->targets.at;
+}
+
+struct slice context_target_uri(const struct context *context, unsigned index)
+{
+    const struct target *target = &context_targets(context)[index];
+
+    return slice_of(context->targets.at + target->uri_at, target->uri_len);
+}
+
+/* Copies the target set: structs, then URIs. */
+static bool keep_targets(struct core *core, struct context *context, const struct target_set *set)
+{
+    size_t head = set->count * sizeof(struct target);
+    size_t len = head;
+    struct writer w;
+
+    for (unsigned i = 0; i < set->count; i++)
+        len += set->uris[i].len;
+    if (!slab_take(&core->slab, len, &context->targets))
+        return false;
+    w = writer_over(context->targets.at, len);
+    w.len = head;
+    for (unsigned i = 0; i < set->count; i++) {
+        struct target *target = &context_targets(context)[i];
+        *target = set->at[i];
+        target->uri_at = (uint32_t)w.len;
+        target->uri_len = (uint16_t)set->uris[i].len;
+        write_slice(&w, set->uris[i]);
+    }
+    context->target_count = (uint8_t)set->count;
+    return true;
+}
+
+void context_close(struct core *core, struct context *context)
+{
+    struct server_transaction *server = pool_at(&core->servers, context->server);
+
+    server->context = 0;
+    table_remove(&core->contexts_by_merge, pool_index(&core->contexts, context));
+    slab_give(&core->slab, &context->request);
+    slab_give(&core->slab, &context->targets);
+    slab_give(&core->slab, &context->best);
+    slab_give(&core->slab, &context->reason);
+    pool_give(&core->contexts, context);
+}
+
+/* The request of a context, read again from its bytes. */
+static bool read_request(struct core *core, const struct context *context, struct moment now,
+                         struct request *req)
+{
+    struct fault fault = message_parse(block_slice(&context->request), &req->message);
+
+    if (fault.status || !request_read(core, req, &context->flow))
+        return false;
+    req->now = now;
+    req->caller = context->caller;
+    return true;
+}
+
+/* Opens the client transaction of a target; without room the branch fails alone (it counts as
+ * 503). */
+static void open_branch(struct core *core, struct context *context, unsigned index)
+{
+    const struct target *target = &context_targets(context)[index];
+    struct client_transaction *client = client_open(core, context->method, &target->flow);
+
+    if (!client)
+        return;
+    client->server = pool_handle(&core->servers, pool_at(&core->servers, context->server));
+    client->branch = (uint8_t)index;
+    context->branches[index] = pool_handle(&core->clients, client);
+    context->open++;
+}
+
+static void send_branch(struct core *core, struct context *context, const struct request *req,
+                        unsigned index, uint32_t breadth, struct actions *out)
+{
+    struct client_transaction *client = pool_get(&core->clients, context->branches[index]);
+    const struct target *target = &context_targets(context)[index];
+    struct forwarding to = {
+        .flow = target->flow,
+        .uri = context_target_uri(context, index),
+        .binding = target->binding,
+        .max_breadth = breadth,
+    };
+
+    if (!client)
+        return;
+    to.transaction = client_branch(core, client);
+    if (client_send(core, client, forward_request(core, req, &to, out), req->now.boot, out))
+        return;
+    context->branches[index] = NO_HANDLE;
+    context->open--;
+    client_close(core, client);
+}
+
+/* How many targets ring at once: those of equal q, and no more than Max-Breadth (RFC 5393 5.3.3). */
+static unsigned group_end(const struct context *context, const struct request *req)
+{
+    const struct target *targets = context_targets(context);
+    unsigned first = context->next_target;
+    unsigned end = first + 1;
+
+    while (end < context->target_count && targets[end].q == targets[first].q &&
+           end - first < req->max_breadth)
+        end++;
+    return end;
+}
+
+/* 16.6: forwards to the next group of targets; what must survive is recorded before. */
+static void forward_group(struct core *core, struct context *context, const struct request *req,
+                          struct actions *out)
+{
+    struct server_transaction *server = pool_at(&core->servers, context->server);
+    unsigned first = context->next_target;
+    unsigned end = group_end(context, req);
+    uint32_t breadth = 0;
+
+    if (end - first > 1 || req->message.first[HEADER_MAX_BREADTH])
+        breadth = req->max_breadth / (end - first);
+    for (unsigned i = first; i < end; i++)
+        open_branch(core, context, i);
+    context->next_target = (uint8_t)end;
+    if (context->flags & CONTEXT_INVITE) {
+        pending_put(core, server, out);
+        if (!first) {
+            size_t start = out->bytes.len;
+            struct writer *w = reply_begin(core, req, 100, NO_SLICE, out);
+            server_respond(core, server, 100, reply_end(out, w, start), req->now.boot, out);
+        }
+    }
+    for (unsigned i = first; i < end; i++)
+        send_branch(core, context, req, i, breadth, out);
+}
+
+static void conclude(struct core *core, struct context *context, struct moment now,
+                     struct actions *out);
+
+void context_open(struct core *core, struct request *req, struct actions *out)
+{
+    bool is_invite = req->message.method == METHOD_INVITE;
+    struct flow back = reply_flow(req);
+    struct server_transaction *server = server_open(core, &req->key, is_invite, &back);
+    struct context *context = pool_take(&core->contexts);
+
+    assert(server && context);
+    server->context = pool_index(&core->contexts, context);
+    context->server = pool_index(&core->servers, server);
+    context->method = (uint8_t)req->message.method;
+    context->flags = is_invite ? CONTEXT_INVITE : 0;
+    context->flow = req->flow;
+    context->caller = req->caller;
+    context->dialog = req->dialog;
+    context->merge = merge_key(core, req);
+    table_insert(&core->contexts_by_merge, server->context, (uint32_t)context->merge.low);
+    if (keep_targets(core, context, &req->targets) &&
+        (slab_copy(&core->slab, req->message.bytes, &context->request)))
+        forward_group(core, context, req, out);
+    if (!context->open)
+        conclude(core, context, req->now, out);
+}
+
+/* 16.7 step 6: 6xx first, then the lowest class; within 4xx those that the caller can do something
+ * about, and a time-out last.  Lower is better. */
+static unsigned rank(unsigned status)
+{
+    switch (status) {
+    case 401:
+    case 407:
+    case 415:
+    case 420:
+    case 484: return 4000;
+    case 408: return 4999;
+    case 503: return 5999;
+    default: return status >= 600 ? status : status * 10 + 1;
+    }
+}
+
+static bool is_challenge(unsigned status)
+{
+    return status == 401 || status == 407;
+}
+
+/* 16.7 step 7: the caller gets the challenges of all branches at once. */
+static void add_challenges(struct core *core, struct context *context, const struct message *m,
+                           struct actions *out)
+{
+    static const enum header headers[] = {HEADER_WWW_AUTHENTICATE, HEADER_PROXY_AUTHENTICATE};
+    size_t start = out->bytes.len;
+    struct writer *w = &out->bytes;
+    struct message best;
+    struct block block;
+
+    if (message_parse(block_slice(&context->best), &best).status)
+        return;
+    write_slice(w, slice_until(best.bytes, best.headers_end));
+    for (unsigned h = 0; h < COUNT_OF(headers); h++)
+        for (unsigned i = m->first[headers[h]]; i; i = m->fields[i].next) {
+            const struct field *f = &m->fields[i];
+            write_bytes(w, m->bytes.at + f->line, (size_t)(f->next_line - f->line));
+        }
+    write_slice(w, slice_from(best.bytes, best.headers_end));
+    if (w->len - start <= MESSAGE_LIMIT &&
+        slab_copy(&core->slab, slice_of(w->at + start, w->len - start), &block)) {
+        slab_give(&core->slab, &context->best);
+        context->best = block;
+    }
+    w->len = start;
+}
+
+/* Keeps a failure if it is better than those before. */
+static void weigh(struct core *core, struct context *context, const struct message *response,
+                  struct actions *out)
+{
+    unsigned status = response ? response->status : 408;
+    size_t start = out->bytes.len;
+
+    if (is_challenge(status) && is_challenge(context->best_status) && context->best.at) {
+        add_challenges(core, context, response, out);
+        return;
+    }
+    if (context->best_status && rank(status) >= rank(context->best_status))
+        return;
+    slab_give(&core->slab, &context->best);
+    context->best_status = (uint16_t)status;
+    if (response)
+        slab_copy(&core->slab, forward_response(response, out), &context->best);
+    if (status == 503)
+        context->best_status = 500;
+    out->bytes.len = start;
+}
+
+static void cancel_branches(struct core *core, struct context *context, instant now,
+                            struct actions *out)
+{
+    for (unsigned i = 0; i < context->next_target; i++) {
+        struct client_transaction *client = pool_get(&core->clients, context->branches[i]);
+        if (client)
+            client_cancel(core, client, now, out);
+    }
+}
+
+void context_cancel(struct core *core, struct server_transaction *server, struct slice reason,
+                    struct moment now, struct actions *out)
+{
+    struct context *context;
+
+    if (!server->context)
+        return;
+    context = pool_at(&core->contexts, server->context);
+    if (context->flags & (CONTEXT_CANCELLED | CONTEXT_ACCEPTED))
+        return;
+    context->flags |= CONTEXT_CANCELLED;
+    slab_copy(&core->slab, reason, &context->reason);
+    pending_put(core, server, out);
+    cancel_branches(core, context, now.boot, out);
+}
+
+/* A failure of our own making: 487 after a CANCEL, 408 when nobody answered, 503 without room. */
+static struct slice write_failure(struct core *core, const struct context *context,
+                                  struct moment now, unsigned *status, struct actions *out)
+{
+    size_t start = out->bytes.len;
+    struct request req;
+
+    *status = context->flags & CONTEXT_CANCELLED ? 487
+              : context->best_status             ? context->best_status
+                                                 : 503;
+    if (!context->request.at || !read_request(core, context, now, &req))
+        return NO_SLICE;
+    return reply_end(out, reply_begin(core, &req, *status, NO_SLICE, out), start);
+}
+
+/* The one final response that is not a 2xx.  A non-INVITE that timed out gets none (RFC 4320). */
+static void send_failure(struct core *core, struct context *context, struct moment now,
+                         struct actions *out)
+{
+    struct server_transaction *server = pool_at(&core->servers, context->server);
+    bool is_invite = context->flags & CONTEXT_INVITE;
+    unsigned status = context->best_status;
+    struct slice bytes;
+
+    if (!is_invite && !context->best.at && status == 408) {
+        server_silence(core, server, now.boot, out);
+        return;
+    }
+    if (context->best.at) {
+        size_t start = out->bytes.len;
+        write_slice(&out->bytes, block_slice(&context->best));
+        bytes = slice_of(out->bytes.at + start, context->best.len);
+    } else {
+        bytes = write_failure(core, context, now, &status, out);
+    }
+    if (!bytes.len) {
+        server_silence(core, server, now.boot, out);
+        return;
+    }
+    server->status = (uint16_t)status;
+    if (is_invite)
+        pending_put_failed(core, server, bytes, out);
+    server_respond(core, server, status, bytes, now.boot, out);
+}
+
+/* No branch is open any more: the next group, or the end. */
+static void conclude(struct core *core, struct context *context, struct moment now,
+                     struct actions *out)
+{
+    bool is_over = context->flags & (CONTEXT_ACCEPTED | CONTEXT_CANCELLED | CONTEXT_REFUSED);
+    struct request req;
+
+    while (!is_over && !context->open && context->next_target < context->target_count &&
+           context->request.at && read_request(core, context, now, &req))
+        forward_group(core, context, &req, out);
+    if (context->open)
+        return;
+    if (!(context->flags & CONTEXT_ACCEPTED))
+        send_failure(core, context, now, out);
+    else if (context->flags & CONTEXT_INVITE && context->next_target > 1)
+        pending_put(core, pool_at(&core->servers, context->server), out);
+    context_close(core, context);
+}
+
+static void accept(struct core *core, struct context *context, struct client_transaction *client,
+                   const struct message *response, struct moment now, struct actions *out)
+{
+    struct server_transaction *server = pool_at(&core->servers, context->server);
+    bool is_invite = context->flags & CONTEXT_INVITE;
+    struct slice bytes;
+
+    context->flags |= CONTEXT_ACCEPTED;
+    if (is_invite) {
+        server->status = response->status;
+        server->accepted = client_branch(core, client);
+        dialog_accept(core, context, response, now, out);
+        pending_put(core, server, out);
+    } else {
+        dialog_answer(core, context, response, out);
+    }
+    bytes = forward_response(response, out);
+    server_respond(core, server, response->status, bytes, now.boot, out);
+    cancel_branches(core, context, now.boot, out);
+    if (fault_is(FAULT_CANCEL_AFTER_2XX) && is_invite)
+        client_cancel(core, client, now.boot, out);
+}
+
+static void fail(struct core *core, struct context *context, const struct message *response,
+                 struct moment now, struct actions *out)
+{
+    struct server_transaction *server = pool_at(&core->servers, context->server);
+
+    weigh(core, context, response, out);
+    dialog_answer(core, context, response, out);
+    if (context->best_status >= 600 && !(context->flags & CONTEXT_REFUSED)) {
+        context->flags |= CONTEXT_REFUSED;
+        cancel_branches(core, context, now.boot, out);
+    }
+    if (context->flags & CONTEXT_INVITE && context->open)
+        pending_put(core, server, out);
+}
+
+void context_decide(struct core *core, struct context *context, struct client_transaction *client,
+                    const struct message *response, struct moment now, struct actions *out)
+{
+    assert(context->open);
+    context->open--;
+    context->branches[client->branch] = NO_HANDLE;
+    if (response && response->status < 300)
+        accept(core, context, client, response, now, out);
+    else
+        fail(core, context, response, now, out);
+    if (!context->open)
+        conclude(core, context, now, out);
+}
+
+/* One branch of a restored INVITE, as if it were sent now. */
+static void restore_branch(struct core *core, struct context *context, const struct request *req,
+                           unsigned index, uint64_t branch, struct actions *out)
+{
+    const struct target *target = &context_targets(context)[index];
+    struct forwarding to = {
+        .flow = target->flow,
+        .uri = context_target_uri(context, index),
+        .binding = target->binding,
+        .transaction = branch,
+    };
+    size_t start = out->bytes.len;
+    struct client_transaction *client;
+
+    open_branch(core, context, index);
+    client = pool_get(&core->clients, context->branches[index]);
+    if (!client)
+        return;
+    client_rename(core, client, branch);
+    client->is_cancelled = context->flags & (CONTEXT_CANCELLED | CONTEXT_ACCEPTED | CONTEXT_REFUSED);
+    slab_copy(&core->slab, forward_request(core, req, &to, out), &client->request);
+    ctrans_init(&client->machine, true, flow_is_reliable(&client->flow), req->now.boot);
+    client->machine.resend_at = req->now.boot;
+    out->bytes.len = start;
+}
+
+bool context_restore(struct core *core, struct context *context, const uint64_t *branches,
+                     struct moment now, struct actions *out)
+{
+    struct request req;
+
+    if (!read_request(core, context, now, &req))
+        return false;
+    context->method = METHOD_INVITE;
+    context->merge = merge_key(core, &req);
+    table_insert(&core->contexts_by_merge, pool_index(&core->contexts, context),
+                 (uint32_t)context->merge.low);
+    for (unsigned i = 0; i < context->next_target; i++)
+        if (branches[i])
+            restore_branch(core, context, &req, i, branches[i], out);
+    return true;
+}
+
+void context_resume(struct core *core, struct context *context, struct moment now,
+                    struct actions *out)
+{
+    if (!context->open)
+        conclude(core, context, now, out);
+}

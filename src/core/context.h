@@ -1,0 +1,44 @@
+/*
+ * Response contexts (RFC 3261 16.2 to 16.8): a request being forwarded to its target set, by
+ * preference and in parallel within one, and the choice of the best response.
+ */
+#pragma once
+
+#include "core/request.h"
+
+size_t context_bytes(const struct limits *limits);
+void context_init(struct core *core, struct arena *from);
+
+/* The same request by another path is being forwarded already (8.2.2.2). */
+bool context_is_merged(const struct core *core, const struct request *req);
+
+/* Room for one more request and its first branch. */
+bool context_has_room(const struct core *core);
+
+/* Opens the server transaction and context of a request and forwards it to the first of its
+ * targets.  There must be room, and at least one target. */
+void context_open(struct core *core, struct request *req, struct actions *out);
+
+/* The caller gave up: cancels the branches.  `reason` may be empty. */
+void context_cancel(struct core *core, struct server_transaction *server, struct slice reason,
+                    struct moment now, struct actions *out);
+
+/* A branch is decided: by a final response, or, with NULL, by none.  Called once a branch. */
+void context_decide(struct core *core, struct context *context, struct client_transaction *client,
+                    const struct message *response, struct moment now, struct actions *out);
+
+/* Rebuilds the branches of a restored INVITE: its request, flow, flags, targets and position are
+ * set; branches[i] is what the branch of target i said, 0 if it is closed.  False if the request
+ * cannot be read. */
+bool context_restore(struct core *core, struct context *context, const uint64_t *branches,
+                     struct moment now, struct actions *out);
+
+/* After the journal is read: goes on where nothing is awaited any more. */
+void context_resume(struct core *core, struct context *context, struct moment now,
+                    struct actions *out);
+
+void context_close(struct core *core, struct context *context);
+
+/* The texts of the target set behind its structs. */
+struct target *context_targets(const struct context *context);
+struct slice context_target_uri(const struct context *context, unsigned index);

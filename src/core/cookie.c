@@ -1,0 +1,98 @@
+#include "core/cookie.h"
+
+#include "core/fault.h"
+
+#define COOKIE_VERSION 1u
+#define MAC_BYTES 8u
+#define BYTES_LIMIT 48u
+
+enum end_kind {
+    END_BINDING,
+    END_FLOW_V4,
+    END_FLOW_V6,
+};
+
+/* Lengths stand before the texts: no two dialogs share their bytes. */
+static uint64_t mac_of(const struct hash_key *key, struct slice body, struct slice call_id,
+                       struct slice caller_tag)
+{
+    uint64_t words[3];
+
+    words[0] = hash_bytes(key, body);
+    words[1] = hash_bytes(key, call_id);
+    words[2] = hash_bytes(key, caller_tag);
+    return hash_bytes(key, slice_of((const char *)words, sizeof words));
+}
+
+static void write_end(struct writer *w, const struct end *end)
+{
+    if (end->binding) {
+        write_u8(w, END_BINDING);
+        write_u64(w, end->binding);
+        return;
+    }
+    write_u8(w, end->flow.is_v6 ? END_FLOW_V6 : END_FLOW_V4);
+    write_u8(w, (uint8_t)end->flow.socket);
+    write_u16(w, end->flow.port);
+    write_bytes(w, end->flow.address, end->flow.is_v6 ? 16 : 4);
+}
+
+static bool read_end(struct reader *r, struct end *end)
+{
+    uint8_t kind = read_u8(r);
+    struct slice address;
+
+    *end = (struct end){0};
+    if (kind == END_BINDING) {
+        end->binding = read_u64(r);
+        return end->binding != 0;
+    }
+    end->flow.transport = TRANSPORT_UDP;
+    end->flow.is_v6 = kind == END_FLOW_V6;
+    end->flow.socket = read_u8(r);
+    end->flow.port = read_u16(r);
+    address = read_bytes(r, end->flow.is_v6 ? 16 : 4);
+    if (address.len)
+        memcpy(end->flow.address, address.at, address.len);
+    return kind <= END_FLOW_V6 && !r->failed;
+}
+
+void cookie_write(struct writer *w, const struct hash_key *key, const struct cookie *cookie,
+                  struct slice call_id, struct slice caller_tag)
+{
+    char bytes[BYTES_LIMIT];
+    struct writer b = writer_over(bytes, sizeof bytes);
+
+    write_u8(&b, COOKIE_VERSION);
+    write_end(&b, &cookie->caller);
+    write_end(&b, &cookie->callee);
+    write_u64(&b, mac_of(key, writer_slice(&b), call_id, caller_tag));
+    assert(!b.failed && 2 * b.len <= COOKIE_TEXT);
+    write_hex_bytes(w, bytes, b.len);
+}
+
+enum cookie_direction cookie_read(struct slice text, const struct hash_key *key,
+                                  struct slice call_id, struct slice from_tag, struct slice to_tag,
+                                  struct cookie *cookie)
+{
+    char bytes[BYTES_LIMIT] = {0};
+    size_t len = text.len / 2;
+    struct reader r = reader_over(slice_of(bytes, len));
+    struct slice body;
+    uint64_t mac;
+
+    if (text.len % 2 || len <= MAC_BYTES || len > sizeof bytes || !to_tag.len ||
+        !hex_decode(text, bytes, len))
+        return COOKIE_INVALID;
+    if (read_u8(&r) != COOKIE_VERSION || !read_end(&r, &cookie->caller) || !read_end(&r, &cookie->callee))
+        return COOKIE_INVALID;
+    body = slice_of(bytes, len - MAC_BYTES);
+    mac = read_u64(&r);
+    if (r.failed || r.rest.len)
+        return COOKIE_INVALID;
+    if (mac == mac_of(key, body, call_id, from_tag) || fault_is(FAULT_COOKIE_UNCHECKED))
+        return COOKIE_TO_CALLEE;
+    if (mac == mac_of(key, body, call_id, to_tag))
+        return COOKIE_TO_CALLER;
+    return COOKIE_INVALID;
+}

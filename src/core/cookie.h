@@ -1,0 +1,38 @@
+/*
+ * The Record-Route cookie: the user part of the URI that we record (RFC 3261 16.6 step 4).
+ *
+ * It says, under a MAC, which dialog it belongs to (Call-ID and the From tag of its first request)
+ * and where both ends are, so that requests in a dialog are forwarded without any state, and only
+ * those.  An end is a binding, reached by its current flow, or a bare UDP address pair.
+ */
+#pragma once
+
+#include "base/hash.h"
+#include "core/flow.h"
+
+#define COOKIE_TEXT 96u /* characters at most */
+
+struct end {
+    uint64_t binding; /* its id; 0: the flow says where */
+    struct flow flow;
+};
+
+struct cookie {
+    struct end caller; /* who sent the first request */
+    struct end callee;
+};
+
+void cookie_write(struct writer *w, const struct hash_key *key, const struct cookie *cookie,
+                  struct slice call_id, struct slice caller_tag);
+
+enum cookie_direction {
+    COOKIE_INVALID,
+    COOKIE_TO_CALLEE,
+    COOKIE_TO_CALLER,
+};
+
+/* Which way a request with these tags goes; COOKIE_INVALID unless we wrote the cookie for this
+ * dialog. */
+enum cookie_direction cookie_read(struct slice text, const struct hash_key *key,
+                                  struct slice call_id, struct slice from_tag, struct slice to_tag,
+                                  struct cookie *cookie);

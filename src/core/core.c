@@ -1,0 +1,223 @@
+#include "core/core.h"
+
+#include "core/branch.h"
+#include "core/context.h"
+#include "core/dialog.h"
+#include "core/inspect.h"
+#include "core/location.h"
+#include "core/pending.h"
+#include "core/proxy.h"
+#include "core/realm.h"
+#include "core/record.h"
+#include "core/reply.h"
+#include "core/transaction.h"
+
+struct settings settings_default(void)
+{
+    return (struct settings){
+        .expires = 3600,
+        .expires_shortest = 60,
+        .expires_longest = 7200,
+        .timer_c = SECONDS(185), /* 16.6 step 11: more than 3 minutes */
+        .nonce_life = SECONDS(3600),
+        .call_longest = SECONDS(12 * 3600),
+        .agent = S("SIP Witch"),
+    };
+}
+
+size_t core_bytes(const struct limits *limits)
+{
+    return sizeof(struct core) + location_bytes(limits) + transaction_bytes(limits) +
+           context_bytes(limits) + dialog_bytes(limits) + realm_bytes(limits) + limits->text +
+           16 * 64;
+}
+
+struct core *core_create(void *memory, const struct core_origin *origin, struct moment now)
+{
+    const struct limits *limits = &origin->limits;
+    struct arena arena = arena_over(memory, core_bytes(limits));
+    struct core *core = arena_take(&arena, sizeof *core);
+
+    core->limits = *limits;
+    core->settings = origin->settings;
+    core->digests = origin->digests;
+    core->random = random_seeded(origin->seed);
+    core->key_table = hash_derive(&origin->secret, S("table"));
+    core->key_branch = hash_derive(&origin->secret, S("branch"));
+    core->key_cookie = hash_derive(&origin->secret, S("cookie"));
+    core->key_tag = hash_derive(&origin->secret, S("tag"));
+    core->key_nonce = hash_derive(&origin->secret, S("nonce"));
+    core->run = (uint32_t)random_next(&core->random);
+    timers_init(&core->timers, now.boot);
+    location_init(core, &arena);
+    transaction_init(core, &arena, (uint32_t)random_next(&core->random));
+    context_init(core, &arena);
+    dialog_init(core, &arena);
+    realm_init(core, &arena);
+    slab_init(&core->slab, &arena, limits->text);
+    return core;
+}
+
+bool core_put_user(struct core *core, const struct user_settings *user)
+{
+    return location_put_user(core, user);
+}
+
+/* The branch of a response names its client transaction; one that we did not make is dropped
+ * (RFC 6026 8.9). */
+static void take_response(struct core *core, const struct message *m, struct moment now,
+                          struct actions *out)
+{
+    struct slice rest = message_first(m, HEADER_VIA);
+    struct client_transaction *client;
+    struct branch branch;
+    struct via via;
+
+    if (!rest.len || !via_next(&rest, &via) ||
+        !branch_read(via.branch, &core->key_branch, &branch) || !branch.transaction)
+        return;
+    client = client_find(core, branch.transaction);
+    if (client && m->cseq.method == METHOD_CANCEL) /* a CANCEL has the branch of its INVITE (9.1) */
+        client = pool_get(&core->clients, client->cancel);
+    if (client && client->method == m->cseq.method)
+        client_step(core, client, ctrans_input_of(m->status), m, now, out);
+}
+
+static void take_message(struct core *core, const struct event *event, struct moment now,
+                         struct actions *out)
+{
+    struct request req;
+    struct fault fault = message_parse(event->bytes, &req.message);
+
+    if (!req.message.bytes.len)
+        return; /* a keep-alive, or nothing of SIP */
+    if (!req.message.is_request) {
+        if (!fault.status)
+            take_response(core, &req.message, now, out);
+        return;
+    }
+    if (!request_read(core, &req, &event->flow))
+        return; /* not even an answer could be sent */
+    req.now = now;
+    if (!fault.status)
+        proxy_request(core, &req, out);
+    else if (req.message.first[HEADER_FROM] && req.message.first[HEADER_TO] &&
+             req.message.first[HEADER_CALL_ID] && req.message.first[HEADER_CSEQ])
+        reply_because(core, &req, fault, out);
+}
+
+static void fire(struct core *core, struct timer *timer, struct moment now, struct actions *out)
+{
+    switch (timer->kind) {
+    case TIMER_SERVER:
+        server_expire(core, CONTAINER(timer, struct server_transaction, timer), now.boot, out);
+        break;
+    case TIMER_CLIENT:
+        client_expire(core, CONTAINER(timer, struct client_transaction, timer), now, out);
+        break;
+    case TIMER_BINDING:
+        location_expire(core, CONTAINER(timer, struct binding, timer), out);
+        break;
+    case TIMER_DIALOG:
+        dialog_expire(core, CONTAINER(timer, struct dialog, timer), out);
+        break;
+    default: assert(false);
+    }
+}
+
+static void take_deadline(struct core *core, struct moment now, struct actions *out)
+{
+    struct timer *timer;
+    uint32_t count = out->count + STEP_ACTIONS / 2;
+    size_t bytes = out->bytes.len + STEP_BYTES / 2;
+
+    for (unsigned i = 0; i < STEP_WORK && out->count < count && out->bytes.len < bytes; i++) {
+        timer = timers_expire(&core->timers, now.boot);
+        if (!timer)
+            break;
+        fire(core, timer, now, out);
+    }
+    if (core->checkpoint.is_running && out->count < count && out->bytes.len < bytes)
+        record_checkpoint(core, now, out);
+}
+
+void core_step(struct core *core, const struct event *event, struct moment now,
+               struct actions *out)
+{
+    assert(out->limit - out->count >= STEP_ACTIONS);
+    assert(out->bytes.limit - out->bytes.len >= STEP_BYTES);
+
+    switch (event->kind) {
+    case EVENT_RECEIVED: take_message(core, event, now, out); break;
+    case EVENT_DEADLINE: take_deadline(core, now, out); break;
+    case EVENT_RESTORED: record_restore(core, event->bytes, now, out); break;
+    case EVENT_STARTED:
+        core->is_started = true;
+        pending_start(core, now, out);
+        break;
+    case EVENT_STORE_FAILED: core->store_failed = true; break;
+    case EVENT_STORE_WORKS: core->store_failed = false; /* fall through */
+    case EVENT_CHECKPOINT: core->checkpoint = (struct checkpoint){.is_running = true}; break;
+    }
+    assert(!out->bytes.failed);
+}
+
+instant core_deadline(const struct core *core)
+{
+    return core->checkpoint.is_running ? 0 : timers_deadline(&core->timers);
+}
+
+struct census core_census(const struct core *core)
+{
+    return (struct census){
+        .server_transactions = core->servers.live,
+        .client_transactions = core->clients.live,
+        .contexts = core->contexts.live,
+        .bindings = core->bindings.live,
+        .dialogs = core->dialogs.live,
+        .timers = core->timers.count,
+        .text_bytes = core->slab.live,
+        .strans_states = core->strans_states,
+        .ctrans_states = core->ctrans_states,
+        .dialog_states = core->dialog_states,
+    };
+}
+
+bool core_next_binding(const struct core *core, uint32_t *cursor, struct binding_view *view)
+{
+    while (*cursor < core->bindings.used) {
+        const struct binding *binding = pool_live_at(&core->bindings, ++*cursor);
+        if (!binding)
+            continue;
+        *view = (struct binding_view){
+            .aor = user_id(location_user(core, binding)),
+            .contact = binding_contact(binding),
+            .call_id = binding_call_id(binding),
+            .cseq = binding->cseq,
+            .flow = binding->flow,
+            .expires = binding->expires,
+            .id = binding->id,
+        };
+        return true;
+    }
+    return false;
+}
+
+bool core_next_dialog(const struct core *core, uint32_t *cursor, struct dialog_view *view)
+{
+    while (*cursor < core->dialogs.used) {
+        const struct dialog *dialog = pool_live_at(&core->dialogs, ++*cursor);
+        if (!dialog)
+            continue;
+        *view = (struct dialog_view){
+            .call_id = dialog_part(dialog, DIALOG_CALL_ID),
+            .caller_tag = dialog_part(dialog, DIALOG_CALLER_TAG),
+            .callee_tag = dialog_part(dialog, DIALOG_CALLEE_TAG),
+            .caller_cseq = dialog->caller_cseq,
+            .callee_cseq = dialog->callee_cseq,
+            .began = dialog->began_at,
+        };
+        return true;
+    }
+    return false;
+}

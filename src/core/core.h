@@ -1,0 +1,42 @@
+/*
+ * The core: turns one event at one instant into a list of actions, and is nothing but memory and
+ * rules.  The shell turns the world into events and carries the actions out; the simulator is
+ * another shell.
+ *
+ * Start: core_create, core_put_user for each user, EVENT_RESTORED for each record of the journal,
+ * EVENT_STARTED; then messages and deadlines as they come.
+ */
+#pragma once
+
+#include "base/hash.h"
+#include "core/action.h"
+#include "core/event.h"
+#include "core/limits.h"
+#include "core/settings.h"
+
+struct core;
+
+struct core_origin {
+    struct limits limits;
+    const struct settings *settings;
+    const struct digest_table *digests;
+    struct hash_key secret; /* from the key file: the same in every run */
+    struct hash_key seed;   /* of this run's random stream: never the same */
+};
+
+/* Bytes of memory that these limits need. */
+size_t core_bytes(const struct limits *limits);
+
+/* Lays the core out in zeroed memory of core_bytes, aligned to 64; pages never used are never
+ * touched.  The memory stays the caller's and must outlive the core; there is nothing to free. */
+struct core *core_create(void *memory, const struct core_origin *origin, struct moment now);
+
+/* Adds a user; false if there is no room, or the id or extension is taken (the first wins). */
+bool core_put_user(struct core *core, const struct user_settings *user);
+
+/* `out` must have room for STEP_ACTIONS actions and STEP_BYTES bytes. */
+void core_step(struct core *core, const struct event *event, struct moment now,
+               struct actions *out);
+
+/* EVENT_DEADLINE is due at this instant; NEVER if nothing waits. */
+instant core_deadline(const struct core *core);

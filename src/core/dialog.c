@@ -1,0 +1,299 @@
+#include "core/dialog.h"
+
+#include "core/fault.h"
+#include "core/record.h"
+#include "sip/address.h"
+
+size_t dialog_bytes(const struct limits *limits)
+{
+    return pool_bytes(sizeof(struct dialog), limits->dialogs) + table_bytes(limits->dialogs);
+}
+
+void dialog_init(struct core *core, struct arena *from)
+{
+    uint32_t n = core->limits.dialogs;
+
+    pool_init(&core->dialogs, from, sizeof(struct dialog), n, 1);
+    table_init(&core->dialogs_by_key, from, n, core->dialogs.items, sizeof(struct dialog),
+               offsetof(struct dialog, by_key));
+}
+
+struct slice dialog_part(const struct dialog *dialog, enum dialog_part part)
+{
+    size_t at = 0;
+
+    for (unsigned i = 0; i < part; i++)
+        at += dialog->lens[i];
+    return slice_of(dialog->text.at + at, dialog->lens[part]);
+}
+
+/* The same whichever side sends: the tags in order. */
+static struct hash128 key_of(const struct core *core, struct slice call_id, struct slice tag,
+                             struct slice other_tag)
+{
+    uint64_t a = hash_bytes(&core->key_table, tag);
+    uint64_t b = hash_bytes(&core->key_table, other_tag);
+    uint64_t words[3] = {hash_bytes(&core->key_table, call_id), min_u64(a, b), max_u64(a, b)};
+
+    return hash_bytes_wide(&core->key_table, slice_of((const char *)words, sizeof words));
+}
+
+static struct dialog *find_key(const struct core *core, const struct hash128 *key)
+{
+    for (uint32_t i = table_first(&core->dialogs_by_key, (uint32_t)key->low); i;
+         i = table_next(&core->dialogs_by_key, i)) {
+        struct dialog *dialog = pool_at(&core->dialogs, i);
+        if (dialog->key.low == key->low && dialog->key.high == key->high)
+            return dialog;
+    }
+    return NULL;
+}
+
+struct handle dialog_find(const struct core *core, struct slice call_id, struct slice tag,
+                          struct slice other_tag)
+{
+    struct hash128 key = key_of(core, call_id, tag, other_tag);
+    const struct dialog *dialog = core->dialogs.live ? find_key(core, &key) : NULL;
+
+    return dialog ? pool_handle(&core->dialogs, dialog) : NO_HANDLE;
+}
+
+static void enter(struct core *core, struct dialog *dialog, enum dialog_state state)
+{
+    dialog->state = (uint8_t)state;
+    core->dialog_states |= 1u << state;
+}
+
+static void close_dialog(struct core *core, struct dialog *dialog)
+{
+    enter(core, dialog, DIALOG_ENDED);
+    timer_clear(&core->timers, &dialog->timer);
+    table_remove(&core->dialogs_by_key, pool_index(&core->dialogs, dialog));
+    slab_give(&core->slab, &dialog->text);
+    pool_give(&core->dialogs, dialog);
+}
+
+static void end(struct core *core, struct dialog *dialog, struct actions *out)
+{
+    if (fault_is(FAULT_OBSERVER_BLIND))
+        return;
+    record_begin(out, RECORD_DIALOG_END, dialog->key.low);
+    write_u64(&out->bytes, dialog->key.high);
+    record_end(out);
+    close_dialog(core, dialog);
+}
+
+void dialog_expire(struct core *core, struct dialog *dialog, struct actions *out)
+{
+    end(core, dialog, out);
+}
+
+void dialog_request(struct core *core, const struct request *req)
+{
+    struct dialog *dialog = pool_get(&core->dialogs, req->dialog);
+    uint32_t *cseq;
+
+    if (!dialog || req->message.method == METHOD_ACK)
+        return;
+    cseq = req->direction == COOKIE_TO_CALLEE ? &dialog->caller_cseq : &dialog->callee_cseq;
+    if (req->cseq.number > *cseq)
+        *cseq = req->cseq.number;
+    if (req->message.method == METHOD_BYE)
+        enter(core, dialog, DIALOG_ENDING);
+}
+
+static struct slice contact_of(const struct message *m)
+{
+    struct slice value = message_first(m, HEADER_CONTACT);
+    struct address contact;
+
+    return value.len && address_next(&value, &contact) ? contact.uri : NO_SLICE;
+}
+
+static bool set_text(struct core *core, struct dialog *dialog, const struct slice *parts)
+{
+    struct block text;
+    struct writer w;
+    size_t len = 0;
+
+    for (unsigned i = 0; i < DIALOG_PART_COUNT; i++)
+        len += parts[i].len;
+    if (!slab_take(&core->slab, len, &text))
+        return false;
+    w = writer_over(text.at, len);
+    for (unsigned i = 0; i < DIALOG_PART_COUNT; i++) {
+        dialog->lens[i] = (uint16_t)parts[i].len;
+        write_slice(&w, parts[i]);
+    }
+    slab_give(&core->slab, &dialog->text);
+    dialog->text = text;
+    return true;
+}
+
+static struct dialog *open_dialog(struct core *core, const struct hash128 *key, instant now)
+{
+    struct dialog *dialog = pool_take(&core->dialogs);
+
+    if (!dialog)
+        return NULL;
+    dialog->key = *key;
+    dialog->timer.kind = TIMER_DIALOG;
+    dialog->began_at = now;
+    table_insert(&core->dialogs_by_key, pool_index(&core->dialogs, dialog), (uint32_t)key->low);
+    timer_set(&core->timers, &dialog->timer, now + core->settings->call_longest);
+    enter(core, dialog, DIALOG_CONFIRMED);
+    return dialog;
+}
+
+void dialog_persist(struct core *core, const struct dialog *dialog, struct actions *out)
+{
+    struct writer *w;
+
+    if (!record_wanted(core))
+        return;
+    w = record_begin(out, RECORD_DIALOG, dialog->key.low);
+    write_u64(w, dialog->key.high);
+    write_u64(w, (uint64_t)dialog->began);
+    write_u32(w, dialog->caller_cseq);
+    write_u32(w, dialog->callee_cseq);
+    for (unsigned i = 0; i < DIALOG_PART_COUNT; i++)
+        write_counted(w, dialog_part(dialog, i));
+    record_end(out);
+}
+
+/* A dialog that stands: a re-INVITE was accepted, and may have moved either Contact (12.2.1.2). */
+static void refresh(struct core *core, struct dialog *dialog, const struct message *request,
+                    const struct message *response, bool is_callers, struct actions *out)
+{
+    struct slice parts[DIALOG_PART_COUNT];
+    struct slice ours = request ? contact_of(request) : NO_SLICE;
+    struct slice theirs = contact_of(response);
+    char copy[4096];
+    struct writer w = writer_over(copy, sizeof copy);
+
+    for (unsigned i = 0; i < DIALOG_PART_COUNT; i++) { /* its own text is about to move */
+        size_t start = w.len;
+        write_slice(&w, dialog_part(dialog, i));
+        parts[i] = slice_of(copy + start, w.len - start);
+    }
+    if (w.failed)
+        return;
+    unsigned sender = is_callers ? DIALOG_CALLER_CONTACT : DIALOG_CALLEE_CONTACT;
+    unsigned answerer = is_callers ? DIALOG_CALLEE_CONTACT : DIALOG_CALLER_CONTACT;
+    bool is_same = (!ours.len || slice_equal(ours, parts[sender])) &&
+                   (!theirs.len || slice_equal(theirs, parts[answerer]));
+    if (is_same)
+        return;
+    if (ours.len)
+        parts[sender] = ours;
+    if (theirs.len)
+        parts[answerer] = theirs;
+    if (set_text(core, dialog, parts))
+        dialog_persist(core, dialog, out);
+}
+
+/* Record-Route below us is the callee's side, above us the caller's. */
+static void open_accepted(struct core *core, const struct hash128 *key,
+                          const struct message *request, const struct message *response,
+                          struct moment now, struct actions *out)
+{
+    struct dialog *dialog = open_dialog(core, key, now.boot);
+    struct cseq cseq;
+    struct slice parts[DIALOG_PART_COUNT] = {
+        [DIALOG_CALL_ID] = message_first(response, HEADER_CALL_ID),
+        [DIALOG_CALLER_TAG] = address_tag(message_first(response, HEADER_FROM)),
+        [DIALOG_CALLEE_TAG] = address_tag(message_first(response, HEADER_TO)),
+        [DIALOG_CALLER_CONTACT] = request ? contact_of(request) : NO_SLICE,
+        [DIALOG_CALLEE_CONTACT] = contact_of(response),
+        [DIALOG_CALLER_ROUTE] = request ? message_first(request, HEADER_RECORD_ROUTE) : NO_SLICE,
+        [DIALOG_CALLEE_ROUTE] = message_first(response, HEADER_RECORD_ROUTE),
+    };
+
+    if (!dialog)
+        return;
+    if (!set_text(core, dialog, parts)) {
+        close_dialog(core, dialog);
+        return;
+    }
+    dialog->began = now.wall;
+    if (cseq_parse(message_first(response, HEADER_CSEQ), &cseq))
+        dialog->caller_cseq = cseq.number;
+    dialog_persist(core, dialog, out);
+}
+
+void dialog_accept(struct core *core, const struct context *context,
+                   const struct message *response, struct moment now, struct actions *out)
+{
+    struct slice from_tag = address_tag(message_first(response, HEADER_FROM));
+    struct slice to_tag = address_tag(message_first(response, HEADER_TO));
+    struct hash128 key = key_of(core, message_first(response, HEADER_CALL_ID), from_tag, to_tag);
+    struct dialog *dialog = find_key(core, &key);
+    struct message request;
+    bool has_request = context && context->request.at &&
+                       !message_parse(block_slice(&context->request), &request).status;
+
+    if (dialog && has_request)
+        refresh(core, dialog, &request, response,
+                slice_equal(from_tag, dialog_part(dialog, DIALOG_CALLER_TAG)), out);
+    else if (!dialog && has_request && !address_tag(message_first(&request, HEADER_TO)).len)
+        open_accepted(core, &key, &request, response, now, out);
+}
+
+/* What ends a dialog in the eyes of who sent the BYE (15.1.1): success, 481, 408 or silence. */
+static bool is_end(const struct message *response)
+{
+    return !response || response->status < 300 || response->status == 408 ||
+           response->status == 481;
+}
+
+void dialog_answer(struct core *core, const struct context *context,
+                   const struct message *response, struct actions *out)
+{
+    struct dialog *dialog;
+
+    if (context->method != METHOD_BYE)
+        return;
+    dialog = pool_get(&core->dialogs, context->dialog);
+    if (dialog && is_end(response))
+        end(core, dialog, out);
+}
+
+void dialog_restore(struct core *core, struct reader *r, struct moment now)
+{
+    struct hash128 key = {.low = read_u64(r), .high = read_u64(r)};
+    int64_t began = (int64_t)read_u64(r);
+    uint32_t caller_cseq = read_u32(r);
+    uint32_t callee_cseq = read_u32(r);
+    struct slice parts[DIALOG_PART_COUNT];
+    struct dialog *dialog = find_key(core, &key);
+    duration age = now.wall > began ? SECONDS(now.wall - began) : 0;
+
+    for (unsigned i = 0; i < DIALOG_PART_COUNT; i++)
+        parts[i] = read_counted(r);
+    if (r->failed)
+        return;
+    if (!dialog)
+        dialog = open_dialog(core, &key, now.boot);
+    if (!dialog)
+        return;
+    if (!set_text(core, dialog, parts)) {
+        close_dialog(core, dialog);
+        return;
+    }
+    dialog->began = began;
+    dialog->caller_cseq = caller_cseq;
+    dialog->callee_cseq = callee_cseq;
+    if (age < core->settings->call_longest)
+        timer_set(&core->timers, &dialog->timer, now.boot + core->settings->call_longest - age);
+    else
+        timer_set(&core->timers, &dialog->timer, now.boot);
+}
+
+void dialog_restore_end(struct core *core, struct reader *r)
+{
+    struct hash128 key = {.low = read_u64(r), .high = read_u64(r)};
+    struct dialog *dialog = find_key(core, &key);
+
+    if (dialog && !r->failed)
+        close_dialog(core, dialog);
+}

@@ -1,0 +1,50 @@
+/*
+ * The dialog observer: one record a call, beside the path.  Forwarding never needs it; lamps, call
+ * records and the end of dead calls are derived from it.
+ *
+ * A record begins with the 2xx to an INVITE and ends with the answer to a BYE, or when the call is
+ * older than settings.call_longest.  It is in the journal before the 2xx is forwarded.
+ */
+#pragma once
+
+#include "core/request.h"
+
+size_t dialog_bytes(const struct limits *limits);
+void dialog_init(struct core *core, struct arena *from);
+
+/* The record of the dialog with these tags, in either order; NO_HANDLE if there is none. */
+struct handle dialog_find(const struct core *core, struct slice call_id, struct slice tag,
+                          struct slice other_tag);
+
+/* A request in a known dialog passes: req->dialog. */
+void dialog_request(struct core *core, const struct request *req);
+
+/* A 2xx to an INVITE passes: opens the record, or notes new Contacts.  `context` is NULL for one
+ * that comes late. */
+void dialog_accept(struct core *core, const struct context *context,
+                   const struct message *response, struct moment now, struct actions *out);
+
+/* The final response to another request in a dialog passes, or, with NULL, none came. */
+void dialog_answer(struct core *core, const struct context *context,
+                   const struct message *response, struct actions *out);
+
+/* Timer: the call is too old to be true. */
+void dialog_expire(struct core *core, struct dialog *dialog, struct actions *out);
+
+void dialog_persist(struct core *core, const struct dialog *dialog, struct actions *out);
+void dialog_restore(struct core *core, struct reader *record, struct moment now);
+void dialog_restore_end(struct core *core, struct reader *record);
+
+/* Parts of its text, in this order. */
+enum dialog_part {
+    DIALOG_CALL_ID,
+    DIALOG_CALLER_TAG,
+    DIALOG_CALLEE_TAG,
+    DIALOG_CALLER_CONTACT, /* URI */
+    DIALOG_CALLEE_CONTACT,
+    DIALOG_CALLER_ROUTE, /* Record-Route as the caller's side wrote it */
+    DIALOG_CALLEE_ROUTE,
+    DIALOG_PART_COUNT,
+};
+
+struct slice dialog_part(const struct dialog *dialog, enum dialog_part part);

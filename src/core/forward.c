@@ -1,0 +1,343 @@
+#include "core/forward.h"
+
+#include "core/realm.h"
+#include "sip/address.h"
+#include "sip/compose.h"
+
+/* A forwarded request's texts of our own, built beside it; the splice points into them. */
+#define TEXT_LIMIT 1024u
+
+static struct slice text_since(const struct writer *w, size_t start)
+{
+    return slice_of(w->at + start, w->len - start);
+}
+
+static bool host_is_source(struct slice host, const struct flow *flow)
+{
+    struct address_bytes address;
+
+    return host_numeric(host, &address) && address.is_v6 == flow->is_v6 &&
+           memcmp(address.at, flow->address, flow->is_v6 ? 16 : 4) == 0;
+}
+
+void stamp_via(struct splice *s, const struct request *req, size_t origin, char *text)
+{
+    struct writer w = writer_over(text, VIA_STAMP_TEXT);
+    const char *base = req->message.bytes.at + origin;
+    const struct via *via = &req->via;
+
+    if (via->has_rport) {
+        write_slice(&w, S("rport="));
+        write_number(&w, req->flow.port);
+        splice_add(s, (size_t)(via->rport.at - base), via->rport.len, writer_slice(&w));
+    }
+    if (via->has_rport || !host_is_source(via->host, &req->flow)) {
+        size_t start = w.len;
+        struct address_bytes source = {.is_v6 = req->flow.is_v6};
+        memcpy(source.at, req->flow.address, sizeof source.at);
+        write_slice(&w, S(";received="));
+        write_host(&w, &source);
+        struct slice received = text_since(&w, start);
+        if (via->received.at) { /* what the sender claims: 18.2.1 lets only us say it */
+            size_t head = sizeof ";received=" - 1;
+            splice_add(s, (size_t)(via->received.at - base), via->received.len,
+                       slice_from(received, head));
+        } else {
+            splice_add(s, (size_t)(via->text.at + via->text.len - base), 0, received);
+        }
+    }
+    assert(!w.failed);
+}
+
+uint32_t forward_loop(const struct core *core, const struct request *req)
+{
+    const struct message *m = &req->message;
+    char bytes[2048];
+    struct writer w = writer_over(bytes, sizeof bytes);
+
+    write_slice(&w, message_span(m, m->uri));
+    write_slice(&w, S("\r"));
+    write_slice(&w, message_first(m, HEADER_ROUTE));
+    write_slice(&w, S("\r"));
+    write_slice(&w, req->from_tag);
+    write_slice(&w, S("\r"));
+    write_slice(&w, req->to_tag);
+    write_slice(&w, S("\r"));
+    write_slice(&w, req->call_id);
+    write_u32(&w, req->cseq.number);
+    write_slice(&w, message_first(m, HEADER_PROXY_REQUIRE));
+    return (uint32_t)hash_bytes(&core->key_branch, writer_slice(&w));
+}
+
+static void write_socket(struct writer *w, const struct socket_settings *socket)
+{
+    write_slice(w, socket->host);
+    write_char(w, ':');
+    write_number(w, socket->port);
+}
+
+static void write_via(struct writer *w, const struct core *core, const struct request *req,
+                      const struct forwarding *to)
+{
+    const struct socket_settings *socket = &core->settings->sockets[to->flow.socket];
+    struct branch branch = {
+        .transaction = to->transaction,
+        .loop = forward_loop(core, req),
+    };
+
+    write_slice(w, S("Via: SIP/2.0/"));
+    write_slice(w, transport_name(socket->transport));
+    write_char(w, ' ');
+    write_socket(w, socket);
+    write_slice(w, S(";branch="));
+    branch_write(w, &core->key_branch, &branch);
+    write_slice(w, S("\r\n"));
+}
+
+static void write_record_route(struct writer *w, const struct core *core, unsigned socket,
+                               const char *cookie, size_t cookie_len)
+{
+    write_slice(w, S("Record-Route: <sip:"));
+    write_bytes(w, cookie, cookie_len);
+    write_char(w, '@');
+    write_socket(w, &core->settings->sockets[socket]);
+    write_slice(w, S(";lr>\r\n"));
+}
+
+/* One Record-Route, or two where the request changes sides (RFC 5658): the one towards the next
+ * hop on top. */
+static void write_record_routes(struct writer *w, const struct core *core,
+                                const struct request *req, const struct forwarding *to)
+{
+    char text[COOKIE_TEXT];
+    struct writer c = writer_over(text, sizeof text);
+    struct cookie cookie = {.callee = {to->binding, to->flow}};
+
+    cookie.caller.flow = req->flow;
+    cookie.caller.binding = req->caller;
+    cookie_write(&c, &core->key_cookie, &cookie, req->call_id, req->from_tag);
+    write_record_route(w, core, to->flow.socket, text, c.len);
+    if (to->flow.socket != req->flow.socket)
+        write_record_route(w, core, req->flow.socket, text, c.len);
+}
+
+/* Methods that make a route set (12.1, RFC 6665 4.4.1, RFC 3515). */
+static bool makes_dialog(const struct request *req)
+{
+    enum method method = req->message.method;
+
+    return !req->to_tag.len && (method == METHOD_INVITE || method == METHOD_SUBSCRIBE ||
+                                method == METHOD_REFER || method == METHOD_NOTIFY);
+}
+
+static void replace_value(struct splice *s, const struct message *m, unsigned field,
+                          struct slice value)
+{
+    const struct field *f = &m->fields[field];
+
+    splice_add(s, f->value, (size_t)(f->end - f->value), value);
+}
+
+static void remove_field(struct splice *s, const struct message *m, unsigned field)
+{
+    const struct field *f = &m->fields[field];
+
+    splice_add(s, f->line, (size_t)(f->next_line - f->line), NO_SLICE);
+}
+
+/* Removes the first `count` values of Route (16.4). */
+static void remove_routes(struct splice *s, const struct message *m, unsigned count)
+{
+    for (unsigned i = m->first[HEADER_ROUTE]; i && count; i = m->fields[i].next) {
+        struct slice value = message_value(m, i);
+        struct slice rest = value;
+        struct address route;
+        while (count && rest.len && address_next(&rest, &route))
+            count--;
+        if (rest.len)
+            splice_add(s, m->fields[i].value, value.len - rest.len, NO_SLICE);
+        else
+            remove_field(s, m, i);
+    }
+}
+
+/* The last Route value moves into the Request-URI (16.4): a strict router sent this. */
+static struct slice strict_target(struct splice *s, const struct message *m)
+{
+    unsigned field = m->last[HEADER_ROUTE];
+    struct slice rest = message_value(m, field);
+    struct slice before = rest;
+    struct address route = {0};
+    unsigned values = 0;
+
+    while (rest.len) {
+        before = rest;
+        if (!address_next(&rest, &route))
+            break;
+        values++;
+    }
+    if (values > 1) {
+        size_t from = (size_t)(before.at - m->bytes.at);
+        while (from > m->fields[field].value && m->bytes.at[from - 1] != ',')
+            from--;
+        from--; /* the comma */
+        splice_add(s, from, m->fields[field].end - from, NO_SLICE);
+    } else {
+        remove_field(s, m, field);
+    }
+    return route.uri;
+}
+
+static void edit_max_forwards(struct splice *s, const struct request *req, struct writer *w)
+{
+    const struct message *m = &req->message;
+    unsigned field = m->first[HEADER_MAX_FORWARDS];
+    size_t start = w->len;
+
+    if (field) {
+        write_number(w, req->max_forwards - 1);
+        replace_value(s, m, field, text_since(w, start));
+        return;
+    }
+    write_slice(w, S("Max-Forwards: "));
+    write_number(w, req->max_forwards);
+    write_slice(w, S("\r\n"));
+    splice_add(s, m->headers_end, 0, text_since(w, start));
+}
+
+static void edit_max_breadth(struct splice *s, const struct request *req, uint32_t breadth,
+                             struct writer *w)
+{
+    const struct message *m = &req->message;
+    unsigned field = m->first[HEADER_MAX_BREADTH];
+    size_t start = w->len;
+
+    if (!breadth)
+        return;
+    if (field) {
+        write_number(w, breadth);
+        replace_value(s, m, field, text_since(w, start));
+        return;
+    }
+    write_slice(w, S("Max-Breadth: "));
+    write_number(w, breadth);
+    write_slice(w, S("\r\n"));
+    splice_add(s, m->headers_end, 0, text_since(w, start));
+}
+
+struct slice forward_request(struct core *core, const struct request *req,
+                             const struct forwarding *to, struct actions *out)
+{
+    const struct message *m = &req->message;
+    struct splice s = {.count = 0};
+    char text[TEXT_LIMIT];
+    char stamp[VIA_STAMP_TEXT];
+    struct writer w = writer_over(text, sizeof text);
+    size_t start = out->bytes.len;
+    struct slice uri = to->uri;
+
+    if (req->is_strict)
+        uri = strict_target(&s, m);
+    else
+        remove_routes(&s, m, req->own_routes);
+    if (uri.len)
+        splice_add(&s, m->uri.at, m->uri.len, uri);
+    write_via(&w, core, req, to);
+    if (makes_dialog(req))
+        write_record_routes(&w, core, req, to);
+    splice_add(&s, m->fields[m->first[HEADER_VIA]].line, 0, writer_slice(&w));
+    stamp_via(&s, req, 0, stamp);
+    edit_max_forwards(&s, req, &w);
+    edit_max_breadth(&s, req, to->max_breadth, &w);
+    for (unsigned i = m->first[HEADER_PROXY_AUTHORIZATION]; i; i = m->fields[i].next)
+        if (s.count < EDIT_LIMIT - 1 && realm_is_ours(core, message_value(m, i)))
+            remove_field(&s, m, i); /* said to us, and no one else's to see (22.3) */
+    assert(!w.failed);
+    splice_write(&out->bytes, m->bytes, &s);
+    return text_since(&out->bytes, start);
+}
+
+struct slice forward_response(const struct message *m, struct actions *out)
+{
+    const struct field *f = &m->fields[m->first[HEADER_VIA]];
+    struct slice value = message_value(m, m->first[HEADER_VIA]);
+    struct slice rest = value;
+    struct splice s = {.count = 0};
+    size_t start = out->bytes.len;
+    struct via via;
+
+    if (m->status == 503)
+        splice_add(&s, (size_t)m->reason.at - 4, m->reason.len + 4u,
+                   S("500 Server Internal Error"));
+    if (via_next(&rest, &via) && rest.len)
+        splice_add(&s, f->value, value.len - rest.len, NO_SLICE);
+    else
+        splice_add(&s, f->line, (size_t)(f->next_line - f->line), NO_SLICE);
+    splice_write(&out->bytes, m->bytes, &s);
+    return text_since(&out->bytes, start);
+}
+
+static void copy_field(struct writer *w, const struct message *m, unsigned field)
+{
+    const struct field *f = &m->fields[field];
+
+    write_bytes(w, m->bytes.at + f->line, (size_t)(f->next_line - f->line));
+}
+
+static void write_line(struct writer *w, enum header header, struct slice value)
+{
+    write_slice(w, header_name(header));
+    write_slice(w, S(": "));
+    write_slice(w, value);
+    write_slice(w, S("\r\n"));
+}
+
+/* A request within the transaction of another: its Request-URI, topmost Via, Route, From, Call-ID
+ * and CSeq number. */
+static struct slice write_companion(struct slice request, struct slice method, struct slice to,
+                                    struct slice reason, struct actions *out)
+{
+    struct writer *w = &out->bytes;
+    size_t start = w->len;
+    struct message m;
+    struct fault fault = message_parse(request, &m);
+    struct cseq cseq = {0};
+    struct via via = {0};
+    struct slice rest = message_first(&m, HEADER_VIA);
+
+    assert(!fault.status); /* it is our own */
+    via_next(&rest, &via);
+    cseq_parse(message_first(&m, HEADER_CSEQ), &cseq);
+    write_slice(w, method);
+    write_char(w, ' ');
+    write_slice(w, message_span(&m, m.uri));
+    write_slice(w, S(" SIP/2.0\r\n"));
+    write_line(w, HEADER_VIA, via.text);
+    for (unsigned i = m.first[HEADER_ROUTE]; i; i = m.fields[i].next)
+        copy_field(w, &m, i);
+    write_slice(w, S("Max-Forwards: 70\r\n"));
+    copy_field(w, &m, m.first[HEADER_FROM]);
+    write_line(w, HEADER_TO, to.at ? to : message_first(&m, HEADER_TO));
+    copy_field(w, &m, m.first[HEADER_CALL_ID]);
+    write_slice(w, S("CSeq: "));
+    write_number(w, cseq.number);
+    write_char(w, ' ');
+    write_slice(w, method);
+    write_slice(w, S("\r\n"));
+    if (reason.len)
+        write_line(w, HEADER_REASON, reason);
+    write_slice(w, S("Content-Length: 0\r\n\r\n"));
+    assert(!w->failed);
+    return text_since(w, start);
+}
+
+struct slice forward_ack(struct slice request, const struct message *response,
+                         struct actions *out)
+{
+    return write_companion(request, S("ACK"), message_first(response, HEADER_TO), NO_SLICE, out);
+}
+
+struct slice forward_cancel(struct slice request, struct slice reason, struct actions *out)
+{
+    return write_companion(request, S("CANCEL"), NO_SLICE, reason, out);
+}

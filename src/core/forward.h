@@ -1,0 +1,42 @@
+/*
+ * The bytes of forwarded messages (RFC 3261 16.6, 16.7 step 3): received bytes with edits spliced
+ * in.  What is not named here passes untouched.
+ */
+#pragma once
+
+#include "core/branch.h"
+#include "core/request.h"
+#include "sip/compose.h"
+
+#define VIA_STAMP_TEXT 80u /* ";received=[...]" and "rport=65535" */
+
+/* Adds to a splice what the receiver writes into the topmost Via (18.2.1, RFC 3581 4): received
+ * and rport.  Places are relative to `origin`; `text` has VIA_STAMP_TEXT bytes and must outlive the
+ * splice. */
+void stamp_via(struct splice *s, const struct request *req, size_t origin, char *text);
+
+/* What is particular to one branch of a forwarded request. */
+struct forwarding {
+    struct flow flow;  /* to the next hop */
+    struct slice uri;  /* the new Request-URI; empty: it stays */
+    uint64_t binding;  /* the callee's, for the cookie; 0: the flow */
+    uint64_t transaction; /* for the branch; 0: stateless */
+    uint32_t max_breadth; /* written if not 0 */
+};
+
+/* Hash of what routing depends on (16.6 step 8), for telling loops from spirals. */
+uint32_t forward_loop(const struct core *core, const struct request *req);
+
+/* Writes the request as it goes to that branch into out->bytes; returns it. */
+struct slice forward_request(struct core *core, const struct request *req,
+                             const struct forwarding *to, struct actions *out);
+
+/* Writes a response without its topmost Via into out->bytes; returns it.  A 503 becomes a 500, for
+ * it was not said of us (16.7 step 6). */
+struct slice forward_response(const struct message *response, struct actions *out);
+
+/* The ACK for a failure (17.1.1.3) and the CANCEL (9.1) of a request as it was sent, into
+ * out->bytes; `reason` is why (RFC 3326), or empty. */
+struct slice forward_ack(struct slice request, const struct message *response,
+                         struct actions *out);
+struct slice forward_cancel(struct slice request, struct slice reason, struct actions *out);

@@ -1,0 +1,43 @@
+/* Looking into a core, for the simulator's judges, for tests and for `sipwitch status`. */
+#pragma once
+
+#include "core/core.h"
+
+struct census {
+    uint32_t server_transactions;
+    uint32_t client_transactions;
+    uint32_t contexts;
+    uint32_t bindings;
+    uint32_t dialogs;
+    uint32_t timers;
+    size_t text_bytes; /* in blocks of the slab, bindings and users included */
+    uint32_t strans_states; /* bit n: state n of enum strans_state has been entered */
+    uint32_t ctrans_states;
+    uint32_t dialog_states;
+};
+
+struct census core_census(const struct core *core);
+
+struct binding_view {
+    struct slice aor;     /* the user's id */
+    struct slice contact; /* URI */
+    struct slice call_id;
+    uint32_t cseq;
+    struct flow flow;
+    instant expires;
+    uint64_t id;
+};
+
+/* Walks: *cursor starts at 0; false at the end.  Slices are the core's, until its next step. */
+bool core_next_binding(const struct core *core, uint32_t *cursor, struct binding_view *view);
+
+struct dialog_view {
+    struct slice call_id;
+    struct slice caller_tag; /* of the one who sent the INVITE */
+    struct slice callee_tag;
+    uint32_t caller_cseq; /* the last seen */
+    uint32_t callee_cseq;
+    instant began;
+};
+
+bool core_next_dialog(const struct core *core, uint32_t *cursor, struct dialog_view *view);

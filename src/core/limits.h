@@ -1,0 +1,43 @@
+/* Every limit of the core, and why.  A peer can never make a list grow without bound. */
+#pragma once
+
+#include "sip/message.h"
+
+/* Targets of one request: RFC 5393 5.3.3 suggests 60 for all branches downstream; more than 16
+ * phones ring as groups, not as one address. */
+#define BRANCH_LIMIT 16u
+
+/* Contacts of one address of record: as many phones as may ring for it. */
+#define BINDINGS_PER_AOR 16u
+
+/* A step's actions: a CANCEL, a persist and a response for each branch, and a few more. */
+#define STEP_ACTIONS 64u
+
+/* A step's bytes: twice a forwarded request a branch at the message limit, and room for records. */
+#define STEP_BYTES ((2 * BRANCH_LIMIT + 8u) * (MESSAGE_LIMIT + 1024u))
+
+/* Timers fired, or records of a checkpoint, in one step; the rest have an immediate deadline. */
+#define STEP_WORK 8u
+
+/* A name that a user, a domain or a tag may have; longer ones are refused. */
+#define NAME_LIMIT 255u
+
+/* Bytes of a Contact URI or a Call-ID that is bound. */
+#define CONTACT_LIMIT 2048u
+
+/* Route values at the front that are ours: two for each side we are on (RFC 5658). */
+#define OWN_ROUTES_LIMIT 4u
+
+/* Via values that are looked through for our own (loops); more hops than Max-Forwards allows. */
+#define VIA_LIMIT 80u
+
+/* What is set at start, by the machine's memory or the administrator. */
+struct limits {
+    uint32_t users;
+    uint32_t bindings;
+    uint32_t transactions; /* server transactions; as many client transactions */
+    uint32_t contexts;     /* requests being forwarded, not yet answered */
+    uint32_t dialogs;      /* calls */
+    uint32_t nonces;       /* nonces whose count is kept; a power of two */
+    size_t text;           /* bytes for all texts that outlive a step */
+};

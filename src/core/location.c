@@ -1,0 +1,304 @@
+#include "core/location.h"
+
+#include "core/fault.h"
+#include "core/record.h"
+
+/* What is stored outlives what was promised by a tenth, so that most refreshes need no record. */
+#define SLACK(seconds) ((seconds) + (seconds) / 10)
+
+size_t location_bytes(const struct limits *limits)
+{
+    return pool_bytes(sizeof(struct user), limits->users) + 2 * table_bytes(limits->users) +
+           pool_bytes(sizeof(struct binding), limits->bindings) + table_bytes(limits->bindings);
+}
+
+void location_init(struct core *core, struct arena *from)
+{
+    const struct limits *limits = &core->limits;
+
+    pool_init(&core->users, from, sizeof(struct user), limits->users, 1);
+    table_init(&core->users_by_id, from, limits->users, core->users.items, sizeof(struct user),
+               offsetof(struct user, by_id));
+    table_init(&core->users_by_extension, from, limits->users, core->users.items,
+               sizeof(struct user), offsetof(struct user, by_extension));
+    pool_init(&core->bindings, from, sizeof(struct binding), limits->bindings, 1);
+    table_init(&core->bindings_by_id, from, limits->bindings, core->bindings.items,
+               sizeof(struct binding), offsetof(struct binding, by_id));
+}
+
+struct slice user_id(const struct user *user)
+{
+    return slice_of(user->text.at, user->id_len);
+}
+
+struct slice user_extension(const struct user *user)
+{
+    return slice_of(user->text.at + user->id_len, user->extension_len);
+}
+
+static uint32_t name_hash(const struct core *core, struct slice name)
+{
+    return (uint32_t)hash_bytes(&core->key_table, name);
+}
+
+struct user *location_find(const struct core *core, struct slice name)
+{
+    uint32_t hash = name_hash(core, name);
+    struct user *user;
+
+    for (uint32_t i = table_first(&core->users_by_id, hash); i;
+         i = table_next(&core->users_by_id, i)) {
+        user = pool_at(&core->users, i);
+        if (slice_equal(user_id(user), name))
+            return user;
+    }
+    for (uint32_t i = table_first(&core->users_by_extension, hash); i;
+         i = table_next(&core->users_by_extension, i)) {
+        user = pool_at(&core->users, i);
+        if (slice_equal(user_extension(user), name))
+            return user;
+    }
+    return NULL;
+}
+
+bool location_put_user(struct core *core, const struct user_settings *settings)
+{
+    struct user *user;
+    struct writer w;
+    uint32_t index;
+
+    if (!settings->id.len || settings->id.len > NAME_LIMIT ||
+        settings->extension.len > NAME_LIMIT || location_find(core, settings->id) ||
+        (settings->extension.len && location_find(core, settings->extension)))
+        return false;
+    user = pool_take(&core->users);
+    if (!user)
+        return false;
+    if (!slab_take(&core->slab, settings->id.len + settings->extension.len, &user->text)) {
+        pool_give(&core->users, user);
+        return false;
+    }
+    w = writer_over(user->text.at, user->text.len);
+    write_slice(&w, settings->id);
+    write_slice(&w, settings->extension);
+    user->id_len = (uint8_t)settings->id.len;
+    user->extension_len = (uint8_t)settings->extension.len;
+    memcpy(user->ha1_md5, settings->ha1[ALGORITHM_MD5], sizeof user->ha1_md5);
+    memcpy(user->ha1_sha256, settings->ha1[ALGORITHM_SHA256], sizeof user->ha1_sha256);
+    for (unsigned i = 0; i < ALGORITHM_COUNT; i++)
+        user->has_ha1 |= (uint8_t)(settings->has_ha1[i] << i);
+    core->has_md5_only |= !settings->has_ha1[ALGORITHM_SHA256];
+    index = pool_index(&core->users, user);
+    table_insert(&core->users_by_id, index, name_hash(core, settings->id));
+    if (settings->extension.len)
+        table_insert(&core->users_by_extension, index, name_hash(core, settings->extension));
+    return true;
+}
+
+static uint32_t id_hash(const struct core *core, uint64_t id)
+{
+    return (uint32_t)hash_bytes(&core->key_table, slice_of((const char *)&id, sizeof id));
+}
+
+struct binding *location_binding(const struct core *core, uint64_t id)
+{
+    for (uint32_t i = table_first(&core->bindings_by_id, id_hash(core, id)); i;
+         i = table_next(&core->bindings_by_id, i)) {
+        struct binding *binding = pool_at(&core->bindings, i);
+        if (binding->id == id)
+            return binding;
+    }
+    return NULL;
+}
+
+struct binding *location_first(const struct core *core, const struct user *user)
+{
+    return user->first_binding ? pool_at(&core->bindings, user->first_binding) : NULL;
+}
+
+struct binding *location_next(const struct core *core, const struct binding *binding)
+{
+    return binding->next ? pool_at(&core->bindings, binding->next) : NULL;
+}
+
+struct user *location_user(const struct core *core, const struct binding *binding)
+{
+    return pool_at(&core->users, binding->user);
+}
+
+struct slice binding_contact(const struct binding *binding)
+{
+    return slice_of(binding->text.at, binding->contact_len);
+}
+
+struct slice binding_call_id(const struct binding *binding)
+{
+    return slice_of(binding->text.at + binding->contact_len, binding->call_id_len);
+}
+
+/* Puts new texts into a binding; false, and nothing changed, if there is no room. */
+static bool set_texts(struct core *core, struct binding *binding, struct slice contact,
+                      struct slice call_id)
+{
+    struct block text;
+    struct writer w;
+
+    if (contact.len > UINT16_MAX || call_id.len > UINT16_MAX ||
+        !slab_take(&core->slab, contact.len + call_id.len, &text))
+        return false;
+    w = writer_over(text.at, text.len);
+    write_slice(&w, contact);
+    write_slice(&w, call_id);
+    slab_give(&core->slab, &binding->text);
+    binding->text = text;
+    binding->contact_len = (uint16_t)contact.len;
+    binding->call_id_len = (uint16_t)call_id.len;
+    return true;
+}
+
+/* A new, empty binding of a user, the first in its list. */
+static struct binding *add_binding(struct core *core, struct user *user, uint64_t id)
+{
+    struct binding *binding = pool_take(&core->bindings);
+
+    if (!binding)
+        return NULL;
+    binding->id = id;
+    binding->user = pool_index(&core->users, user);
+    binding->next = user->first_binding;
+    binding->timer.kind = TIMER_BINDING;
+    user->first_binding = pool_index(&core->bindings, binding);
+    user->binding_count++;
+    table_insert(&core->bindings_by_id, user->first_binding, id_hash(core, id));
+    return binding;
+}
+
+static void drop_binding(struct core *core, struct binding *binding)
+{
+    struct user *user = location_user(core, binding);
+    uint32_t index = pool_index(&core->bindings, binding);
+    uint32_t *link = &user->first_binding;
+
+    while (*link != index) /* at most BINDINGS_PER_AOR */
+        link = &((struct binding *)pool_at(&core->bindings, *link))->next;
+    *link = binding->next;
+    user->binding_count--;
+    timer_clear(&core->timers, &binding->timer);
+    table_remove(&core->bindings_by_id, index);
+    slab_give(&core->slab, &binding->text);
+    pool_give(&core->bindings, binding);
+}
+
+static void write_binding(struct core *core, const struct binding *binding, int64_t expires_wall,
+                          struct actions *out)
+{
+    struct writer *w = record_begin(out, RECORD_BIND, binding->id);
+
+    write_u64(w, (uint64_t)expires_wall);
+    write_u32(w, binding->cseq);
+    write_u16(w, binding->q);
+    write_flow(w, &binding->flow);
+    write_counted(w, user_id(location_user(core, binding)));
+    write_counted(w, binding_contact(binding));
+    write_counted(w, binding_call_id(binding));
+    record_end(out);
+}
+
+bool location_bind(struct core *core, struct user *user, struct binding *binding,
+                   const struct binding_request *request, struct moment now, struct actions *out)
+{
+    instant expires = now.boot + SECONDS(request->expires);
+    bool is_new = !binding;
+    bool is_changed;
+
+    if (is_new) {
+        if (user->binding_count >= BINDINGS_PER_AOR)
+            return false;
+        binding = add_binding(core, user, random_next(&core->random) | 1);
+        if (!binding)
+            return false;
+    }
+    is_changed = is_new || !flow_equal(&binding->flow, &request->flow) ||
+                 !slice_equal(binding_contact(binding), request->contact) ||
+                 !slice_equal(binding_call_id(binding), request->call_id) ||
+                 binding->q != request->q;
+    if (is_changed && !set_texts(core, binding, request->contact, request->call_id)) {
+        if (is_new)
+            drop_binding(core, binding);
+        return false;
+    }
+    binding->cseq = request->cseq;
+    binding->q = request->q;
+    binding->flow = request->flow;
+    binding->expires = expires;
+    timer_set(&core->timers, &binding->timer, expires);
+    if (core->store_failed) {
+        binding->stored_until = 0;
+    } else if (is_changed || expires > binding->stored_until) {
+        uint32_t stored = SLACK(request->expires);
+        binding->stored_until = now.boot + SECONDS(stored);
+        write_binding(core, binding, now.wall + stored, out);
+    }
+    return true;
+}
+
+void location_unbind(struct core *core, struct binding *binding, struct actions *out)
+{
+    if (!fault_is(FAULT_BINDING_RESURRECTED)) {
+        record_begin(out, RECORD_UNBIND, binding->id);
+        record_end(out);
+    }
+    drop_binding(core, binding);
+}
+
+void location_expire(struct core *core, struct binding *binding, struct actions *out)
+{
+    location_unbind(core, binding, out);
+}
+
+void location_persist(struct core *core, const struct binding *binding, struct moment now,
+                      struct actions *out)
+{
+    instant until = max_u64(binding->expires, binding->stored_until);
+
+    write_binding(core, binding, wall_of_instant(until, now), out);
+}
+
+void location_restore_bind(struct core *core, struct reader *r, struct moment now)
+{
+    uint64_t id = read_u64(r);
+    int64_t wall = (int64_t)read_u64(r);
+    uint32_t cseq = read_u32(r);
+    uint16_t q = read_u16(r);
+    struct flow flow = read_flow(r);
+    struct user *user = location_find(core, read_counted(r));
+    struct slice contact = read_counted(r);
+    struct slice call_id = read_counted(r);
+    struct binding *binding = location_binding(core, id);
+
+    if (r->failed || !user || flow.socket >= core->settings->socket_count)
+        return;
+    if (!binding && user->binding_count < BINDINGS_PER_AOR)
+        binding = add_binding(core, user, id);
+    if (!binding)
+        return;
+    if (!set_texts(core, binding, contact, call_id)) {
+        drop_binding(core, binding);
+        return;
+    }
+    binding->cseq = cseq;
+    binding->q = q;
+    binding->flow = flow;
+    binding->expires =
+        instant_of_wall(wall, now, SECONDS(SLACK((uint64_t)core->settings->expires_longest)));
+    binding->stored_until = binding->expires;
+    timer_set(&core->timers, &binding->timer, binding->expires);
+}
+
+void location_restore_unbind(struct core *core, struct reader *r)
+{
+    struct binding *binding = location_binding(core, read_u64(r));
+
+    if (binding && !r->failed)
+        drop_binding(core, binding);
+}

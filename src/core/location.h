@@ -1,0 +1,59 @@
+/*
+ * The location service (RFC 3261 10): which users there are, and where their phones are bound.
+ *
+ * Users are found by id or extension, bindings by their user or, from a Record-Route cookie, by
+ * their own id.  Who calls must have checked that the change is allowed; persisting is done here,
+ * so that no change is forgotten.
+ */
+#pragma once
+
+#include "core/state.h"
+
+void location_init(struct core *core, struct arena *from);
+size_t location_bytes(const struct limits *limits);
+
+/* False if there is no room or the id or extension is taken. */
+bool location_put_user(struct core *core, const struct user_settings *settings);
+
+/* The user with this id or extension; NULL if there is none.  Escapes must be decoded. */
+struct user *location_find(const struct core *core, struct slice name);
+struct slice user_id(const struct user *user);
+struct slice user_extension(const struct user *user);
+
+struct binding *location_binding(const struct core *core, uint64_t id);
+/* Walks a user's bindings, the newest first: NULL at the end. */
+struct binding *location_first(const struct core *core, const struct user *user);
+struct binding *location_next(const struct core *core, const struct binding *binding);
+struct user *location_user(const struct core *core, const struct binding *binding);
+
+struct slice binding_contact(const struct binding *binding);
+struct slice binding_call_id(const struct binding *binding);
+
+/* What a phone asked to be bound. */
+struct binding_request {
+    struct slice contact; /* URI */
+    struct slice call_id;
+    uint32_t cseq;
+    uint16_t q;
+    struct flow flow;
+    uint32_t expires; /* seconds granted, > 0 */
+};
+
+/* Binds, or refreshes `binding` if that is not NULL, and emits the record if the journal's promise
+ * does not reach far enough.  False if there is no room. */
+bool location_bind(struct core *core, struct user *user, struct binding *binding,
+                   const struct binding_request *request, struct moment now, struct actions *out);
+
+/* Removes it and emits the record. */
+void location_unbind(struct core *core, struct binding *binding, struct actions *out);
+
+/* Timer: it has expired.  The journal's promise has too, or will: no record. */
+void location_expire(struct core *core, struct binding *binding, struct actions *out);
+
+/* Emits the record of a binding again, for a checkpoint. */
+void location_persist(struct core *core, const struct binding *binding, struct moment now,
+                      struct actions *out);
+
+/* Takes in a record of an earlier run. */
+void location_restore_bind(struct core *core, struct reader *record, struct moment now);
+void location_restore_unbind(struct core *core, struct reader *record);

@@ -1,0 +1,338 @@
+#include "core/pending.h"
+
+#include "core/context.h"
+#include "core/record.h"
+#include "core/transaction.h"
+
+static struct writer *begin(const struct server_transaction *server, enum record_type type,
+                            struct actions *out)
+{
+    struct writer *w = record_begin(out, type, server->key.low);
+
+    write_u64(w, server->key.high);
+    write_flow(w, &server->flow);
+    return w;
+}
+
+static void write_targets(struct core *core, const struct context *context, struct writer *w)
+{
+    write_u8(w, context->target_count);
+    for (unsigned i = 0; i < context->target_count; i++) {
+        const struct target *target = &context_targets(context)[i];
+        const struct client_transaction *client = pool_get(&core->clients, context->branches[i]);
+        write_u64(w, target->binding);
+        write_flow(w, &target->flow);
+        write_u16(w, target->q);
+        write_counted(w, context_target_uri(context, i));
+        write_u64(w, client ? client_branch(core, client) : 0);
+    }
+}
+
+static void put_whole(struct core *core, const struct server_transaction *server,
+                      const struct context *context, struct actions *out)
+{
+    struct writer *w = begin(server, RECORD_INVITE, out);
+
+    write_flow(w, &context->flow);
+    write_u64(w, context->caller);
+    write_u64(w, server->accepted);
+    write_u8(w, context->flags);
+    write_u8(w, context->next_target);
+    write_u16(w, context->best_status);
+    write_counted(w, block_slice(&context->best));
+    write_counted(w, block_slice(&context->reason));
+    write_targets(core, context, w);
+    write_counted(w, block_slice(&context->request));
+    record_end(out);
+}
+
+static void put_accepted(const struct server_transaction *server, struct actions *out)
+{
+    struct writer *w = begin(server, RECORD_INVITE_ACCEPTED, out);
+
+    write_u64(w, server->accepted);
+    record_end(out);
+}
+
+void pending_put(struct core *core, struct server_transaction *server, struct actions *out)
+{
+    const struct context *context =
+        server->context ? pool_at(&core->contexts, server->context) : NULL;
+
+    if (!record_wanted(core))
+        return;
+    if (context && (context->open || !server->accepted))
+        put_whole(core, server, context, out);
+    else
+        put_accepted(server, out);
+    server->is_recorded = true;
+}
+
+void pending_put_failed(struct core *core, struct server_transaction *server,
+                        struct slice response, struct actions *out)
+{
+    struct writer *w;
+
+    if (!record_wanted(core))
+        return;
+    w = begin(server, RECORD_INVITE_FAILED, out);
+    write_u16(w, server->status);
+    write_counted(w, response);
+    record_end(out);
+    server->is_recorded = true;
+}
+
+void pending_end(struct core *core, struct server_transaction *server, struct actions *out)
+{
+    (void)core;
+    if (!server->is_recorded)
+        return;
+    record_begin(out, RECORD_INVITE_END, server->key.low);
+    record_end(out);
+    server->is_recorded = false;
+}
+
+void pending_persist(struct core *core, struct server_transaction *server, struct actions *out)
+{
+    switch (server->machine.state) {
+    case STRANS_PROCEEDING:
+    case STRANS_ACCEPTED: pending_put(core, server, out); break;
+    case STRANS_COMPLETED:
+        if (server->response.at)
+            pending_put_failed(core, server, block_slice(&server->response), out);
+        break;
+    default: break;
+    }
+}
+
+/* Drops all that hangs on a restored server transaction: a later image takes its place. */
+static void drop(struct core *core, struct server_transaction *server)
+{
+    if (server->context) {
+        struct context *context = pool_at(&core->contexts, server->context);
+        for (unsigned i = 0; i < context->next_target; i++) {
+            struct client_transaction *client = pool_get(&core->clients, context->branches[i]);
+            if (client)
+                client_close(core, client);
+        }
+        context_close(core, context);
+    }
+    if (server->accepted) {
+        struct client_transaction *client = client_find(core, server->accepted);
+        if (client)
+            client_close(core, client);
+    }
+    server_close(core, server);
+}
+
+static struct server_transaction *find(const struct core *core, uint64_t id)
+{
+    for (uint32_t i = table_first(&core->servers_by_key, (uint32_t)id); i;
+         i = table_next(&core->servers_by_key, i)) {
+        struct server_transaction *server = pool_at(&core->servers, i);
+        if (server->key.low == id)
+            return server;
+    }
+    return NULL;
+}
+
+/* A fresh server transaction in place of any earlier image. */
+static struct server_transaction *read_server(struct core *core, struct reader *r)
+{
+    struct hash128 key = {.low = read_u64(r)};
+    struct flow flow;
+    struct server_transaction *server = find(core, key.low);
+
+    key.high = read_u64(r);
+    flow = read_flow(r);
+    if (r->failed)
+        return NULL;
+    if (server)
+        drop(core, server);
+    server = server_open(core, &key, true, &flow);
+    if (server)
+        server->is_recorded = true;
+    return server;
+}
+
+/* The client transaction whose late 2xx may still come. */
+static void restore_accepted_client(struct core *core, struct server_transaction *server,
+                                    uint64_t branch, instant now)
+{
+    struct client_transaction *client = client_open(core, METHOD_INVITE, &server->flow);
+
+    server->accepted = branch;
+    if (!client)
+        return;
+    client->server = pool_handle(&core->servers, server);
+    client->is_decided = true;
+    ctrans_init(&client->machine, true, flow_is_reliable(&server->flow), now);
+    ctrans_step(&client->machine, CTRANS_SUCCESS, now, core->settings->timer_c);
+    client_rename(core, client, branch);
+}
+
+void pending_restore_accepted(struct core *core, struct reader *r, struct moment now)
+{
+    struct server_transaction *server = read_server(core, r);
+    uint64_t branch = read_u64(r);
+
+    if (!server)
+        return;
+    server->status = 200;
+    strans_step(&server->machine, STRANS_SUCCESS, now.boot);
+    if (branch && !r->failed)
+        restore_accepted_client(core, server, branch, now.boot);
+}
+
+void pending_restore_failed(struct core *core, struct reader *r, struct moment now)
+{
+    struct server_transaction *server = read_server(core, r);
+    uint16_t status = read_u16(r);
+    struct slice response = read_counted(r);
+
+    if (!server)
+        return;
+    server->status = status;
+    slab_copy(&core->slab, response, &server->response);
+    strans_step(&server->machine, STRANS_FAILURE, now.boot);
+    server->machine.resend_at = now.boot;
+}
+
+/* Targets and what their branches said. */
+static bool read_targets(struct core *core, struct context *context, struct reader *r,
+                         uint64_t *branches)
+{
+    struct target targets[BRANCH_LIMIT] = {{0}};
+    struct slice uris[BRANCH_LIMIT];
+    unsigned count = read_u8(r);
+    size_t head = count * sizeof targets[0];
+    size_t len = head;
+    struct writer w;
+
+    if (count > BRANCH_LIMIT)
+        return false;
+    for (unsigned i = 0; i < count; i++) {
+        targets[i].binding = read_u64(r);
+        targets[i].flow = read_flow(r);
+        targets[i].q = read_u16(r);
+        uris[i] = read_counted(r);
+        branches[i] = read_u64(r);
+        targets[i].uri_at = (uint32_t)len;
+        targets[i].uri_len = (uint16_t)uris[i].len;
+        len += uris[i].len;
+        if (targets[i].flow.socket >= core->settings->socket_count)
+            return false;
+    }
+    if (r->failed || !slab_take(&core->slab, len, &context->targets))
+        return false;
+    w = writer_over(context->targets.at, len);
+    write_bytes(&w, targets, head);
+    for (unsigned i = 0; i < count; i++)
+        write_slice(&w, uris[i]);
+    context->target_count = (uint8_t)count;
+    return true;
+}
+
+/* The fields of a whole image, into a context that is not yet in any table. */
+static bool read_context(struct core *core, struct context *context,
+                         struct server_transaction *server, struct reader *r, uint64_t *branches)
+{
+    context->flow = read_flow(r);
+    context->caller = read_u64(r);
+    server->accepted = read_u64(r);
+    context->flags = read_u8(r);
+    context->next_target = read_u8(r);
+    context->best_status = read_u16(r);
+    slab_copy(&core->slab, read_counted(r), &context->best);
+    slab_copy(&core->slab, read_counted(r), &context->reason);
+    if (!read_targets(core, context, r, branches) || context->next_target > context->target_count)
+        return false;
+    return slab_copy(&core->slab, read_counted(r), &context->request) && !r->failed;
+}
+
+static void give_texts_back(struct core *core, struct context *context)
+{
+    slab_give(&core->slab, &context->request);
+    slab_give(&core->slab, &context->targets);
+    slab_give(&core->slab, &context->best);
+    slab_give(&core->slab, &context->reason);
+    pool_give(&core->contexts, context);
+}
+
+void pending_restore(struct core *core, struct reader *r, struct moment now, struct actions *out)
+{
+    struct server_transaction *server = read_server(core, r);
+    uint64_t branches[BRANCH_LIMIT] = {0};
+    uint64_t accepted;
+    struct context *context;
+
+    if (!server)
+        return;
+    context = pool_take(&core->contexts);
+    if (context) {
+        context->server = pool_index(&core->servers, server);
+        if (read_context(core, context, server, r, branches) &&
+            context_restore(core, context, branches, now, out)) {
+            server->context = pool_index(&core->contexts, context);
+        } else {
+            give_texts_back(core, context);
+        }
+    }
+    accepted = server->accepted;
+    if (!server->context) {
+        server_close(core, server);
+        return;
+    }
+    if (accepted) {
+        strans_step(&server->machine, STRANS_SUCCESS, now.boot);
+        restore_accepted_client(core, server, accepted, now.boot);
+    }
+}
+
+void pending_restore_end(struct core *core, struct reader *r)
+{
+    struct server_transaction *server = find(core, read_u64(r));
+
+    if (server && !r->failed)
+        drop(core, server);
+}
+
+/* An image may have been written long before the crash: every clock starts anew. */
+static void start_client(struct core *core, struct client_transaction *client, struct moment now)
+{
+    if (!ctrans_is_open(&client->machine)) {
+        client->machine.end_at = now.boot + 64 * T1;
+    } else {
+        ctrans_init(&client->machine, true, flow_is_reliable(&client->flow), now.boot);
+        client->machine.resend_at = now.boot;
+    }
+    core->ctrans_states |= 1u << client->machine.state;
+    client_arm(core, client);
+}
+
+static void start_server(struct core *core, struct server_transaction *server, struct moment now,
+                         struct actions *out)
+{
+    if (server->machine.end_at != NEVER)
+        server->machine.end_at = now.boot + 64 * T1;
+    if (server->machine.resend_at != NEVER)
+        server->machine.resend_at = now.boot;
+    core->strans_states |= 1u << server->machine.state;
+    server_arm(core, server);
+    if (server->context)
+        context_resume(core, pool_at(&core->contexts, server->context), now, out);
+}
+
+void pending_start(struct core *core, struct moment now, struct actions *out)
+{
+    for (uint32_t i = 1; i <= core->clients.used; i++) {
+        struct client_transaction *client = pool_live_at(&core->clients, i);
+        if (client)
+            start_client(core, client, now);
+    }
+    for (uint32_t i = 1; i <= core->servers.used; i++) {
+        struct server_transaction *server = pool_live_at(&core->servers, i);
+        if (server)
+            start_server(core, server, now, out);
+    }
+}

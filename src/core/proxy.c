@@ -1,0 +1,519 @@
+#include "core/proxy.h"
+
+#include "core/branch.h"
+#include "core/context.h"
+#include "core/dialog.h"
+#include "core/forward.h"
+#include "core/location.h"
+#include "core/realm.h"
+#include "core/registrar.h"
+#include "core/reply.h"
+#include "core/transaction.h"
+#include "sip/address.h"
+
+enum verdict {
+    PASS,   /* go on to the next stage */
+    FINISH, /* a response was sent, or the request needs nothing more */
+};
+
+typedef enum verdict stage(struct core *core, struct request *req, struct actions *out);
+
+static enum verdict refuse(struct core *core, const struct request *req, unsigned status,
+                           const char *reason, struct actions *out)
+{
+    reply_because(core, req, (struct fault){(uint16_t)status, reason}, out);
+    return FINISH;
+}
+
+static enum verdict refuse_for_now(struct core *core, const struct request *req,
+                                   struct actions *out)
+{
+    size_t start = out->bytes.len;
+    struct writer *w;
+
+    if (req->message.method == METHOD_ACK)
+        return FINISH;
+    w = reply_begin(core, req, 503, NO_SLICE, out);
+    write_slice(w, S("Retry-After: 5\r\n"));
+    reply_send(req, reply_end(out, w, start), out);
+    return FINISH;
+}
+
+/* 9.2: only from where the INVITE came. */
+static enum verdict take_cancel(struct core *core, struct request *req,
+                                struct server_transaction *server, struct actions *out)
+{
+    bool is_same = server && memcmp(server->flow.address, req->flow.address, 16) == 0 &&
+                   server->flow.socket == req->flow.socket;
+
+    if (!is_same)
+        return refuse(core, req, 481, NULL, out);
+    context_cancel(core, server, request_header(req, HEADER_REASON), req->now, out);
+    return refuse(core, req, 200, NULL, out);
+}
+
+/* 17.2.3: a known transaction answers for itself.  An ACK that has the branch of an accepted INVITE
+ * is for the callee all the same (RFC 6026 7.1). */
+static enum verdict absorb_retransmission(struct core *core, struct request *req,
+                                          struct actions *out)
+{
+    struct server_transaction *server = server_find(core, &req->key);
+    enum method method = req->message.method;
+
+    if (method == METHOD_CANCEL)
+        return take_cancel(core, req, server, out);
+    if (!server || (method == METHOD_ACK && server->machine.state == STRANS_ACCEPTED))
+        return PASS;
+    server_step(core, server, method == METHOD_ACK ? STRANS_ACK : STRANS_REQUEST, req->now.boot,
+                out);
+    return FINISH;
+}
+
+static bool is_address(struct slice value)
+{
+    struct address address;
+
+    return address_next(&value, &address);
+}
+
+/* 16.3 step 4: our own Via with the same loop hash means that nothing changed since we forwarded
+ * it; with another, a spiral. */
+static enum verdict check_loop(struct core *core, struct request *req, bool *is_spiral,
+                               struct actions *out)
+{
+    const struct message *m = &req->message;
+    unsigned looked_at = 0;
+
+    for (unsigned i = m->first[HEADER_VIA]; i; i = m->fields[i].next) {
+        struct slice rest = message_value(m, i);
+        struct via via;
+        struct branch branch;
+        while (rest.len && via_next(&rest, &via)) {
+            if (++looked_at > VIA_LIMIT)
+                return refuse(core, req, 483, NULL, out);
+            if (!branch_read(via.branch, &core->key_branch, &branch))
+                continue;
+            *is_spiral = true;
+            if (branch.loop == forward_loop(core, req))
+                return refuse(core, req, 482, NULL, out);
+        }
+    }
+    return PASS;
+}
+
+static enum verdict refuse_extension(struct core *core, const struct request *req,
+                                     enum header header, struct actions *out)
+{
+    size_t start = out->bytes.len;
+    struct writer *w;
+
+    if (req->message.method == METHOD_ACK)
+        return FINISH;
+    w = reply_begin(core, req, 420, NO_SLICE, out);
+    for (unsigned i = req->message.first[header]; i; i = req->message.fields[i].next) {
+        write_slice(w, S("Unsupported: "));
+        write_slice(w, message_value(&req->message, i));
+        write_slice(w, S("\r\n"));
+    }
+    reply_send(req, reply_end(out, w, start), out);
+    return FINISH;
+}
+
+static enum verdict check_numbers(struct core *core, struct request *req, struct actions *out)
+{
+    const struct message *m = &req->message;
+    uint64_t n;
+
+    if (m->first[HEADER_MAX_FORWARDS]) {
+        if (!slice_number(request_header(req, HEADER_MAX_FORWARDS), 255, &n))
+            return refuse(core, req, 400, "Bad Max-Forwards", out);
+        req->max_forwards = (uint32_t)n;
+    }
+    if (m->first[HEADER_MAX_BREADTH]) {
+        if (!slice_number(request_header(req, HEADER_MAX_BREADTH), UINT32_MAX, &n))
+            return refuse(core, req, 400, "Bad Max-Breadth", out);
+        req->max_breadth = (uint32_t)n;
+    }
+    return PASS;
+}
+
+/* 16.3, before anything is spent. */
+static enum verdict check_request(struct core *core, struct request *req, struct actions *out)
+{
+    const struct message *m = &req->message;
+    bool is_spiral = false;
+
+    if (!req->uri_is_valid)
+        return refuse(core, req, 400, "Bad Request-URI", out);
+    if (req->uri.scheme > SCHEME_SIPS)
+        return refuse(core, req, 416, NULL, out);
+    if (!is_address(request_header(req, HEADER_FROM)))
+        return refuse(core, req, 400, "Bad From", out);
+    if (!is_address(request_header(req, HEADER_TO)))
+        return refuse(core, req, 400, "Bad To", out);
+    if (check_numbers(core, req, out) == FINISH || check_loop(core, req, &is_spiral, out) == FINISH)
+        return FINISH;
+    if (m->first[HEADER_PROXY_REQUIRE])
+        return refuse_extension(core, req, HEADER_PROXY_REQUIRE, out);
+    if (!req->to_tag.len && !is_spiral && context_is_merged(core, req))
+        return refuse(core, req, 482, "Request Merged", out);
+    return PASS;
+}
+
+/* A strict router put the URI that we recorded into the Request-URI (16.4). */
+static bool is_strictly_routed(struct core *core, struct request *req)
+{
+    if (!req->message.first[HEADER_ROUTE] || !req->uri.user.at || !uri_is_local(core, &req->uri))
+        return false;
+    req->direction = cookie_read(req->uri.user, &core->key_cookie, req->call_id, req->from_tag,
+                                 req->to_tag, &req->cookie);
+    return req->direction != COOKIE_INVALID;
+}
+
+/* 16.4: Route values that name us come off; the first of them holds the cookie. */
+static enum verdict strip_own_routes(struct core *core, struct request *req, struct actions *out)
+{
+    const struct message *m = &req->message;
+
+    if (!m->first[HEADER_ROUTE])
+        return PASS;
+    if (is_strictly_routed(core, req)) {
+        req->is_strict = true;
+        return PASS;
+    }
+    for (unsigned i = m->first[HEADER_ROUTE]; i; i = m->fields[i].next) {
+        struct slice rest = message_value(m, i);
+        struct address route;
+        struct uri uri;
+        while (rest.len) {
+            if (!address_next(&rest, &route) || !uri_parse(route.uri, &uri))
+                return refuse(core, req, 400, "Bad Route", out);
+            if (!uri_is_local(core, &uri)) {
+                req->has_foreign_route = true;
+                return PASS;
+            }
+            if (req->own_routes == OWN_ROUTES_LIMIT)
+                return refuse(core, req, 400, "Too Many Routes", out);
+            if (!req->own_routes++)
+                req->direction = cookie_read(uri.user, &core->key_cookie, req->call_id,
+                                             req->from_tag, req->to_tag, &req->cookie);
+        }
+    }
+    return PASS;
+}
+
+static const struct end *sending_end(const struct request *req)
+{
+    return req->direction == COOKIE_TO_CALLEE ? &req->cookie.caller : &req->cookie.callee;
+}
+
+/* A request in a dialog came by the flow of the end that its tags say it is from. */
+static bool comes_from_its_end(const struct core *core, const struct request *req)
+{
+    const struct end *end = sending_end(req);
+    const struct binding *binding;
+
+    if (!end->binding)
+        return memcmp(end->flow.address, req->flow.address, 16) == 0;
+    binding = location_binding(core, end->binding);
+    return binding && flow_equal(&binding->flow, &req->flow);
+}
+
+static bool from_is_local(const struct core *core, const struct request *req)
+{
+    struct slice from = request_header(req, HEADER_FROM);
+    struct address address;
+    struct uri uri;
+
+    return address_next(&from, &address) && uri_parse(address.uri, &uri) &&
+           uri_is_local(core, &uri);
+}
+
+static enum verdict demand_proof(struct core *core, struct request *req, enum header header,
+                                 struct actions *out)
+{
+    enum proof proof = realm_check(core, req, header);
+
+    if (proof == PROOF_GIVEN || proof == PROOF_REPEATED)
+        return PASS;
+    realm_challenge(core, req, header, proof == PROOF_STALE, out);
+    return FINISH;
+}
+
+/* In a dialog: the end whose flow it is needs no proof, another must give it. */
+static enum verdict authenticate_in_dialog(struct core *core, struct request *req,
+                                           struct actions *out)
+{
+    const struct end *end = sending_end(req);
+    const struct binding *binding;
+
+    req->caller = end->binding;
+    if (req->message.method == METHOD_ACK || comes_from_its_end(core, req))
+        return PASS;
+    if (!end->binding)
+        return refuse(core, req, 403, NULL, out);
+    if (demand_proof(core, req, HEADER_PROXY_AUTHORIZATION, out) == FINISH)
+        return FINISH;
+    binding = location_binding(core, end->binding);
+    if (binding && location_user(core, binding) != req->sender)
+        return refuse(core, req, 403, NULL, out);
+    return PASS;
+}
+
+/* A request that the server itself answers, and that says nothing of anyone. */
+static bool is_for_server(const struct core *core, const struct request *req)
+{
+    return !req->uri.user.len && uri_is_local(core, &req->uri);
+}
+
+/* 22: our own users prove who they are; others reach our users only, if the settings say so. */
+static enum verdict authenticate_sender(struct core *core, struct request *req,
+                                        struct actions *out)
+{
+    enum method method = req->message.method;
+
+    if (req->direction != COOKIE_INVALID)
+        return authenticate_in_dialog(core, req, out);
+    if (method == METHOD_ACK)
+        return FINISH; /* neither a transaction nor a cookie knows it */
+    if (req->to_tag.len)
+        return refuse(core, req, 481, NULL, out);
+    if (method == METHOD_REGISTER && uri_is_local(core, &req->uri))
+        return demand_proof(core, req, HEADER_AUTHORIZATION, out);
+    if (is_for_server(core, req))
+        return PASS;
+    if (from_is_local(core, req)) {
+        if (demand_proof(core, req, HEADER_PROXY_AUTHORIZATION, out) == FINISH)
+            return FINISH;
+        if (!realm_names(core, request_header(req, HEADER_FROM), req->sender))
+            return refuse(core, req, 403, NULL, out);
+        req->caller = realm_sender_binding(core, req);
+        return PASS;
+    }
+    if (!core->settings->is_public || !uri_is_local(core, &req->uri))
+        return refuse(core, req, 403, NULL, out);
+    return PASS;
+}
+
+static void add_target(struct request *req, const struct target *target, struct slice uri)
+{
+    struct target_set *set = &req->targets;
+    unsigned i = set->count++;
+
+    assert(i < BRANCH_LIMIT);
+    for (; i > 0 && set->at[i - 1].q < target->q; i--) { /* higher q first (16.6) */
+        set->at[i] = set->at[i - 1];
+        set->uris[i] = set->uris[i - 1];
+    }
+    set->at[i] = *target;
+    set->uris[i] = uri;
+}
+
+/* The other end of the dialog, wherever it is now. */
+static enum verdict target_other_end(struct core *core, struct request *req, struct actions *out)
+{
+    const struct end *end =
+        req->direction == COOKIE_TO_CALLEE ? &req->cookie.callee : &req->cookie.caller;
+    struct target target = {.flow = end->flow, .q = 1000};
+
+    if (end->binding) {
+        const struct binding *binding = location_binding(core, end->binding);
+        if (!binding)
+            return refuse(core, req, 480, NULL, out);
+        target.binding = binding->id;
+        target.flow = binding->flow;
+    }
+    if (target.flow.socket >= core->settings->socket_count)
+        return refuse(core, req, 480, NULL, out);
+    add_target(req, &target, NO_SLICE);
+    req->dialog = dialog_find(core, req->call_id, req->from_tag, req->to_tag);
+    dialog_request(core, req);
+    return PASS;
+}
+
+/* Strangers get one answer for users who are unknown, closed or away. */
+static enum verdict refuse_callee(struct core *core, struct request *req, bool is_known,
+                                  struct actions *out)
+{
+    return refuse(core, req, req->sender && !is_known ? 404 : 480, NULL, out);
+}
+
+static enum verdict target_user(struct core *core, struct request *req, struct actions *out)
+{
+    char name[NAME_LIMIT];
+    struct writer w = writer_over(name, sizeof name);
+    const struct user *user;
+
+    uri_unescape(&w, req->uri.user);
+    user = w.failed ? NULL : location_find(core, writer_slice(&w));
+    if (!user)
+        return refuse_callee(core, req, false, out);
+    for (const struct binding *b = location_first(core, user); b; b = location_next(core, b)) {
+        struct target target = {.binding = b->id, .flow = b->flow, .q = b->q};
+        add_target(req, &target, binding_contact(b));
+    }
+    if (!req->targets.count)
+        return refuse_callee(core, req, true, out);
+    return PASS;
+}
+
+/* A numeric host outside; names need the resolver. */
+static enum verdict target_outside(struct core *core, struct request *req, struct actions *out)
+{
+    const struct settings *settings = core->settings;
+    struct address_bytes address;
+    struct target target = {.q = 1000};
+
+    if (!req->sender)
+        return refuse(core, req, 403, NULL, out);
+    if (!host_numeric(req->uri.host, &address))
+        return refuse(core, req, 500, "Domain Names Are Not Resolved Yet", out);
+    target.flow.transport = TRANSPORT_UDP;
+    target.flow.is_v6 = address.is_v6;
+    target.flow.port = req->uri.port ? (uint16_t)req->uri.port : 5060;
+    memcpy(target.flow.address, address.at, sizeof address.at);
+    target.flow.socket = UINT16_MAX;
+    for (unsigned i = 0; i < settings->socket_count; i++)
+        if ((settings->sockets[i].host.at[0] == '[') == address.is_v6) {
+            target.flow.socket = (uint16_t)i;
+            break;
+        }
+    if (target.flow.socket == UINT16_MAX)
+        return refuse(core, req, 500, "No Address Of That Family", out);
+    add_target(req, &target, NO_SLICE);
+    return PASS;
+}
+
+static enum verdict answer_options(struct core *core, struct request *req, struct actions *out)
+{
+    size_t start = out->bytes.len;
+    struct writer *w = reply_begin(core, req, 200, NO_SLICE, out);
+
+    write_slice(w, S("Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, PRACK, "
+                     "UPDATE, REFER, SUBSCRIBE, NOTIFY, PUBLISH\r\n"
+                     "Accept: application/sdp\r\n"));
+    reply_send(req, reply_end(out, w, start), out);
+    return FINISH;
+}
+
+/* Requests that end here. */
+static enum verdict answer_for_server(struct core *core, struct request *req, struct actions *out)
+{
+    if (req->message.first[HEADER_REQUIRE]) /* 8.2.2.3: we support no extension yet */
+        return refuse_extension(core, req, HEADER_REQUIRE, out);
+    if (req->message.method == METHOD_OPTIONS)
+        return answer_options(core, req, out);
+    if (req->message.method != METHOD_REGISTER)
+        return refuse(core, req, 404, NULL, out);
+    registrar_register(core, req, out);
+    return FINISH;
+}
+
+/* 16.5 */
+static enum verdict find_target_set(struct core *core, struct request *req, struct actions *out)
+{
+    if (req->direction != COOKIE_INVALID)
+        return target_other_end(core, req, out);
+    if (is_for_server(core, req) ||
+        (req->message.method == METHOD_REGISTER && uri_is_local(core, &req->uri)))
+        return answer_for_server(core, req, out);
+    if (req->has_foreign_route)
+        return refuse(core, req, 403, "Preloaded Route", out);
+    return uri_is_local(core, &req->uri) ? target_user(core, req, out)
+                                         : target_outside(core, req, out);
+}
+
+/* An ACK makes no transaction: it is sent on, once for each time it came (16.11). */
+static enum verdict forward_statelessly(struct core *core, struct request *req,
+                                        struct actions *out)
+{
+    struct forwarding to = {.flow = req->targets.at[0].flow};
+    struct slice bytes = forward_request(core, req, &to, out);
+
+    actions_push(out, (struct action){.kind = ACTION_SEND, .flow = to.flow, .bytes = bytes});
+    return FINISH;
+}
+
+/* 16.6: here the request is copied, and everything is spent that a request costs. */
+static enum verdict forward(struct core *core, struct request *req, struct actions *out)
+{
+    if (!req->max_forwards)
+        return refuse(core, req, 483, NULL, out);
+    if (req->message.method == METHOD_ACK)
+        return forward_statelessly(core, req, out);
+    if (!req->max_breadth)
+        return refuse(core, req, 440, NULL, out);
+    if (!context_has_room(core))
+        return refuse_for_now(core, req, out);
+    context_open(core, req, out);
+    return FINISH;
+}
+
+static stage *const request_path[] = {
+    absorb_retransmission, /* 17.2.3 a known transaction answers for itself */
+    check_request,         /* 16.3   URI, Max-Forwards, loops, Proxy-Require, merged requests */
+    strip_own_routes,      /* 16.4   reads the cookie */
+    authenticate_sender,   /* 22     our own users; others as strangers under policy */
+    find_target_set,       /* 16.5   the other end, a user's bindings, another domain */
+    forward,               /* 16.6 */
+};
+
+void proxy_request(struct core *core, struct request *req, struct actions *out)
+{
+    for (unsigned i = 0; i < COUNT_OF(request_path); i++)
+        if (request_path[i](core, req, out) == FINISH)
+            return;
+}
+
+static struct context *context_of(const struct core *core, const struct server_transaction *server)
+{
+    return server && server->context ? pool_at(&core->contexts, server->context) : NULL;
+}
+
+/* 16.7: provisional responses and repeated 2xx pass; a final one decides its branch. */
+void proxy_response(struct core *core, struct client_transaction *client,
+                    const struct message *response, struct moment now, struct actions *out)
+{
+    struct server_transaction *server = pool_get(&core->servers, client->server);
+    struct context *context = context_of(core, server);
+
+    if (!server || response->status == 100)
+        return; /* 100 is not forwarded (16.7 step 5) */
+    if (response->status >= 200 && !client->is_decided) {
+        client->is_decided = true;
+        if (context) {
+            context_decide(core, context, client, response, now, out);
+            return;
+        }
+    }
+    if (response->status < 300) {
+        size_t start = out->bytes.len;
+        if (response->status >= 200)
+            dialog_accept(core, NULL, response, now, out);
+        if (!server_respond(core, server, response->status, forward_response(response, out),
+                            now.boot, out))
+            out->bytes.len = start;
+    }
+}
+
+void proxy_timeout(struct core *core, struct client_transaction *client, struct moment now,
+                   struct actions *out)
+{
+    struct context *context = context_of(core, pool_get(&core->servers, client->server));
+
+    if (client->is_decided || !context)
+        return;
+    client->is_decided = true;
+    context_decide(core, context, client, NULL, now, out);
+}
+
+struct slice proxy_cancel_reason(const struct core *core, const struct client_transaction *client)
+{
+    const struct context *context = context_of(core, pool_get(&core->servers, client->server));
+
+    if (!context)
+        return NO_SLICE;
+    if (context->flags & CONTEXT_ACCEPTED)
+        return S("SIP;cause=200;text=\"Call completed elsewhere\"");
+    return block_slice(&context->reason);
+}

@@ -1,0 +1,23 @@
+/*
+ * The proxy (RFC 3261 16): the whole story of the server in two straight lists of stages.
+ *
+ *     bytes -> message -> request path -> client transaction -> bytes
+ *     bytes -> message -> client transaction -> response path -> server transaction -> bytes
+ */
+#pragma once
+
+#include "core/request.h"
+
+/* Takes a request that was read down its path. */
+void proxy_request(struct core *core, struct request *req, struct actions *out);
+
+/* A client transaction hands up a response: provisional, final, or a repeated 2xx. */
+void proxy_response(struct core *core, struct client_transaction *client,
+                    const struct message *response, struct moment now, struct actions *out);
+
+/* A client transaction ended without a final response. */
+void proxy_timeout(struct core *core, struct client_transaction *client, struct moment now,
+                   struct actions *out);
+
+/* Why its branch is being cancelled, for the CANCEL's Reason field (RFC 3326). */
+struct slice proxy_cancel_reason(const struct core *core, const struct client_transaction *client);

@@ -1,0 +1,300 @@
+#include "core/realm.h"
+
+#include "core/fault.h"
+#include "core/location.h"
+#include "core/reply.h"
+#include "sip/address.h"
+
+#define NONCE_BYTES 20u /* second, run, salt, MAC */
+#define NONCE_TEXT (2 * NONCE_BYTES)
+#define WINDOW 64u /* nonce counts that may arrive out of order */
+#define WAYS 4u    /* places a nonce may have in the table */
+#define FIRST_USE 60u /* seconds: a nonce not used by then is stale, so that one which was evicted
+                         is not taken for new for long */
+
+size_t realm_bytes(const struct limits *limits)
+{
+    return sizeof(struct nonce_slot) * limits->nonces + 64;
+}
+
+void realm_init(struct core *core, struct arena *from)
+{
+    assert(core->limits.nonces >= WAYS && !(core->limits.nonces & (core->limits.nonces - 1)));
+    core->nonces = arena_take(from, sizeof(struct nonce_slot) * core->limits.nonces);
+    assert(core->nonces);
+}
+
+struct nonce {
+    uint32_t second; /* wall */
+    uint32_t run;
+    uint32_t salt; /* two phones at one address get different ones */
+    uint64_t mac;
+};
+
+/* Bound to the source address, not its port: NATs change that. */
+static uint64_t nonce_mac(const struct core *core, const struct nonce *nonce,
+                          const struct flow *flow)
+{
+    uint64_t words[4] = {(uint64_t)nonce->second << 32 | nonce->run, nonce->salt};
+
+    memcpy(&words[2], flow->address, 16);
+    return hash_bytes(&core->key_nonce, slice_of((const char *)words, sizeof words));
+}
+
+static void nonce_write(struct writer *w, struct core *core, const struct flow *flow,
+                        struct moment now)
+{
+    struct nonce nonce = {(uint32_t)now.wall, core->run, ++core->nonces_given, 0};
+
+    write_hex(w, nonce.second, 8);
+    write_hex(w, nonce.run, 8);
+    write_hex(w, nonce.salt, 8);
+    write_hex(w, nonce_mac(core, &nonce, flow), 16);
+}
+
+/* False unless we gave it, in any run, to this address. */
+static bool nonce_read(const struct core *core, struct slice text, const struct flow *flow,
+                       struct nonce *nonce)
+{
+    uint8_t bytes[NONCE_BYTES];
+    uint32_t words[5] = {0};
+
+    if (text.len != NONCE_TEXT || !hex_decode(text, bytes, sizeof bytes))
+        return false;
+    for (unsigned i = 0; i < sizeof bytes; i++)
+        words[i / 4] = words[i / 4] << 8 | bytes[i];
+    *nonce = (struct nonce){words[0], words[1], words[2], (uint64_t)words[3] << 32 | words[4]};
+    return nonce->mac == nonce_mac(core, nonce, flow);
+}
+
+static struct nonce_slot *nonce_find(struct core *core, const struct nonce *nonce)
+{
+    uint32_t base = (uint32_t)nonce->mac & (core->limits.nonces - 1) & ~(WAYS - 1);
+
+    for (unsigned i = 0; i < WAYS; i++)
+        if (core->nonces[base + i].nonce == nonce->mac)
+            return &core->nonces[base + i];
+    return NULL;
+}
+
+/* Its place: an empty one, else that of the nonce with the fewest uses. */
+static struct nonce_slot *nonce_place(struct core *core, const struct nonce *nonce)
+{
+    uint32_t base = (uint32_t)nonce->mac & (core->limits.nonces - 1) & ~(WAYS - 1);
+    struct nonce_slot *place = &core->nonces[base];
+
+    for (unsigned i = 1; i < WAYS; i++)
+        if (core->nonces[base + i].highest < place->highest)
+            place = &core->nonces[base + i];
+    *place = (struct nonce_slot){.nonce = nonce->mac};
+    return place;
+}
+
+/* Marks a count as used. PROOF_STALE: the window has lost it. */
+static enum proof count_use(struct nonce_slot *slot, uint32_t count, uint32_t what)
+{
+    if (fault_is(FAULT_NONCE_REPLAYED))
+        return PROOF_GIVEN;
+    if (count > slot->highest) {
+        uint32_t ahead = count - slot->highest;
+        slot->window = ahead < WINDOW ? slot->window << ahead | 1 : 1;
+        slot->highest = count;
+        slot->last = what;
+        return PROOF_GIVEN;
+    }
+    uint32_t behind = slot->highest - count;
+    if (behind >= WINDOW)
+        return PROOF_STALE;
+    if (slot->window >> behind & 1)
+        return slot->last == what ? PROOF_REPEATED : PROOF_STALE;
+    slot->window |= UINT64_C(1) << behind;
+    return PROOF_GIVEN;
+}
+
+/* Which request it was, so that its retransmission is known: response, Call-ID, CSeq, body. */
+static uint32_t what_was_asked(const struct core *core, const struct request *req,
+                               const struct credentials *c)
+{
+    uint64_t words[4] = {
+        hash_bytes(&core->key_nonce, c->response),
+        hash_bytes(&core->key_nonce, req->call_id),
+        hash_bytes(&core->key_nonce, req->via.branch),
+        (uint64_t)req->cseq.number << 32 | c->nc,
+    };
+
+    return (uint32_t)hash_bytes(&core->key_nonce, slice_of((const char *)words, sizeof words)) | 1;
+}
+
+static enum proof check_nonce(struct core *core, const struct request *req,
+                              const struct credentials *c, const struct nonce *nonce)
+{
+    uint32_t life = (uint32_t)(core->settings->nonce_life / SECONDS(1));
+    uint32_t age = (uint32_t)req->now.wall - nonce->second;
+    struct nonce_slot *slot;
+
+    if (nonce->run != core->run || age > life)
+        return PROOF_STALE;
+    slot = nonce_find(core, nonce);
+    if (!slot) {
+        if (c->nc > 1 || age > FIRST_USE)
+            return PROOF_STALE; /* evicted: what was used of it is forgotten */
+        slot = nonce_place(core, nonce);
+    }
+    return count_use(slot, c->qop.at ? c->nc : 1, what_was_asked(core, req, c));
+}
+
+static const uint8_t *user_ha1(const struct user *user, enum algorithm algorithm)
+{
+    return algorithm == ALGORITHM_MD5 ? user->ha1_md5 : user->ha1_sha256;
+}
+
+/* The digest uri must be the Request-URI as received, or the same URI written otherwise. */
+static bool uri_agrees(const struct request *req, struct slice text)
+{
+    struct uri uri;
+
+    if (slice_equal(text, message_span(&req->message, req->message.uri)))
+        return true;
+    return uri_parse(text, &uri) && req->uri_is_valid && uri_equal(&uri, &req->uri);
+}
+
+/* The work is the same whether the user exists or not. */
+static bool response_is_right(const struct core *core, const struct request *req,
+                              const struct credentials *c, const struct user *user)
+{
+    static const uint8_t nobody[DIGEST_LIMIT];
+    bool is_known = user && user->has_ha1 >> c->algorithm & 1;
+    char expected[2 * DIGEST_LIMIT];
+
+    digest_response(core->digests, c, is_known ? user_ha1(user, c->algorithm) : nobody,
+                    message_span(&req->message, req->message.method_text),
+                    message_body(&req->message), expected);
+    return digest_equal(c->response, slice_of(expected, 2 * digest_size(c->algorithm))) &&
+           is_known;
+}
+
+static struct user *find_user(const struct core *core, struct slice quoted)
+{
+    char name[NAME_LIMIT];
+    struct writer w = writer_over(name, sizeof name);
+    struct slice host;
+
+    quoted_unescape(&w, quoted);
+    if (w.failed)
+        return NULL;
+    host = writer_slice(&w);
+    host.len = slice_find(host, '@'); /* some phones send user@realm */
+    return location_find(core, host);
+}
+
+static enum proof check_credentials(struct core *core, struct request *req,
+                                    const struct credentials *c)
+{
+    struct user *user = find_user(core, c->username);
+    bool has_qop = c->qop.at != NULL;
+    struct nonce nonce;
+    enum proof proof;
+
+    if (c->algorithm == ALGORITHM_OTHER || (has_qop && (!c->nc || !c->cnonce.at)) ||
+        !uri_agrees(req, c->uri))
+        return PROOF_NONE;
+    if (!response_is_right(core, req, c, user))
+        return PROOF_NONE;
+    if (!nonce_read(core, c->nonce, &req->flow, &nonce))
+        return PROOF_STALE;
+    proof = check_nonce(core, req, c, &nonce);
+    if (proof == PROOF_GIVEN || proof == PROOF_REPEATED)
+        req->sender = user;
+    return proof;
+}
+
+bool realm_is_ours(const struct core *core, struct slice value)
+{
+    struct credentials c;
+
+    return credentials_parse(value, &c) && slice_equal(c.realm, core->settings->realm);
+}
+
+enum proof realm_check(struct core *core, struct request *req, enum header header)
+{
+    const struct message *m = &req->message;
+
+    for (unsigned i = m->first[header]; i; i = m->fields[i].next) {
+        struct credentials c;
+        if (credentials_parse(message_value(m, i), &c) &&
+            slice_equal(c.realm, core->settings->realm))
+            return check_credentials(core, req, &c);
+    }
+    return PROOF_NONE;
+}
+
+static void write_challenge(struct core *core, const struct request *req, enum header header,
+                            enum algorithm algorithm, bool is_stale, struct writer *w)
+{
+    write_slice(w, header == HEADER_AUTHORIZATION ? S("WWW-Authenticate: Digest realm=\"")
+                                                  : S("Proxy-Authenticate: Digest realm=\""));
+    write_slice(w, core->settings->realm);
+    write_slice(w, S("\", nonce=\""));
+    nonce_write(w, core, &req->flow, req->now);
+    write_slice(w, S("\", algorithm="));
+    write_slice(w, algorithm_name(algorithm));
+    write_slice(w, S(", qop=\"auth\""));
+    if (is_stale)
+        write_slice(w, S(", stale=true"));
+    write_slice(w, S("\r\n"));
+}
+
+/* Never by user: whether one exists must not show. */
+static bool agent_knows_sha256(const struct core *core, const struct request *req)
+{
+    struct slice agent = request_header(req, HEADER_USER_AGENT);
+
+    if (core->has_md5_only)
+        return false; /* a user without a SHA-256 digest could not answer */
+    return core->settings->sha256_first ||
+           (agent.len > 8 && slice_equal_nocase(slice_until(agent, 8), S("Linphone")));
+}
+
+void realm_challenge(struct core *core, const struct request *req, enum header header,
+                     bool is_stale, struct actions *out)
+{
+    unsigned status = header == HEADER_AUTHORIZATION ? 401 : 407;
+    size_t start = out->bytes.len;
+    struct writer *w;
+
+    if (req->message.method == METHOD_ACK)
+        return;
+    w = reply_begin(core, req, status, NO_SLICE, out);
+    if (agent_knows_sha256(core, req))
+        write_challenge(core, req, header, ALGORITHM_SHA256, is_stale, w);
+    write_challenge(core, req, header, ALGORITHM_MD5, is_stale, w);
+    reply_send(req, reply_end(out, w, start), out);
+}
+
+uint64_t realm_sender_binding(const struct core *core, const struct request *req)
+{
+    if (!req->sender)
+        return 0;
+    for (const struct binding *b = location_first(core, req->sender); b;
+         b = location_next(core, b))
+        if (flow_equal(&b->flow, &req->flow))
+            return b->id;
+    return 0;
+}
+
+bool realm_names(const struct core *core, struct slice from, const struct user *user)
+{
+    char name[NAME_LIMIT];
+    struct writer w = writer_over(name, sizeof name);
+    struct address address;
+    struct uri uri;
+
+    if (!address_next(&from, &address) || !uri_parse(address.uri, &uri) ||
+        !uri_is_local(core, &uri))
+        return false;
+    uri_unescape(&w, uri.user);
+    if (w.failed)
+        return false;
+    return slice_equal(writer_slice(&w), user_id(user)) ||
+           (user->extension_len && slice_equal(writer_slice(&w), user_extension(user)));
+}

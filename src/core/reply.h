@@ -1,0 +1,26 @@
+/*
+ * Responses that the server makes itself (RFC 3261 8.2.6), without a transaction: the same request
+ * gets the same answer, down to its To tag, so a lost one is simply asked for again.
+ */
+#pragma once
+
+#include "core/request.h"
+
+/* Writes a response into out->bytes up to the empty line's place: status line, Via (with received
+ * and rport, RFC 3581), From, To (with a tag above 100), Call-ID, CSeq, Server.  The caller adds header fields
+ * and calls reply_end. */
+struct writer *reply_begin(struct core *core, const struct request *req, unsigned status,
+                           struct slice reason, struct actions *out);
+/* Content-Length and the end; the response's bytes, within out->bytes. */
+struct slice reply_end(struct actions *out, struct writer *w, size_t start);
+
+/* Sends bytes, which lie in out->bytes, to where responses to the request go (18.2.2). */
+void reply_send(const struct request *req, struct slice bytes, struct actions *out);
+
+/* The whole of it for a response without further fields; nothing for an ACK. */
+void reply(struct core *core, const struct request *req, unsigned status, struct actions *out);
+void reply_because(struct core *core, const struct request *req, struct fault fault,
+                   struct actions *out);
+
+/* Where responses to it go. */
+struct flow reply_flow(const struct request *req);

@@ -1,0 +1,117 @@
+#include "core/request.h"
+
+#include "sip/address.h"
+
+#define MAX_FORWARDS 70u /* 16.6 step 3, where it is absent */
+#define MAX_BREADTH 60u  /* RFC 5393 5.3.3 */
+
+#define PART_LIMIT 256u /* longer parts stand in the key as their hash */
+
+/* Appends a text with its length before it, so that no two lists share their bytes. */
+static void write_part(struct writer *w, const struct core *core, struct slice part)
+{
+    write_u32(w, (uint32_t)part.len);
+    if (part.len <= PART_LIMIT)
+        write_slice(w, part);
+    else
+        write_u64(w, hash_bytes(&core->key_tag, part));
+}
+
+/* 17.2.3: branch, sent-by, and the method, an ACK being its INVITE's; before RFC 3261 there was no
+ * branch to trust, so the fields that stay the same stand for it. */
+static void write_key(struct writer *w, const struct core *core, const struct request *req)
+{
+    bool is_invite = req->message.method == METHOD_INVITE || req->message.method == METHOD_ACK ||
+                     req->message.method == METHOD_CANCEL;
+
+    if (req->via.branch.at && slice_starts(req->via.branch, S(BRANCH_COOKIE))) {
+        write_part(w, core, req->via.branch);
+    } else {
+        write_part(w, core, req->from_tag);
+        write_part(w, core, req->call_id);
+        write_u32(w, req->cseq.number);
+        write_part(w, core, req->via.branch);
+    }
+    write_u32(w, req->via.port ? req->via.port : 5060);
+    for (size_t i = 0; i < req->via.host.len && i < PART_LIMIT; i++)
+        write_char(w, ascii_lower(req->via.host.at[i]));
+    write_part(w, core,
+               is_invite ? S("I") : message_span(&req->message, req->message.method_text));
+}
+
+static void read_key(const struct core *core, struct request *req)
+{
+    char bytes[6 * (PART_LIMIT + 8)];
+    struct writer w = writer_over(bytes, sizeof bytes);
+
+    write_key(&w, core, req);
+    assert(!w.failed);
+    req->key = hash_bytes_wide(&core->key_table, writer_slice(&w));
+}
+
+bool request_read(struct core *core, struct request *req, const struct flow *flow)
+{
+    const struct message *m = &req->message;
+    struct slice rest = request_header(req, HEADER_VIA);
+
+    req->flow = *flow;
+    req->call_id = request_header(req, HEADER_CALL_ID);
+    if (!rest.len || !via_next(&rest, &req->via))
+        return false;
+    req->cseq = m->cseq;
+    req->from_tag = address_tag(request_header(req, HEADER_FROM));
+    req->to_tag = address_tag(request_header(req, HEADER_TO));
+    req->uri_is_valid = uri_parse(message_span(m, m->uri), &req->uri);
+    req->max_forwards = MAX_FORWARDS;
+    req->max_breadth = MAX_BREADTH;
+    req->own_routes = 0;
+    req->is_strict = false;
+    req->has_foreign_route = false;
+    req->direction = COOKIE_INVALID;
+    req->sender = NULL;
+    req->caller = 0;
+    req->targets.count = 0;
+    req->dialog = NO_HANDLE;
+    read_key(core, req);
+    return true;
+}
+
+static bool socket_has(const struct core *core, struct slice host, uint32_t port)
+{
+    const struct settings *settings = core->settings;
+
+    for (unsigned i = 0; i < settings->socket_count; i++)
+        if (settings->sockets[i].port == port &&
+            slice_equal_nocase(settings->sockets[i].host, host))
+            return true;
+    return false;
+}
+
+static bool port_is_ours(const struct core *core, uint32_t port)
+{
+    const struct settings *settings = core->settings;
+
+    if (!port)
+        return true;
+    for (unsigned i = 0; i < settings->socket_count; i++)
+        if (settings->sockets[i].port == port)
+            return true;
+    return false;
+}
+
+bool host_is_local(const struct core *core, struct slice host, uint32_t port)
+{
+    const struct settings *settings = core->settings;
+
+    if (slice_equal_nocase(host, settings->realm))
+        return port_is_ours(core, port);
+    for (unsigned i = 0; i < settings->localname_count; i++)
+        if (slice_equal_nocase(host, settings->localnames[i]))
+            return port_is_ours(core, port);
+    return socket_has(core, host, port ? port : 5060);
+}
+
+bool uri_is_local(const struct core *core, const struct uri *uri)
+{
+    return uri->scheme <= SCHEME_SIPS && host_is_local(core, uri->host, uri->port);
+}

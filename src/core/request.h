@@ -1,0 +1,52 @@
+/*
+ * A request on its way down the path: the message and what the stages found out about it.  Lives
+ * for one step.
+ */
+#pragma once
+
+#include "core/cookie.h"
+#include "core/state.h"
+
+/* Where a request may go: filled by find_target_set, in order of preference. */
+struct target_set {
+    struct target at[BRANCH_LIMIT];
+    unsigned count;
+    struct slice uris[BRANCH_LIMIT]; /* empty: the Request-URI stays */
+};
+
+struct request {
+    struct message message;
+    struct flow flow; /* by which it came */
+    struct via via;   /* the topmost */
+    struct uri uri;   /* the Request-URI; valid if uri_is_valid */
+    bool uri_is_valid;
+    struct cseq cseq;
+    struct slice call_id, from_tag, to_tag;
+    struct hash128 key; /* of its server transaction */
+
+    uint32_t max_forwards;
+    uint32_t max_breadth;
+    unsigned own_routes;     /* Route values at the front that are ours */
+    bool has_foreign_route;  /* and behind them is one that is not */
+    bool is_strict;          /* a strict router put our Route into the Request-URI (16.4) */
+    enum cookie_direction direction;
+    struct cookie cookie;
+    struct user *sender; /* authenticated; NULL for a stranger */
+    uint64_t caller; /* binding by whose flow it came; 0 = none */
+    struct target_set targets;
+    struct handle dialog; /* that it is part of, if the observer knows it */
+    struct moment now;
+};
+
+/* Reads what every stage needs.  False if not even an answer could be sent. */
+bool request_read(struct core *core, struct request *req, const struct flow *flow);
+
+static inline struct slice request_header(const struct request *req, enum header header)
+{
+    return message_first(&req->message, header);
+}
+
+/* The host and port are one of ours: realm, local name or socket. */
+bool host_is_local(const struct core *core, struct slice host, uint32_t port);
+/* The user part is not looked at. */
+bool uri_is_local(const struct core *core, const struct uri *uri);

@@ -1,0 +1,188 @@
+/*
+ * The core's memory: everything it remembers between two steps, for the modules of src/core only.
+ *
+ * Three lives: texts of a transaction, a binding or a dialog lie in blocks of the slab and belong
+ * to it; the message of a step belongs to the shell; settings belong to src/config.
+ */
+#pragma once
+
+#include "base/pool.h"
+#include "base/random.h"
+#include "base/slab.h"
+#include "base/table.h"
+#include "base/timers.h"
+#include "core/core.h"
+#include "core/ctrans.h"
+#include "core/strans.h"
+
+enum timer_kind {
+    TIMER_SERVER,
+    TIMER_CLIENT,
+    TIMER_BINDING,
+    TIMER_DIALOG,
+    TIMER_KIND_COUNT,
+};
+
+/* A user of this domain: a row, replaced alone. */
+struct user {
+    struct pool_item item;
+    struct table_link by_id;
+    struct table_link by_extension;
+    struct block text; /* id, extension, display */
+    uint8_t id_len;
+    uint8_t extension_len;
+    uint8_t binding_count;
+    uint8_t has_ha1; /* bit per enum algorithm */
+    uint32_t first_binding;
+    uint8_t ha1_md5[16];
+    uint8_t ha1_sha256[32];
+};
+
+/* One contact of an address of record. */
+struct binding {
+    struct pool_item item;
+    struct table_link by_id;
+    uint64_t id; /* the same across restarts; what a Record-Route cookie names */
+    uint32_t user;
+    uint32_t next; /* of the same user */
+    uint32_t cseq;
+    uint16_t q; /* thousandths */
+    uint16_t contact_len;
+    uint16_t call_id_len;
+    uint16_t path_len;
+    struct flow flow;
+    struct block text; /* contact URI, Call-ID, Path */
+    struct timer timer;
+    instant expires;
+    instant stored_until; /* what the journal promises */
+};
+
+struct server_transaction {
+    struct pool_item item;
+    struct table_link by_key;
+    struct hash128 key;
+    struct strans machine;
+    struct timer timer;
+    struct flow flow; /* where responses go */
+    uint32_t context; /* index, 0 when it is answered */
+    uint16_t status;  /* of the final response to an INVITE */
+    bool is_recorded; /* the journal knows of it, under key.low */
+    uint64_t accepted; /* branch whose 2xx was forwarded first */
+    struct block response; /* the last, while it may have to be sent again */
+};
+
+struct client_transaction {
+    struct pool_item item;
+    struct table_link by_branch; /* only of restored ones */
+    uint64_t restored;           /* what its branch says, if it was restored; else 0 */
+    struct ctrans machine;
+    struct timer timer;
+    struct flow flow;
+    struct handle server; /* whose responses it makes; none for a CANCEL */
+    struct handle cancel; /* its CANCEL, once sent */
+    struct block request; /* as sent, while it may have to be sent again */
+    uint8_t method;
+    uint8_t branch; /* index in the context */
+    bool is_cancelled; /* CANCEL is due, or sent */
+    bool is_decided;   /* its final response, or the lack of one, was counted */
+};
+
+enum context_flag {
+    CONTEXT_INVITE = 1 << 0,
+    CONTEXT_CANCELLED = 1 << 1, /* the caller gave up */
+    CONTEXT_ACCEPTED = 1 << 2,  /* a 2xx was forwarded */
+    CONTEXT_REFUSED = 1 << 3,   /* a 6xx came: no new branches */
+    CONTEXT_IN_DIALOG = 1 << 4,
+};
+
+/* One place a request may go. */
+struct target {
+    uint64_t binding; /* its id, 0 for a bare flow */
+    struct flow flow;
+    uint16_t q;
+    uint16_t uri_len; /* 0 = the Request-URI stays */
+    uint32_t uri_at;  /* in the target set's text */
+};
+
+/* Response context (16.2): a request being forwarded, until its last branch is decided. */
+struct context {
+    struct pool_item item;
+    struct table_link by_merge;
+    struct hash128 merge; /* of what merged requests share (8.2.2.2) */
+    uint32_t server;      /* index */
+    uint8_t flags;
+    uint8_t method;
+    uint8_t target_count;
+    uint8_t next_target; /* those before it have been tried: the hunting position */
+    uint8_t open;        /* branches without a final response */
+    uint16_t best_status;
+    struct block request; /* as received */
+    struct block targets; /* struct target each, then their URIs */
+    struct block best;    /* the best response so far, as it would go to the caller */
+    struct block reason;  /* why it was cancelled: a Reason value (RFC 3326) */
+    struct handle dialog; /* the one that this request is part of */
+    struct flow flow;     /* by which the request came */
+    uint64_t caller;      /* binding that sent it, 0 = none */
+    struct handle branches[BRANCH_LIMIT];
+};
+
+enum dialog_state {
+    DIALOG_NONE,
+    DIALOG_CONFIRMED, /* a 2xx passed */
+    DIALOG_ENDING,    /* a BYE passed, its answer not yet */
+    DIALOG_ENDED,
+    DIALOG_STATE_COUNT,
+};
+
+struct dialog {
+    struct pool_item item;
+    struct table_link by_key;
+    struct hash128 key;
+    uint64_t id;
+    struct timer timer;
+    int64_t began; /* wall seconds */
+    instant began_at;
+    uint32_t caller_cseq, callee_cseq;
+    uint8_t state; /* enum dialog_state */
+    uint16_t lens[7]; /* of the parts of its text: enum dialog_part */
+    struct block text;
+};
+
+struct nonce_slot {
+    uint64_t nonce;   /* its MAC, 0 = empty */
+    uint64_t window;  /* bit n: count `highest - n` was used */
+    uint32_t highest;
+    uint32_t last;    /* what the latest request was, so that its copy is known */
+};
+
+/* The walk of a checkpoint over all that must be in the newest segment. */
+struct checkpoint {
+    bool is_running;
+    uint8_t pool; /* which of bindings, contexts, servers, dialogs */
+    uint32_t index;
+};
+
+struct core {
+    struct limits limits;
+    const struct settings *settings;
+    const struct digest_table *digests;
+    struct random random;
+    struct hash_key key_table, key_branch, key_cookie, key_tag, key_nonce;
+    uint32_t run; /* tells this run's nonces from an earlier one's */
+    uint32_t nonces_given;
+    bool is_started;
+    bool store_failed;
+    bool has_md5_only; /* some user has no SHA-256 digest */
+
+    struct timers timers;
+    struct slab slab;
+    struct pool users, bindings, servers, clients, contexts, dialogs;
+    struct table users_by_id, users_by_extension, bindings_by_id, servers_by_key,
+        clients_by_branch, contexts_by_merge, dialogs_by_key;
+    struct nonce_slot *nonces;
+    struct checkpoint checkpoint;
+
+    uint32_t strans_states, ctrans_states, dialog_states; /* entered at least once */
+};
+
+#define CONTAINER(member, type, name) ((type *)(void *)((char *)(member)-offsetof(type, name)))

@@ -1,0 +1,340 @@
+#include "core/transaction.h"
+
+#include "core/fault.h"
+#include "core/forward.h"
+#include "core/pending.h"
+#include "core/proxy.h"
+
+size_t transaction_bytes(const struct limits *limits)
+{
+    uint32_t n = limits->transactions;
+
+    return pool_bytes(sizeof(struct server_transaction), n) + table_bytes(n) +
+           pool_bytes(sizeof(struct client_transaction), n) + table_bytes(n);
+}
+
+void transaction_init(struct core *core, struct arena *from, uint32_t first_generation)
+{
+    uint32_t n = core->limits.transactions;
+
+    pool_init(&core->servers, from, sizeof(struct server_transaction), n, first_generation);
+    table_init(&core->servers_by_key, from, n, core->servers.items,
+               sizeof(struct server_transaction), offsetof(struct server_transaction, by_key));
+    pool_init(&core->clients, from, sizeof(struct client_transaction), n, first_generation);
+    table_init(&core->clients_by_branch, from, n, core->clients.items,
+               sizeof(struct client_transaction), offsetof(struct client_transaction, by_branch));
+}
+
+static void send_bytes(const struct flow *flow, struct slice bytes, struct actions *out)
+{
+    actions_push(out, (struct action){.kind = ACTION_SEND, .flow = *flow, .bytes = bytes});
+}
+
+/* A block may be given back before the shell has sent it: what goes out is a copy. */
+static void send_copy(const struct flow *flow, const struct block *block, struct actions *out)
+{
+    size_t start = out->bytes.len;
+
+    if (!block->at)
+        return;
+    write_slice(&out->bytes, block_slice(block));
+    send_bytes(flow, slice_of(out->bytes.at + start, block->len), out);
+}
+
+static void enter_server(struct core *core, const struct server_transaction *server)
+{
+    core->strans_states |= 1u << server->machine.state;
+}
+
+static void enter_client(struct core *core, const struct client_transaction *client)
+{
+    core->ctrans_states |= 1u << client->machine.state;
+}
+
+struct server_transaction *server_find(const struct core *core, const struct hash128 *key)
+{
+    for (uint32_t i = table_first(&core->servers_by_key, (uint32_t)key->low); i;
+         i = table_next(&core->servers_by_key, i)) {
+        struct server_transaction *server = pool_at(&core->servers, i);
+        if (server->key.low == key->low && server->key.high == key->high)
+            return server;
+    }
+    return NULL;
+}
+
+struct server_transaction *server_open(struct core *core, const struct hash128 *key,
+                                       bool is_invite, const struct flow *flow)
+{
+    struct server_transaction *server = pool_take(&core->servers);
+
+    if (!server)
+        return NULL;
+    server->key = *key;
+    server->flow = *flow;
+    server->timer.kind = TIMER_SERVER;
+    strans_init(&server->machine, is_invite, flow_is_reliable(flow));
+    table_insert(&core->servers_by_key, pool_index(&core->servers, server), (uint32_t)key->low);
+    enter_server(core, server);
+    return server;
+}
+
+void server_close(struct core *core, struct server_transaction *server)
+{
+    timer_clear(&core->timers, &server->timer);
+    table_remove(&core->servers_by_key, pool_index(&core->servers, server));
+    slab_give(&core->slab, &server->response);
+    pool_give(&core->servers, server);
+}
+
+void server_arm(struct core *core, struct server_transaction *server)
+{
+    instant due = strans_deadline(&server->machine);
+
+    if (due == NEVER)
+        timer_clear(&core->timers, &server->timer);
+    else
+        timer_set(&core->timers, &server->timer, due);
+}
+
+void server_step(struct core *core, struct server_transaction *server, enum strans_input input,
+                 instant now, struct actions *out)
+{
+    unsigned effects = strans_step(&server->machine, input, now);
+
+    enter_server(core, server);
+    if (effects & STRANS_SEND)
+        send_copy(&server->flow, &server->response, out);
+    if (effects & STRANS_ENDED) {
+        pending_end(core, server, out);
+        server_close(core, server);
+    } else if (effects) {
+        server_arm(core, server);
+    }
+}
+
+/* Only what may have to be sent again is kept: not a 2xx to INVITE, whose sender repeats it. */
+static void keep_response(struct core *core, struct server_transaction *server, struct slice bytes)
+{
+    slab_give(&core->slab, &server->response);
+    if (server->machine.state != STRANS_ACCEPTED &&
+        !slab_copy(&core->slab, bytes, &server->response))
+        return; /* no room: a retransmission goes unanswered, and the peer's timer ends it */
+}
+
+bool server_respond(struct core *core, struct server_transaction *server, unsigned status,
+                    struct slice bytes, instant now, struct actions *out)
+{
+    enum strans_input input = strans_input_of(status);
+
+    if (!strans_accepts(&server->machine, input) && !fault_is(FAULT_SECOND_FINAL))
+        return false;
+    strans_step(&server->machine, input, now);
+    enter_server(core, server);
+    keep_response(core, server, bytes);
+    send_bytes(&server->flow, bytes, out);
+    server_arm(core, server);
+    return true;
+}
+
+void server_silence(struct core *core, struct server_transaction *server, instant now,
+                    struct actions *out)
+{
+    server_step(core, server, STRANS_SILENCE, now, out);
+}
+
+void server_expire(struct core *core, struct server_transaction *server, instant now,
+                   struct actions *out)
+{
+    enum strans_input input = strans_due(&server->machine, now);
+
+    if (input == STRANS_INPUT_COUNT)
+        server_arm(core, server);
+    else
+        server_step(core, server, input, now, out);
+}
+
+uint64_t client_branch(const struct core *core, const struct client_transaction *client)
+{
+    struct handle handle = pool_handle(&core->clients, client);
+
+    return client->restored ? client->restored
+                            : (uint64_t)handle.index << 32 | handle.generation;
+}
+
+static uint32_t branch_hash(const struct core *core, uint64_t branch)
+{
+    return (uint32_t)hash_bytes(&core->key_table,
+                                slice_of((const char *)&branch, sizeof branch));
+}
+
+struct client_transaction *client_find(const struct core *core, uint64_t branch)
+{
+    struct handle handle = {(uint32_t)(branch >> 32), (uint32_t)branch};
+    struct client_transaction *client = pool_get(&core->clients, handle);
+
+    if (client && !client->restored)
+        return client;
+    for (uint32_t i = table_first(&core->clients_by_branch, branch_hash(core, branch)); i;
+         i = table_next(&core->clients_by_branch, i)) {
+        client = pool_at(&core->clients, i);
+        if (client->restored == branch)
+            return client;
+    }
+    return NULL;
+}
+
+void client_rename(struct core *core, struct client_transaction *client, uint64_t branch)
+{
+    client->restored = branch;
+    table_insert(&core->clients_by_branch, pool_index(&core->clients, client),
+                 branch_hash(core, branch));
+}
+
+struct client_transaction *client_open(struct core *core, enum method method,
+                                       const struct flow *flow)
+{
+    struct client_transaction *client = pool_take(&core->clients);
+
+    if (!client)
+        return NULL;
+    client->flow = *flow;
+    client->method = (uint8_t)method;
+    client->timer.kind = TIMER_CLIENT;
+    return client;
+}
+
+void client_close(struct core *core, struct client_transaction *client)
+{
+    timer_clear(&core->timers, &client->timer);
+    if (client->restored)
+        table_remove(&core->clients_by_branch, pool_index(&core->clients, client));
+    slab_give(&core->slab, &client->request);
+    pool_give(&core->clients, client);
+}
+
+void client_arm(struct core *core, struct client_transaction *client)
+{
+    instant due = ctrans_deadline(&client->machine);
+
+    if (due == NEVER)
+        timer_clear(&core->timers, &client->timer);
+    else
+        timer_set(&core->timers, &client->timer, due);
+}
+
+bool client_send(struct core *core, struct client_transaction *client, struct slice bytes,
+                 instant now, struct actions *out)
+{
+    if (bytes.len > MESSAGE_LIMIT || !slab_copy(&core->slab, bytes, &client->request))
+        return false;
+    ctrans_init(&client->machine, client->method == METHOD_INVITE,
+                flow_is_reliable(&client->flow), now);
+    enter_client(core, client);
+    client_arm(core, client);
+    send_bytes(&client->flow, bytes, out);
+    return true;
+}
+
+/* 9.1: only for a request that has a provisional response and no final one. */
+static void send_cancel(struct core *core, struct client_transaction *client, instant now,
+                        struct actions *out)
+{
+    struct slice reason = proxy_cancel_reason(core, client);
+    struct client_transaction *cancel;
+
+    ctrans_hurry(&client->machine, now);
+    client_arm(core, client);
+    cancel = client_open(core, METHOD_CANCEL, &client->flow);
+    if (!cancel)
+        return; /* its 64 T1 end the branch all the same */
+    if (client_send(core, cancel, forward_cancel(block_slice(&client->request), reason, out), now,
+                    out))
+        client->cancel = pool_handle(&core->clients, cancel);
+    else
+        client_close(core, cancel);
+}
+
+void client_cancel(struct core *core, struct client_transaction *client, instant now,
+                   struct actions *out)
+{
+    bool is_open = ctrans_is_open(&client->machine) || fault_is(FAULT_CANCEL_AFTER_2XX);
+
+    if (client->is_cancelled || !is_open || !client->request.at)
+        return;
+    client->is_cancelled = true;
+    if (client->machine.state != CTRANS_CALLING)
+        send_cancel(core, client, now, out);
+}
+
+static void send_ack(const struct client_transaction *client, const struct message *response,
+                     struct actions *out)
+{
+    if (client->request.at && !fault_is(FAULT_ACK_LOST))
+        send_bytes(&client->flow, forward_ack(block_slice(&client->request), response, out), out);
+}
+
+/* What is not needed for an ACK or another sending goes back. */
+static void drop_request(struct core *core, struct client_transaction *client)
+{
+    if (client->machine.state == CTRANS_ACCEPTED || client->machine.state == CTRANS_ANSWERED)
+        slab_give(&core->slab, &client->request);
+}
+
+/* The transaction user is told before the machine's end frees anything it may look at. */
+static void tell_user(struct core *core, struct client_transaction *client, unsigned effects,
+                      const struct message *response, struct moment now, struct actions *out)
+{
+    if (client->method == METHOD_CANCEL)
+        return; /* its outcome changes nothing (9.1) */
+    if (effects & CTRANS_PASS)
+        proxy_response(core, client, response, now, out);
+    else if (effects & CTRANS_FAILED)
+        proxy_timeout(core, client, now, out);
+}
+
+/* Timer C: cancel, and if that was done and led to nothing, give up (16.8). */
+static unsigned give_up_or_cancel(struct core *core, struct client_transaction *client,
+                                  instant now, struct actions *out)
+{
+    if (client->is_cancelled) {
+        client->machine.state = CTRANS_TERMINATED;
+        return CTRANS_FAILED | CTRANS_ENDED;
+    }
+    client_cancel(core, client, now, out);
+    return 0;
+}
+
+void client_step(struct core *core, struct client_transaction *client, enum ctrans_input input,
+                 const struct message *response, struct moment now, struct actions *out)
+{
+    bool was_calling = client->machine.state == CTRANS_CALLING;
+    unsigned effects =
+        ctrans_step(&client->machine, input, now.boot, core->settings->timer_c);
+
+    enter_client(core, client);
+    if (effects & CTRANS_SEND)
+        send_copy(&client->flow, &client->request, out);
+    if (effects & CTRANS_EXPIRED)
+        effects |= give_up_or_cancel(core, client, now.boot, out);
+    if (was_calling && client->machine.state == CTRANS_PROCEEDING && client->is_cancelled)
+        send_cancel(core, client, now.boot, out);
+    if (effects)
+        client_arm(core, client);
+    tell_user(core, client, effects, response, now, out);
+    if (effects & CTRANS_SEND_ACK) /* after what it ends is recorded */
+        send_ack(client, response, out);
+    drop_request(core, client);
+    if (effects & CTRANS_ENDED && !(fault_is(FAULT_BRANCH_LEAKED) && client->is_cancelled))
+        client_close(core, client);
+}
+
+void client_expire(struct core *core, struct client_transaction *client, struct moment now,
+                   struct actions *out)
+{
+    enum ctrans_input input = ctrans_due(&client->machine, now.boot);
+
+    if (input == CTRANS_INPUT_COUNT)
+        client_arm(core, client);
+    else
+        client_step(core, client, input, NULL, now, out);
+}

@@ -1,0 +1,330 @@
+#include "world.h"
+
+#include <openssl/evp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define BYTES (4u * STEP_BYTES)
+
+static void hash_with(const EVP_MD *md, const struct slice *parts, unsigned count, uint8_t *out)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    unsigned len;
+
+    EVP_DigestInit_ex(ctx, md, NULL);
+    for (unsigned i = 0; i < count; i++)
+        EVP_DigestUpdate(ctx, parts[i].at, parts[i].len);
+    EVP_DigestFinal_ex(ctx, out, &len);
+    EVP_MD_CTX_free(ctx);
+}
+
+static void md5(const struct slice *parts, unsigned count, uint8_t *out)
+{
+    hash_with(EVP_md5(), parts, count, out);
+}
+
+static void sha256(const struct slice *parts, unsigned count, uint8_t *out)
+{
+    hash_with(EVP_sha256(), parts, count, out);
+}
+
+static const struct digest_table digests = {{md5, sha256}};
+
+static const struct limits limits = {
+    .users = 16,
+    .bindings = 64,
+    .transactions = 64,
+    .contexts = 32,
+    .dialogs = 16,
+    .nonces = 64,
+    .text = 8 << 20,
+};
+
+static const struct socket_settings sockets[] = {
+    {TRANSPORT_UDP, {"192.0.2.1", 9}, 5060},
+    {TRANSPORT_UDP, {"[2001:db8::1]", 13}, 5060},
+};
+
+static void put_user(struct world *w, const char *id, const char *extension, const char *secret)
+{
+    struct user_settings user = {
+        .id = slice_text(id),
+        .extension = slice_text(extension),
+        .has_ha1 = {true, true},
+    };
+
+    for (unsigned i = 0; i < ALGORITHM_COUNT; i++)
+        digest_ha1(&digests, i, user.id, w->settings.realm, slice_text(secret), user.ha1[i]);
+    assert(core_put_user(w->core, &user));
+}
+
+static void clear(struct world *w)
+{
+    w->out.count = 0;
+    w->out.bytes.len = 0;
+}
+
+static void start(struct world *w)
+{
+    struct core_origin origin = {
+        .limits = limits,
+        .settings = &w->settings,
+        .digests = &digests,
+        .secret = {1, 2},
+        .seed = {(uint64_t)w->now.boot, w->record_count},
+    };
+
+    w->memory = aligned_alloc(64, (core_bytes(&limits) + 63) & ~(size_t)63);
+    memset(w->memory, 0, core_bytes(&limits));
+    w->core = core_create(w->memory, &origin, w->now);
+    put_user(w, "alice", "201", "wonder");
+    put_user(w, "bob", "202", "builder");
+}
+
+static void keep_records(struct world *w, uint32_t from)
+{
+    for (uint32_t i = from; i < w->out.count; i++) {
+        struct slice bytes = w->out.at[i].bytes;
+        char *copy;
+        if (w->out.at[i].kind != ACTION_PERSIST)
+            continue;
+        assert(w->record_count < COUNT_OF(w->records));
+        copy = malloc(bytes.len);
+        memcpy(copy, bytes.at, bytes.len);
+        w->records[w->record_count++] = slice_of(copy, bytes.len);
+    }
+}
+
+static void step(struct world *w, struct event event)
+{
+    uint32_t from = w->out.count;
+
+    core_step(w->core, &event, w->now, &w->out);
+    keep_records(w, from);
+}
+
+void world_begin(struct world *w, bool is_public)
+{
+    *w = (struct world){.settings = settings_default(), .now = {SECONDS(1000), 1700000000}};
+    w->settings.realm = S("example.com");
+    w->settings.sockets = sockets;
+    w->settings.socket_count = COUNT_OF(sockets);
+    w->settings.is_public = is_public;
+    w->bytes = malloc(BYTES);
+    w->out = (struct actions){w->slots, 0, COUNT_OF(w->slots), writer_over(w->bytes, BYTES)};
+    start(w);
+    step(w, (struct event){.kind = EVENT_STARTED});
+}
+
+void world_end(struct world *w)
+{
+    for (unsigned i = 0; i < w->record_count; i++)
+        free((void *)(uintptr_t)w->records[i].at);
+    free(w->memory);
+    free(w->bytes);
+}
+
+void world_restart(struct world *w)
+{
+    unsigned count = w->record_count;
+
+    free(w->memory);
+    w->now.boot += SECONDS(1);
+    w->now.wall += 1;
+    start(w);
+    clear(w);
+    for (unsigned i = 0; i < count; i++) {
+        step(w, (struct event){.kind = EVENT_RESTORED, .bytes = w->records[i]});
+        assert(w->out.count == 0 && w->out.bytes.len == 0);
+    }
+    step(w, (struct event){.kind = EVENT_STARTED});
+}
+
+struct flow world_flow(unsigned host, unsigned port)
+{
+    return (struct flow){
+        .transport = TRANSPORT_UDP,
+        .port = (uint16_t)port,
+        .address = {198, 51, 100, (uint8_t)host},
+    };
+}
+
+void world_receive(struct world *w, unsigned host, unsigned port, const char *format, ...)
+{
+    char text[16384];
+    char wire[32768];
+    size_t len = 0;
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    for (const char *c = text; *c; c++) {
+        if (*c == '\n')
+            wire[len++] = '\r';
+        wire[len++] = *c;
+    }
+    clear(w);
+    step(w, (struct event){
+                .kind = EVENT_RECEIVED,
+                .flow = world_flow(host, port),
+                .bytes = slice_of(wire, len),
+            });
+}
+
+void world_wait(struct world *w, duration time)
+{
+    instant end = w->now.boot + time;
+
+    clear(w);
+    while (core_deadline(w->core) <= end) {
+        instant due = max_u64(core_deadline(w->core), w->now.boot);
+        w->now.wall += (int64_t)((due - w->now.boot) / SECONDS(1));
+        w->now.boot = due;
+        step(w, (struct event){.kind = EVENT_DEADLINE});
+    }
+    w->now.boot = max_u64(end, w->now.boot);
+}
+
+static const struct action *nth_send(const struct world *w, unsigned n)
+{
+    for (uint32_t i = 0; i < w->out.count; i++)
+        if (w->out.at[i].kind == ACTION_SEND && n-- == 0)
+            return &w->out.at[i];
+    return NULL;
+}
+
+struct slice world_sent(const struct world *w, unsigned n)
+{
+    const struct action *send = nth_send(w, n);
+
+    return send ? send->bytes : NO_SLICE;
+}
+
+struct flow world_sent_to(const struct world *w, unsigned n)
+{
+    const struct action *send = nth_send(w, n);
+
+    return send ? send->flow : (struct flow){0};
+}
+
+unsigned world_sent_count(const struct world *w)
+{
+    unsigned n = 0;
+
+    while (nth_send(w, n))
+        n++;
+    return n;
+}
+
+unsigned world_status(const struct world *w, unsigned n)
+{
+    struct message m;
+    struct slice sent = world_sent(w, n);
+
+    if (!sent.len)
+        return 0;
+    assert(!message_parse(sent, &m).status);
+    return m.status;
+}
+
+const char *world_header(const struct world *w, unsigned n, const char *name)
+{
+    static char values[8][2048];
+    static unsigned next;
+    char *value = values[next++ % 8];
+    struct message m;
+    struct slice sent = world_sent(w, n);
+
+    *value = 0;
+    if (!sent.len)
+        return value;
+    assert(!message_parse(sent, &m).status);
+    for (unsigned i = 1; i <= m.field_count; i++) {
+        const struct field *f = &m.fields[i];
+        if (slice_equal_nocase(slice_of(m.bytes.at + f->line, strlen(name)), slice_text(name)) &&
+            (m.bytes.at[f->line + strlen(name)] == ':')) {
+            struct slice v = message_value(&m, i);
+            memcpy(value, v.at, v.len);
+            value[v.len] = 0;
+            break;
+        }
+    }
+    return value;
+}
+
+static void param_of(const char *challenge, const char *name, char *out, size_t limit)
+{
+    char key[64];
+    const char *at;
+
+    snprintf(key, sizeof key, "%s=\"", name);
+    at = strstr(challenge, key);
+    assert(at);
+    at += strlen(key);
+    snprintf(out, limit, "%.*s", (int)(strchr(at, '"') - at), at);
+}
+
+const char *world_credentials(const char *challenge, const char *user, const char *secret,
+                              const char *method, const char *uri, unsigned nc)
+{
+    static char value[1024];
+    char realm[128], nonce[128], hex[2 * DIGEST_LIMIT + 1] = "", count[9];
+    uint8_t ha1[DIGEST_LIMIT];
+    struct credentials c;
+
+    param_of(challenge, "realm", realm, sizeof realm);
+    param_of(challenge, "nonce", nonce, sizeof nonce);
+    snprintf(count, sizeof count, "%08x", nc);
+    c = (struct credentials){
+        .username = slice_text(user),
+        .realm = slice_text(realm),
+        .nonce = slice_text(nonce),
+        .uri = slice_text(uri),
+        .cnonce = S("0a4f113b"),
+        .qop = S("auth"),
+        .algorithm = ALGORITHM_MD5,
+        .nc = nc,
+        .nc_text = slice_text(count),
+    };
+    digest_ha1(&digests, ALGORITHM_MD5, c.username, c.realm, slice_text(secret), ha1);
+    digest_response(&digests, &c, ha1, slice_text(method), NO_SLICE, hex);
+    snprintf(value, sizeof value,
+             "Digest username=\"%s\", realm=\"%s\", nonce=\"%s\", uri=\"%s\", response=\"%.32s\", "
+             "cnonce=\"0a4f113b\", nc=%s, qop=auth, algorithm=MD5",
+             user, realm, nonce, uri, hex, count);
+    return value;
+}
+
+void world_register(struct world *w, const char *user, const char *secret, unsigned host,
+                    unsigned port, unsigned expires)
+{
+    static unsigned calls;
+    char authorization[1100] = "";
+    unsigned call = ++calls;
+
+    for (unsigned cseq = 1; cseq <= 2; cseq++) {
+        world_receive(w, host, port,
+                      "REGISTER sip:example.com SIP/2.0\n"
+                      "Via: SIP/2.0/UDP 198.51.100.%u:%u;branch=z9hG4bKreg%u-%u;rport\n"
+                      "Max-Forwards: 70\n"
+                      "From: <sip:%s@example.com>;tag=r%u\n"
+                      "To: <sip:%s@example.com>\n"
+                      "Call-ID: reg%u\n"
+                      "CSeq: %u REGISTER\n"
+                      "Contact: <sip:%s@198.51.100.%u:%u>\n"
+                      "Expires: %u\n"
+                      "%s"
+                      "Content-Length: 0\n\n",
+                      host, port, call, cseq, user, call, user, call, cseq, user, host, port,
+                      expires, authorization);
+        if (cseq == 1) {
+            assert(world_status(w, 0) == 401);
+            snprintf(authorization, sizeof authorization, "Authorization: %s\n",
+                     world_credentials(world_header(w, 0, "WWW-Authenticate"), user, secret,
+                                       "REGISTER", "sip:example.com", 1));
+        }
+    }
+    assert(world_status(w, 0) == 200);
+}

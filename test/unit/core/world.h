@@ -1,0 +1,58 @@
+/*
+ * A core in a small world, for tests: memory, two users, one socket, messages as text, time by
+ * hand.
+ *
+ * alice (201, secret "wonder") and bob (202, secret "builder") are users of example.com, which is
+ * served at 192.0.2.1:5060 and [2001:db8::1]:5060.  Peers are IPv4 addresses 198.51.100.N.
+ */
+#pragma once
+
+#include "core/core.h"
+#include "core/inspect.h"
+
+struct world {
+    struct settings settings;
+    struct core *core;
+    void *memory;
+    struct moment now;
+    struct action slots[256];
+    struct actions out;
+    char *bytes;
+    struct slice records[4096]; /* what was persisted, copied */
+    unsigned record_count;
+};
+
+/* `is_public` lets callers of other domains in. */
+void world_begin(struct world *w, bool is_public);
+void world_end(struct world *w);
+
+/* kill -9 and start: memory is gone, the records are read again. */
+void world_restart(struct world *w);
+
+struct flow world_flow(unsigned host, unsigned port);
+
+/* Feeds a message from 198.51.100.host:port; lines end in \n and become CRLF.  What it caused is
+ * in w->out until the next call. */
+void world_receive(struct world *w, unsigned host, unsigned port, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* Lets time pass, firing deadlines; the actions of all of them are in w->out. */
+void world_wait(struct world *w, duration time);
+
+/* The n-th message sent since, or empty. */
+struct slice world_sent(const struct world *w, unsigned n);
+/* Where it was sent. */
+struct flow world_sent_to(const struct world *w, unsigned n);
+unsigned world_sent_count(const struct world *w);
+/* Status of the n-th message sent, 0 for a request or none. */
+unsigned world_status(const struct world *w, unsigned n);
+/* A header's value in the n-th message, copied and NUL-terminated; "" if it is not there. */
+const char *world_header(const struct world *w, unsigned n, const char *name);
+
+/* Registers a user's phone at a contact, with digest; asserts that it is accepted. */
+void world_register(struct world *w, const char *user, const char *secret, unsigned host,
+                    unsigned port, unsigned expires);
+
+/* The value of an Authorization that answers a challenge (a WWW- or Proxy-Authenticate value). */
+const char *world_credentials(const char *challenge, const char *user, const char *secret,
+                              const char *method, const char *uri, unsigned nc);
