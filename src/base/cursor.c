@@ -15,20 +15,32 @@ void write_number(struct writer *w, uint64_t n)
 
 void write_hex(struct writer *w, uint64_t n, unsigned size)
 {
-    char digits[16];
+    char *at = w->at + w->len;
 
-    assert(size <= sizeof digits);
+    assert(size <= 16);
+    if (size > w->limit - w->len)
+        w->failed = true;
+    if (w->failed)
+        return;
     for (unsigned i = size; i-- > 0; n >>= 4)
-        digits[i] = hex_digits[n & 15];
-    write_bytes(w, digits, size);
+        at[i] = hex_digits[n & 15];
+    w->len += size;
 }
 
 void write_hex_bytes(struct writer *w, const void *bytes, size_t len)
 {
-    const unsigned char *at = bytes;
+    const unsigned char *from = bytes;
+    char *at = w->at + w->len;
 
-    for (size_t i = 0; i < len; i++)
-        write_hex(w, at[i], 2);
+    if (len > (w->limit - w->len) / 2)
+        w->failed = true;
+    if (w->failed)
+        return;
+    for (size_t i = 0; i < len; i++) {
+        at[2 * i] = hex_digits[from[i] >> 4];
+        at[2 * i + 1] = hex_digits[from[i] & 15];
+    }
+    w->len += 2 * len;
 }
 
 static void write_little(struct writer *w, uint64_t n, unsigned size)
@@ -113,26 +125,31 @@ struct slice read_counted(struct reader *r)
     return read_bytes(r, len);
 }
 
+/* Value + 1 of each hex digit, 0 for all else. */
+static const uint8_t hex_values[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
+
 int hex_digit(char c)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return hex_values[(unsigned char)c] - 1;
 }
 
 bool hex_decode(struct slice text, void *out, size_t len)
 {
+    const unsigned char *from = (const unsigned char *)text.at;
     unsigned char *bytes = out;
 
     if (text.len != 2 * len)
         return false;
     for (size_t i = 0; i < len; i++) {
-        int high = hex_digit(text.at[2 * i]);
-        int low = hex_digit(text.at[2 * i + 1]);
-        if (high < 0 || low < 0)
+        unsigned high = hex_values[from[2 * i]];
+        unsigned low = hex_values[from[2 * i + 1]];
+        if (!high || !low)
             return false;
-        bytes[i] = (unsigned char)(high << 4 | low);
+        bytes[i] = (unsigned char)((high - 1) << 4 | (low - 1));
     }
     return true;
 }

@@ -72,10 +72,12 @@ bool slab_take(struct slab *s, size_t len, struct block *block)
 
 bool slab_copy(struct slab *s, struct slice bytes, struct block *block)
 {
+    *block = (struct block){0};
+    if (!bytes.len)
+        return true;
     if (!slab_take(s, bytes.len, block))
         return false;
-    if (bytes.len)
-        memcpy(block->at, bytes.at, bytes.len);
+    memcpy(block->at, bytes.at, bytes.len);
     return true;
 }
 

@@ -31,7 +31,7 @@ void slab_init(struct slab *s, struct arena *from, size_t bytes);
  * room or len > SLAB_LARGEST. */
 bool slab_take(struct slab *s, size_t len, struct block *block);
 
-/* A block that holds a copy of `bytes`. */
+/* A block that holds a copy of `bytes`; an empty block for none. */
 bool slab_copy(struct slab *s, struct slice bytes, struct block *block);
 
 /* Gives it back and empties it; an empty block is fine. */

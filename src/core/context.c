@@ -299,9 +299,12 @@ static void weigh(struct core *core, struct context *context, const struct messa
     out->bytes.len = start;
 }
 
+/* Only an INVITE takes long enough to be worth it (9.1). */
 static void cancel_branches(struct core *core, struct context *context, instant now,
                             struct actions *out)
 {
+    if (!(context->flags & CONTEXT_INVITE))
+        return;
     for (unsigned i = 0; i < context->next_target; i++) {
         struct client_transaction *client = pool_get(&core->clients, context->branches[i]);
         if (client)
@@ -320,6 +323,7 @@ void context_cancel(struct core *core, struct server_transaction *server, struct
     if (context->flags & (CONTEXT_CANCELLED | CONTEXT_ACCEPTED))
         return;
     context->flags |= CONTEXT_CANCELLED;
+    slab_give(&core->slab, &context->reason);
     slab_copy(&core->slab, reason, &context->reason);
     pending_put(core, server, out);
     cancel_branches(core, context, now.boot, out);
@@ -419,6 +423,9 @@ static void fail(struct core *core, struct context *context, const struct messag
 
     weigh(core, context, response, out);
     dialog_answer(core, context, response, out);
+    if (fault_is(FAULT_SECOND_FINAL) && response && context->open)
+        server_respond(core, server, response->status, forward_response(response, out), now.boot,
+                       out);
     if (context->best_status >= 600 && !(context->flags & CONTEXT_REFUSED)) {
         context->flags |= CONTEXT_REFUSED;
         cancel_branches(core, context, now.boot, out);

@@ -155,7 +155,7 @@ void core_step(struct core *core, const struct event *event, struct moment now,
         core->is_started = true;
         pending_start(core, now, out);
         break;
-    case EVENT_STORE_FAILED: core->store_failed = true; break;
+    case EVENT_STORE_FAILED: core->store_failed = core->is_recovering = true; break;
     case EVENT_STORE_WORKS: core->store_failed = false; /* fall through */
     case EVENT_CHECKPOINT: core->checkpoint = (struct checkpoint){.is_running = true}; break;
     }

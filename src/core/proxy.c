@@ -9,7 +9,6 @@
 #include "core/registrar.h"
 #include "core/reply.h"
 #include "core/transaction.h"
-#include "sip/address.h"
 
 enum verdict {
     PASS,   /* go on to the next stage */
@@ -67,13 +66,6 @@ static enum verdict absorb_retransmission(struct core *core, struct request *req
     server_step(core, server, method == METHOD_ACK ? STRANS_ACK : STRANS_REQUEST, req->now.boot,
                 out);
     return FINISH;
-}
-
-static bool is_address(struct slice value)
-{
-    struct address address;
-
-    return address_next(&value, &address);
 }
 
 /* 16.3 step 4: our own Via with the same loop hash means that nothing changed since we forwarded
@@ -147,9 +139,9 @@ static enum verdict check_request(struct core *core, struct request *req, struct
         return refuse(core, req, 400, "Bad Request-URI", out);
     if (req->uri.scheme > SCHEME_SIPS)
         return refuse(core, req, 416, NULL, out);
-    if (!is_address(request_header(req, HEADER_FROM)))
+    if (!req->from.uri.len)
         return refuse(core, req, 400, "Bad From", out);
-    if (!is_address(request_header(req, HEADER_TO)))
+    if (!req->to.uri.len)
         return refuse(core, req, 400, "Bad To", out);
     if (check_numbers(core, req, out) == FINISH || check_loop(core, req, &is_spiral, out) == FINISH)
         return FINISH;
@@ -221,12 +213,9 @@ static bool comes_from_its_end(const struct core *core, const struct request *re
 
 static bool from_is_local(const struct core *core, const struct request *req)
 {
-    struct slice from = request_header(req, HEADER_FROM);
-    struct address address;
     struct uri uri;
 
-    return address_next(&from, &address) && uri_parse(address.uri, &uri) &&
-           uri_is_local(core, &uri);
+    return uri_parse(req->from.uri, &uri) && uri_is_local(core, &uri);
 }
 
 static enum verdict demand_proof(struct core *core, struct request *req, enum header header,
@@ -285,7 +274,7 @@ static enum verdict authenticate_sender(struct core *core, struct request *req,
     if (from_is_local(core, req)) {
         if (demand_proof(core, req, HEADER_PROXY_AUTHORIZATION, out) == FINISH)
             return FINISH;
-        if (!realm_names(core, request_header(req, HEADER_FROM), req->sender))
+        if (!realm_names(core, &req->from, req->sender))
             return refuse(core, req, 403, NULL, out);
         req->caller = realm_sender_binding(core, req);
         return PASS;

@@ -3,7 +3,6 @@
 #include "core/fault.h"
 #include "core/location.h"
 #include "core/reply.h"
-#include "sip/address.h"
 
 #define NONCE_BYTES 20u /* second, run, salt, MAC */
 #define NONCE_TEXT (2 * NONCE_BYTES)
@@ -282,15 +281,13 @@ uint64_t realm_sender_binding(const struct core *core, const struct request *req
     return 0;
 }
 
-bool realm_names(const struct core *core, struct slice from, const struct user *user)
+bool realm_names(const struct core *core, const struct address *address, const struct user *user)
 {
     char name[NAME_LIMIT];
     struct writer w = writer_over(name, sizeof name);
-    struct address address;
     struct uri uri;
 
-    if (!address_next(&from, &address) || !uri_parse(address.uri, &uri) ||
-        !uri_is_local(core, &uri))
+    if (!uri_parse(address->uri, &uri) || !uri_is_local(core, &uri))
         return false;
     uri_unescape(&w, uri.user);
     if (w.failed)

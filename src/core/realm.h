@@ -33,4 +33,4 @@ bool realm_is_ours(const struct core *core, struct slice value);
 uint64_t realm_sender_binding(const struct core *core, const struct request *req);
 
 /* This From or To names `user`: by id or extension, at one of our names. */
-bool realm_names(const struct core *core, struct slice from, const struct user *user);
+bool realm_names(const struct core *core, const struct address *address, const struct user *user);

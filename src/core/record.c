@@ -131,5 +131,6 @@ void record_checkpoint(struct core *core, struct moment now, struct actions *out
         walk->index = 0;
     }
     walk->is_running = false;
+    core->is_recovering &= core->store_failed;
     actions_push(out, (struct action){.kind = ACTION_CHECKPOINTED});
 }

@@ -130,12 +130,24 @@ static bool is_late(const struct request *req, const struct binding *binding)
            req->cseq.number < binding->cseq;
 }
 
+/* A removal is a promise without an end: it cannot be made while the journal may still hold what
+ * was removed. */
+static bool has_removal(const struct wishes *wishes)
+{
+    for (unsigned i = 0; i < wishes->count; i++)
+        if (!wishes->at[i].expires)
+            return true;
+    return wishes->all;
+}
+
 static struct fault check_order(struct core *core, const struct request *req,
                                 const struct wishes *wishes)
 {
     const struct fault late = {500, "Out Of Order"};
     unsigned added = 0;
 
+    if (core->is_recovering && has_removal(wishes))
+        return (struct fault){503, NULL};
     if (wishes->all)
         for (struct binding *b = location_first(core, req->sender); b;
              b = location_next(core, b))
@@ -282,7 +294,7 @@ void registrar_register(struct core *core, struct request *req, struct actions *
     struct wishes wishes;
     struct fault fault;
 
-    if (!realm_names(core, request_header(req, HEADER_TO), req->sender)) {
+    if (!realm_names(core, &req->to, req->sender)) {
         refuse(core, req, (struct fault){403, NULL}, out);
         return;
     }

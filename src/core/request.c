@@ -1,7 +1,5 @@
 #include "core/request.h"
 
-#include "sip/address.h"
-
 #define MAX_FORWARDS 70u /* 16.6 step 3, where it is absent */
 #define MAX_BREADTH 60u  /* RFC 5393 5.3.3 */
 
@@ -49,6 +47,14 @@ static void read_key(const struct core *core, struct request *req)
     req->key = hash_bytes_wide(&core->key_table, writer_slice(&w));
 }
 
+static void read_address(struct slice value, struct address *address, struct slice *tag)
+{
+    if (address_parse(value, address, tag))
+        return;
+    *address = (struct address){0};
+    *tag = NO_SLICE;
+}
+
 bool request_read(struct core *core, struct request *req, const struct flow *flow)
 {
     const struct message *m = &req->message;
@@ -59,8 +65,8 @@ bool request_read(struct core *core, struct request *req, const struct flow *flo
     if (!rest.len || !via_next(&rest, &req->via))
         return false;
     req->cseq = m->cseq;
-    req->from_tag = address_tag(request_header(req, HEADER_FROM));
-    req->to_tag = address_tag(request_header(req, HEADER_TO));
+    read_address(request_header(req, HEADER_FROM), &req->from, &req->from_tag);
+    read_address(request_header(req, HEADER_TO), &req->to, &req->to_tag);
     req->uri_is_valid = uri_parse(message_span(m, m->uri), &req->uri);
     req->max_forwards = MAX_FORWARDS;
     req->max_breadth = MAX_BREADTH;

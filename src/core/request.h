@@ -6,6 +6,7 @@
 
 #include "core/cookie.h"
 #include "core/state.h"
+#include "sip/address.h"
 
 /* Where a request may go: filled by find_target_set, in order of preference. */
 struct target_set {
@@ -21,6 +22,7 @@ struct request {
     struct uri uri;   /* the Request-URI; valid if uri_is_valid */
     bool uri_is_valid;
     struct cseq cseq;
+    struct address from, to; /* uri.len == 0 where the grammar is broken */
     struct slice call_id, from_tag, to_tag;
     struct hash128 key; /* of its server transaction */
 

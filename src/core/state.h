@@ -172,6 +172,7 @@ struct core {
     uint32_t nonces_given;
     bool is_started;
     bool store_failed;
+    bool is_recovering; /* it failed, and the checkpoint that mends it is not yet written */
     bool has_md5_only; /* some user has no SHA-256 digest */
 
     struct timers timers;

@@ -1,5 +1,6 @@
 #include "core/transaction.h"
 
+#include "core/context.h"
 #include "core/fault.h"
 #include "core/forward.h"
 #include "core/pending.h"
@@ -80,6 +81,8 @@ struct server_transaction *server_open(struct core *core, const struct hash128 *
 
 void server_close(struct core *core, struct server_transaction *server)
 {
+    if (server->context) /* branches still being cancelled end on their own */
+        context_close(core, pool_at(&core->contexts, server->context));
     timer_clear(&core->timers, &server->timer);
     table_remove(&core->servers_by_key, pool_index(&core->servers, server));
     slab_give(&core->slab, &server->response);

@@ -62,13 +62,13 @@ static size_t parse_spec(struct slice s, size_t at, struct address *address)
 static size_t parse_params(struct slice s, size_t at, struct slice *tag)
 {
     while (at < s.len && s.at[at] == ';') {
-        struct slice name, value;
+        struct slice name = NO_SLICE, value = NO_SLICE;
         size_t past = grammar_param(s, at, &name, &value);
         bool is_tag = past > at && grammar_same_word(name, S("tag"));
         if (past == at || (is_tag && tag->at))
             return 0;
-        if (is_tag && value.len && value.at[0] != '"')
-            *tag = value;
+        if (is_tag) /* a token: without a value or quoted it is none */
+            *tag = value.len && value.at[0] == '"' ? slice_of(value.at, 0) : value;
         at = past;
     }
     return at;
@@ -101,12 +101,17 @@ bool address_next(struct slice *rest, struct address *address)
     return parse_address(rest, address, &tag);
 }
 
+bool address_parse(struct slice value, struct address *address, struct slice *tag)
+{
+    return parse_address(&value, address, tag) && !value.len;
+}
+
 struct slice address_tag(struct slice value)
 {
     struct address address;
     struct slice tag;
 
-    return parse_address(&value, &address, &tag) && !value.len ? tag : NO_SLICE;
+    return address_parse(value, &address, &tag) ? tag : NO_SLICE;
 }
 
 /* ( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] ) (25.1) */

@@ -15,6 +15,10 @@ struct address {
  * semicolon is a fault or cut there. */
 bool address_next(struct slice *rest, struct address *address);
 
+/* The whole of a From or To value, and its tag (empty if there is none).  False if it breaks the
+ * grammar or is more than one. */
+bool address_parse(struct slice value, struct address *address, struct slice *tag);
+
 /* The tag of a From or To value; empty if there is none or it cannot be read. */
 struct slice address_tag(struct slice value);
 

@@ -45,10 +45,9 @@ enum known {
 };
 
 static const struct slice known_names[KNOWN_COUNT] = {
-    [USERNAME] = S("username"), [REALM] = S("realm"),       [NONCE] = S("nonce"),
-    [URI] = S("uri"),           [RESPONSE] = S("response"), [CNONCE] = S("cnonce"),
-    [OPAQUE] = S("opaque"),     [QOP] = S("qop"),           [ALGORITHM] = S("algorithm"),
-    [NC] = S("nc"),
+    [USERNAME] = S("username"),   [REALM] = S("realm"),   [NONCE] = S("nonce"),   [URI] = S("uri"),
+    [RESPONSE] = S("response"),   [CNONCE] = S("cnonce"), [OPAQUE] = S("opaque"), [QOP] = S("qop"),
+    [ALGORITHM] = S("algorithm"), [NC] = S("nc"),
 };
 
 /* Known names by their length; KNOWN_COUNT ends a row. */
@@ -163,8 +162,8 @@ static bool check_values(const struct slice *values, struct credentials *credent
     if (values[NC].at) {
         if (!hex_decode(values[NC], nc, sizeof nc))
             return false;
-        credentials->nc = (uint32_t)nc[0] << 24 | (uint32_t)nc[1] << 16 | (uint32_t)nc[2] << 8 |
-                          (uint32_t)nc[3];
+        credentials->nc =
+            (uint32_t)nc[0] << 24 | (uint32_t)nc[1] << 16 | (uint32_t)nc[2] << 8 | (uint32_t)nc[3];
     }
     if (values[QOP].at)
         return values[QOP].len && all_in(values[QOP], IN_TOKEN) && values[CNONCE].at &&
@@ -233,8 +232,10 @@ void digest_response(const struct digest_table *digests, const struct credential
     char hex1[2 * DIGEST_LIMIT], hex2[2 * DIGEST_LIMIT];
     uint8_t digest[DIGEST_LIMIT];
 
-    hash(&body, 1, digest);
-    const struct slice a2[] = {method, S(":"), c->uri, S(":"), hex_of(digest, size, hex2)};
+    if (has_body)
+        hash(&body, 1, digest);
+    const struct slice a2[] = {method, S(":"), c->uri, S(":"),
+                               has_body ? hex_of(digest, size, hex2) : NO_SLICE};
     hash(a2, has_body ? 5 : 3, digest);
     struct slice ha2 = hex_of(digest, size, hex2);
     struct slice secret = hex_of(ha1, size, hex1);

@@ -59,10 +59,12 @@ static size_t parse_ipv4(struct slice s, size_t at, uint8_t *bytes)
 
     for (unsigned i = 0;; i++) {
         size_t first = at;
-        unsigned n = 0;
-        for (; at < s.len && grammar_is(s.at[at], IS_DIGIT) && n <= 255; at++)
-            n = n * 10 + (unsigned)(s.at[at] - '0');
-        if (at == first || n > 255 || (at - first > 1 && s.at[first] == '0'))
+        unsigned n = 0, digit;
+        while (at < s.len && (digit = (unsigned)s.at[at] - '0') <= 9 && n <= 255) {
+            n = n * 10 + digit;
+            at++;
+        }
+        if (at == first || n > 255 || (s.at[first] == '0' && at - first > 1))
             return start;
         bytes[i] = (uint8_t)n;
         if (i == 3)

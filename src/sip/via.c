@@ -15,15 +15,20 @@ struct slice transport_name(enum transport transport)
 
 enum transport transport_of(struct slice name)
 {
-    static const struct slice words[TRANSPORT_COUNT] = {
-        [TRANSPORT_UDP] = S("udp"), [TRANSPORT_TCP] = S("tcp"), [TRANSPORT_TLS] = S("tls"),
-        [TRANSPORT_WS] = S("ws"),   [TRANSPORT_WSS] = S("wss"),
-    };
-
     for (unsigned i = TRANSPORT_OTHER + 1; i < TRANSPORT_COUNT; i++)
-        if (grammar_same_word(name, words[i]))
+        if (slice_equal_nocase(name, transport_names[i]))
             return i;
     return TRANSPORT_OTHER;
+}
+
+/* As nearly all write it; the names are compared where they are constants, which is fast. */
+static enum transport usual_transport(struct slice name)
+{
+    if (slice_equal(name, S("UDP")))
+        return TRANSPORT_UDP;
+    if (slice_equal(name, S("TCP")))
+        return TRANSPORT_TCP;
+    return slice_equal(name, S("TLS")) ? TRANSPORT_TLS : transport_of(name);
 }
 
 /* sent-protocol LWS: three tokens.  The version is not judged here, for the answer to a version
@@ -48,7 +53,7 @@ static size_t parse_protocol(struct slice s, size_t at, struct via *via)
     start = grammar_skip_space(s, at);
     end = grammar_skip(s, start, IN_TOKEN);
     at = grammar_skip_space(s, end);
-    via->transport = transport_of(slice_of(s.at + start, end - start));
+    via->transport = usual_transport(slice_of(s.at + start, end - start));
     return end > start && at > end ? at : 0;
 }
 
