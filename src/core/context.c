@@ -10,6 +10,7 @@
 
 /* Text kept free for what is under way, so that admission fails before anything else does. */
 #define TEXT_RESERVE (8u * MESSAGE_LIMIT)
+#define EDITS_RESERVE 1024u /* bytes that forwarding adds to a message */
 
 size_t context_bytes(const struct limits *limits)
 {
@@ -56,12 +57,14 @@ bool context_is_merged(const struct core *core, const struct request *req)
     return false;
 }
 
-bool context_has_room(const struct core *core)
+bool context_has_room(const struct core *core, size_t len)
 {
     const struct arena *text = &core->slab.arena;
+    bool has_text = text->limit - text->used > TEXT_RESERVE ||
+                    slab_has_room(&core->slab, min_u64(len + EDITS_RESERVE, SLAB_LARGEST));
 
     return core->contexts.live < core->contexts.limit && core->servers.live < core->servers.limit &&
-           core->clients.live < core->clients.limit && text->limit - text->used > TEXT_RESERVE;
+           core->clients.live < core->clients.limit && has_text;
 }
 
 struct target *context_targets(const struct context *context)
@@ -119,8 +122,9 @@ static bool read_request(struct core *core, const struct context *context, struc
 {
     struct fault fault = message_parse(block_slice(&context->request), &req->message);
 
-    if (fault.status || !request_read(core, req, &context->flow))
+    if (fault.status)
         return false;
+    request_read(core, req, &context->flow);
     req->now = now;
     req->caller = context->caller;
     return true;
@@ -227,6 +231,19 @@ void context_open(struct core *core, struct request *req, struct actions *out)
         forward_group(core, context, req, out);
     if (!context->open)
         conclude(core, context, req->now, out);
+}
+
+void context_refuse(struct core *core, struct request *req, struct fault fault,
+                    struct actions *out)
+{
+    struct flow back = reply_flow(req);
+    struct server_transaction *server = server_open(core, &req->key, true, &back);
+    size_t start = out->bytes.len;
+    struct writer *w =
+        reply_begin(core, req, fault.status, slice_text(fault.reason), out);
+
+    assert(server);
+    server_respond(core, server, fault.status, reply_end(out, w, start), req->now.boot, out);
 }
 
 /* 16.7 step 6: 6xx first, then the lowest class; within 4xx those that the caller can do something

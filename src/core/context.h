@@ -12,12 +12,16 @@ void context_init(struct core *core, struct arena *from);
 /* The same request by another path is being forwarded already (8.2.2.2). */
 bool context_is_merged(const struct core *core, const struct request *req);
 
-/* Room for one more request and its first branch. */
-bool context_has_room(const struct core *core);
+/* Room for one more request of `len` bytes and its first branch. */
+bool context_has_room(const struct core *core, size_t len);
 
 /* Opens the server transaction and context of a request and forwards it to the first of its
  * targets.  There must be room, and at least one target. */
 void context_open(struct core *core, struct request *req, struct actions *out);
+
+/* Opens the server transaction of an INVITE and refuses it.  There must be room. */
+void context_refuse(struct core *core, struct request *req, struct fault fault,
+                    struct actions *out);
 
 /* The caller gave up: cancels the branches.  `reason` may be empty. */
 void context_cancel(struct core *core, struct server_transaction *server, struct slice reason,

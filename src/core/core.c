@@ -32,6 +32,11 @@ size_t core_bytes(const struct limits *limits)
            16 * 64;
 }
 
+static int64_t wall_zero(struct moment now)
+{
+    return now.wall - (int64_t)(now.boot / SECONDS(1));
+}
+
 struct core *core_create(void *memory, const struct core_origin *origin, struct moment now)
 {
     const struct limits *limits = &origin->limits;
@@ -41,6 +46,7 @@ struct core *core_create(void *memory, const struct core_origin *origin, struct 
     core->limits = *limits;
     core->settings = origin->settings;
     core->digests = origin->digests;
+    core->boot = origin->boot;
     core->random = random_seeded(origin->seed);
     core->key_table = hash_derive(&origin->secret, S("table"));
     core->key_branch = hash_derive(&origin->secret, S("branch"));
@@ -48,6 +54,7 @@ struct core *core_create(void *memory, const struct core_origin *origin, struct 
     core->key_tag = hash_derive(&origin->secret, S("tag"));
     core->key_nonce = hash_derive(&origin->secret, S("nonce"));
     core->run = (uint32_t)random_next(&core->random);
+    core->wall_zero = wall_zero(now);
     timers_init(&core->timers, now.boot);
     location_init(core, &arena);
     transaction_init(core, &arena, (uint32_t)random_next(&core->random));
@@ -96,14 +103,14 @@ static void take_message(struct core *core, const struct event *event, struct mo
             take_response(core, &req.message, now, out);
         return;
     }
-    if (!request_read(core, &req, &event->flow))
-        return; /* not even an answer could be sent */
+    request_read(core, &req, &event->flow);
     req.now = now;
-    if (!fault.status)
+    if (!fault.status && !req.via.text.at)
+        fault = (struct fault){400, "Bad Via"};
+    if (fault.status && req.message.first[HEADER_VIA])
+        reply_because(core, &req, fault, out); /* without a Via nobody could take it */
+    else if (!fault.status)
         proxy_request(core, &req, out);
-    else if (req.message.first[HEADER_FROM] && req.message.first[HEADER_TO] &&
-             req.message.first[HEADER_CALL_ID] && req.message.first[HEADER_CSEQ])
-        reply_because(core, &req, fault, out);
 }
 
 static void fire(struct core *core, struct timer *timer, struct moment now, struct actions *out)
@@ -141,12 +148,25 @@ static void take_deadline(struct core *core, struct moment now, struct actions *
         record_checkpoint(core, now, out);
 }
 
+/* The wall clock was set: what is stored by it is stored anew. */
+static void watch_wall(struct core *core, struct moment now)
+{
+    int64_t zero = wall_zero(now);
+
+    if (zero - core->wall_zero <= WALL_DRIFT && core->wall_zero - zero <= WALL_DRIFT)
+        return;
+    core->wall_zero = zero;
+    if (core->is_started)
+        core->checkpoint = (struct checkpoint){.is_running = true};
+}
+
 void core_step(struct core *core, const struct event *event, struct moment now,
                struct actions *out)
 {
     assert(out->limit - out->count >= STEP_ACTIONS);
     assert(out->bytes.limit - out->bytes.len >= STEP_BYTES);
 
+    watch_wall(core, now);
     switch (event->kind) {
     case EVENT_RECEIVED: take_message(core, event, now, out); break;
     case EVENT_DEADLINE: take_deadline(core, now, out); break;

@@ -22,6 +22,8 @@ struct core_origin {
     const struct digest_table *digests;
     struct hash_key secret; /* from the key file: the same in every run */
     struct hash_key seed;   /* of this run's random stream: never the same */
+    uint64_t boot; /* names this boot of the machine: boot time goes on through runs that share it;
+                      0 = unknown */
 };
 
 /* Bytes of memory that these limits need. */

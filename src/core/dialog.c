@@ -145,7 +145,8 @@ static struct dialog *open_dialog(struct core *core, const struct hash128 *key, 
     return dialog;
 }
 
-void dialog_persist(struct core *core, const struct dialog *dialog, struct actions *out)
+void dialog_persist(struct core *core, const struct dialog *dialog, struct moment now,
+                    struct actions *out)
 {
     struct writer *w;
 
@@ -154,6 +155,7 @@ void dialog_persist(struct core *core, const struct dialog *dialog, struct actio
     w = record_begin(out, RECORD_DIALOG, dialog->key.low);
     write_u64(w, dialog->key.high);
     write_u64(w, (uint64_t)dialog->began);
+    write_instant(w, core, dialog->began_at + core->settings->call_longest, now);
     write_u32(w, dialog->caller_cseq);
     write_u32(w, dialog->callee_cseq);
     for (unsigned i = 0; i < DIALOG_PART_COUNT; i++)
@@ -163,7 +165,8 @@ void dialog_persist(struct core *core, const struct dialog *dialog, struct actio
 
 /* A dialog that stands: a re-INVITE was accepted, and may have moved either Contact (12.2.1.2). */
 static void refresh(struct core *core, struct dialog *dialog, const struct message *request,
-                    const struct message *response, bool is_callers, struct actions *out)
+                    const struct message *response, bool is_callers, struct moment now,
+                    struct actions *out)
 {
     struct slice parts[DIALOG_PART_COUNT];
     struct slice ours = request ? contact_of(request) : NO_SLICE;
@@ -189,7 +192,7 @@ static void refresh(struct core *core, struct dialog *dialog, const struct messa
     if (theirs.len)
         parts[answerer] = theirs;
     if (set_text(core, dialog, parts))
-        dialog_persist(core, dialog, out);
+        dialog_persist(core, dialog, now, out);
 }
 
 /* Record-Route below us is the callee's side, above us the caller's. */
@@ -218,7 +221,7 @@ static void open_accepted(struct core *core, const struct hash128 *key,
     dialog->began = now.wall;
     if (cseq_parse(message_first(response, HEADER_CSEQ), &cseq))
         dialog->caller_cseq = cseq.number;
-    dialog_persist(core, dialog, out);
+    dialog_persist(core, dialog, now, out);
 }
 
 void dialog_accept(struct core *core, const struct context *context,
@@ -234,7 +237,7 @@ void dialog_accept(struct core *core, const struct context *context,
 
     if (dialog && has_request)
         refresh(core, dialog, &request, response,
-                slice_equal(from_tag, dialog_part(dialog, DIALOG_CALLER_TAG)), out);
+                slice_equal(from_tag, dialog_part(dialog, DIALOG_CALLER_TAG)), now, out);
     else if (!dialog && has_request && !address_tag(message_first(&request, HEADER_TO)).len)
         open_accepted(core, &key, &request, response, now, out);
 }
@@ -262,11 +265,11 @@ void dialog_restore(struct core *core, struct reader *r, struct moment now)
 {
     struct hash128 key = {.low = read_u64(r), .high = read_u64(r)};
     int64_t began = (int64_t)read_u64(r);
+    instant ends = read_instant(r, core, now, core->settings->call_longest);
     uint32_t caller_cseq = read_u32(r);
     uint32_t callee_cseq = read_u32(r);
     struct slice parts[DIALOG_PART_COUNT];
     struct dialog *dialog = find_key(core, &key);
-    duration age = now.wall > began ? SECONDS(now.wall - began) : 0;
 
     for (unsigned i = 0; i < DIALOG_PART_COUNT; i++)
         parts[i] = read_counted(r);
@@ -283,10 +286,9 @@ void dialog_restore(struct core *core, struct reader *r, struct moment now)
     dialog->began = began;
     dialog->caller_cseq = caller_cseq;
     dialog->callee_cseq = callee_cseq;
-    if (age < core->settings->call_longest)
-        timer_set(&core->timers, &dialog->timer, now.boot + core->settings->call_longest - age);
-    else
-        timer_set(&core->timers, &dialog->timer, now.boot);
+    dialog->began_at =
+        ends > core->settings->call_longest ? ends - core->settings->call_longest : 0;
+    timer_set(&core->timers, &dialog->timer, ends);
 }
 
 void dialog_restore_end(struct core *core, struct reader *r)

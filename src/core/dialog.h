@@ -31,7 +31,8 @@ void dialog_answer(struct core *core, const struct context *context,
 /* Timer: the call is too old to be true. */
 void dialog_expire(struct core *core, struct dialog *dialog, struct actions *out);
 
-void dialog_persist(struct core *core, const struct dialog *dialog, struct actions *out);
+void dialog_persist(struct core *core, const struct dialog *dialog, struct moment now,
+                    struct actions *out);
 void dialog_restore(struct core *core, struct reader *record, struct moment now);
 void dialog_restore_end(struct core *core, struct reader *record);
 

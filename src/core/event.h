@@ -8,9 +8,10 @@ enum event_kind {
     EVENT_DEADLINE,     /* the instant of core_deadline has come */
     EVENT_RESTORED,     /* a record of the journal, oldest first; only before EVENT_STARTED */
     EVENT_STARTED,      /* the journal is read: from now on the world may speak */
-    EVENT_CHECKPOINT,   /* a new journal segment was begun: persist all that lives once more */
+    EVENT_CHECKPOINT,   /* a new journal segment was begun: persist all that lives once more, from
+                           scratch if a checkpoint is under way */
     EVENT_STORE_FAILED, /* a persist failed, or is late by two seconds */
-    EVENT_STORE_WORKS,  /* it works again: what could not be written is persisted now */
+    EVENT_STORE_WORKS,  /* it works again, in a new segment: a checkpoint begins from scratch */
 };
 
 struct event {

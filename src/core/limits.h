@@ -16,6 +16,10 @@
 /* A step's bytes: twice a forwarded request a branch at the message limit, and room for records. */
 #define STEP_BYTES ((2 * BRANCH_LIMIT + 8u) * (MESSAGE_LIMIT + 1024u))
 
+/* Seconds that the wall clock may drift from boot time before the records' wall times are written
+ * anew: a machine that boots again has nothing else to go by. */
+#define WALL_DRIFT 30
+
 /* Timers fired, or records of a checkpoint, in one step; the rest have an immediate deadline. */
 #define STEP_WORK 8u
 

@@ -189,12 +189,12 @@ static void drop_binding(struct core *core, struct binding *binding)
     pool_give(&core->bindings, binding);
 }
 
-static void write_binding(struct core *core, const struct binding *binding, int64_t expires_wall,
-                          struct actions *out)
+static void write_binding(struct core *core, const struct binding *binding, instant until,
+                          struct moment now, struct actions *out)
 {
     struct writer *w = record_begin(out, RECORD_BIND, binding->id);
 
-    write_u64(w, (uint64_t)expires_wall);
+    write_instant(w, core, until, now);
     write_u32(w, binding->cseq);
     write_u16(w, binding->q);
     write_flow(w, &binding->flow);
@@ -235,9 +235,8 @@ bool location_bind(struct core *core, struct user *user, struct binding *binding
     if (core->store_failed) {
         binding->stored_until = 0;
     } else if (is_changed || expires > binding->stored_until) {
-        uint32_t stored = SLACK(request->expires);
-        binding->stored_until = now.boot + SECONDS(stored);
-        write_binding(core, binding, now.wall + stored, out);
+        binding->stored_until = now.boot + SECONDS(SLACK(request->expires));
+        write_binding(core, binding, binding->stored_until, now, out);
     }
     return true;
 }
@@ -261,13 +260,14 @@ void location_persist(struct core *core, const struct binding *binding, struct m
 {
     instant until = max_u64(binding->expires, binding->stored_until);
 
-    write_binding(core, binding, wall_of_instant(until, now), out);
+    write_binding(core, binding, until, now, out);
 }
 
 void location_restore_bind(struct core *core, struct reader *r, struct moment now)
 {
     uint64_t id = read_u64(r);
-    int64_t wall = (int64_t)read_u64(r);
+    instant until =
+        read_instant(r, core, now, SECONDS(SLACK((uint64_t)core->settings->expires_longest)));
     uint32_t cseq = read_u32(r);
     uint16_t q = read_u16(r);
     struct flow flow = read_flow(r);
@@ -289,9 +289,7 @@ void location_restore_bind(struct core *core, struct reader *r, struct moment no
     binding->cseq = cseq;
     binding->q = q;
     binding->flow = flow;
-    binding->expires =
-        instant_of_wall(wall, now, SECONDS(SLACK((uint64_t)core->settings->expires_longest)));
-    binding->stored_until = binding->expires;
+    binding->expires = binding->stored_until = until;
     timer_set(&core->timers, &binding->timer, binding->expires);
 }
 

@@ -98,7 +98,7 @@ void pending_persist(struct core *core, struct server_transaction *server, struc
     case STRANS_PROCEEDING:
     case STRANS_ACCEPTED: pending_put(core, server, out); break;
     case STRANS_COMPLETED:
-        if (server->response.at)
+        if (server->status && server->response.at)
             pending_put_failed(core, server, block_slice(&server->response), out);
         break;
     default: break;

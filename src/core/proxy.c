@@ -139,6 +139,8 @@ static enum verdict check_request(struct core *core, struct request *req, struct
         return refuse(core, req, 400, "Bad Request-URI", out);
     if (req->uri.scheme > SCHEME_SIPS)
         return refuse(core, req, 416, NULL, out);
+    if (req->uri.headers.len) /* 19.1.1: not in a Request-URI */
+        return refuse(core, req, 400, "Headers In Request-URI", out);
     if (!req->from.uri.len)
         return refuse(core, req, 400, "Bad From", out);
     if (!req->to.uri.len)
@@ -298,6 +300,18 @@ static void add_target(struct request *req, const struct target *target, struct 
     set->uris[i] = uri;
 }
 
+/* A refusal that depends on what may change within seconds: an INVITE gets it from a transaction of
+ * its own, so that a late copy of it is not answered otherwise. */
+static enum verdict refuse_firmly(struct core *core, struct request *req, unsigned status,
+                                  const char *reason, struct actions *out)
+{
+    if (req->message.method == METHOD_INVITE && context_has_room(core, 0))
+        context_refuse(core, req, (struct fault){(uint16_t)status, reason}, out);
+    else
+        refuse(core, req, status, reason, out);
+    return FINISH;
+}
+
 /* The other end of the dialog, wherever it is now. */
 static enum verdict target_other_end(struct core *core, struct request *req, struct actions *out)
 {
@@ -308,7 +322,7 @@ static enum verdict target_other_end(struct core *core, struct request *req, str
     if (end->binding) {
         const struct binding *binding = location_binding(core, end->binding);
         if (!binding)
-            return refuse(core, req, 480, NULL, out);
+            return refuse_firmly(core, req, 480, NULL, out);
         target.binding = binding->id;
         target.flow = binding->flow;
     }
@@ -324,7 +338,7 @@ static enum verdict target_other_end(struct core *core, struct request *req, str
 static enum verdict refuse_callee(struct core *core, struct request *req, bool is_known,
                                   struct actions *out)
 {
-    return refuse(core, req, req->sender && !is_known ? 404 : 480, NULL, out);
+    return refuse_firmly(core, req, req->sender && !is_known ? 404 : 480, NULL, out);
 }
 
 static enum verdict target_user(struct core *core, struct request *req, struct actions *out)
@@ -373,14 +387,32 @@ static enum verdict target_outside(struct core *core, struct request *req, struc
     return PASS;
 }
 
+#define ALLOW                                                                                      \
+    S("Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, PRACK, UPDATE, REFER, " \
+      "SUBSCRIBE, NOTIFY, PUBLISH\r\n")
+
 static enum verdict answer_options(struct core *core, struct request *req, struct actions *out)
 {
     size_t start = out->bytes.len;
     struct writer *w = reply_begin(core, req, 200, NO_SLICE, out);
 
-    write_slice(w, S("Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, PRACK, "
-                     "UPDATE, REFER, SUBSCRIBE, NOTIFY, PUBLISH\r\n"
-                     "Accept: application/sdp\r\n"));
+    write_slice(w, ALLOW);
+    write_slice(w, S("Accept: application/sdp\r\n"));
+    reply_send(req, reply_end(out, w, start), out);
+    return FINISH;
+}
+
+/* 8.2.1: a method that nobody knows, or one that is for phones. */
+static enum verdict refuse_method(struct core *core, const struct request *req,
+                                  struct actions *out)
+{
+    size_t start = out->bytes.len;
+    struct writer *w;
+
+    if (req->message.method == METHOD_OTHER)
+        return refuse(core, req, 501, NULL, out);
+    w = reply_begin(core, req, 405, NO_SLICE, out);
+    write_slice(w, ALLOW);
     reply_send(req, reply_end(out, w, start), out);
     return FINISH;
 }
@@ -393,7 +425,7 @@ static enum verdict answer_for_server(struct core *core, struct request *req, st
     if (req->message.method == METHOD_OPTIONS)
         return answer_options(core, req, out);
     if (req->message.method != METHOD_REGISTER)
-        return refuse(core, req, 404, NULL, out);
+        return refuse_method(core, req, out);
     registrar_register(core, req, out);
     return FINISH;
 }
@@ -432,7 +464,7 @@ static enum verdict forward(struct core *core, struct request *req, struct actio
         return forward_statelessly(core, req, out);
     if (!req->max_breadth)
         return refuse(core, req, 440, NULL, out);
-    if (!context_has_room(core))
+    if (!context_has_room(core, req->message.bytes.len))
         return refuse_for_now(core, req, out);
     context_open(core, req, out);
     return FINISH;

@@ -8,8 +8,8 @@
 #define NONCE_TEXT (2 * NONCE_BYTES)
 #define WINDOW 64u /* nonce counts that may arrive out of order */
 #define WAYS 4u    /* places a nonce may have in the table */
-#define FIRST_USE 60u /* seconds: a nonce not used by then is stale, so that one which was evicted
-                         is not taken for new for long */
+#define FIRST_USE 60u /* seconds: a nonce first seen later is stale, so that one which was evicted is
+                         not taken for new for long */
 
 size_t realm_bytes(const struct limits *limits)
 {
@@ -135,7 +135,7 @@ static enum proof check_nonce(struct core *core, const struct request *req,
         return PROOF_STALE;
     slot = nonce_find(core, nonce);
     if (!slot) {
-        if (c->nc > 1 || age > FIRST_USE)
+        if (age > FIRST_USE)
             return PROOF_STALE; /* evicted: what was used of it is forgotten */
         slot = nonce_place(core, nonce);
     }
@@ -172,18 +172,20 @@ static bool response_is_right(const struct core *core, const struct request *req
            is_known;
 }
 
+/* By name, or by what some phones send: user@realm. */
 static struct user *find_user(const struct core *core, struct slice quoted)
 {
     char name[NAME_LIMIT];
     struct writer w = writer_over(name, sizeof name);
-    struct slice host;
+    struct user *user;
 
     quoted_unescape(&w, quoted);
     if (w.failed)
         return NULL;
-    host = writer_slice(&w);
-    host.len = slice_find(host, '@'); /* some phones send user@realm */
-    return location_find(core, host);
+    user = location_find(core, writer_slice(&w));
+    if (user)
+        return user;
+    return location_find(core, slice_until(writer_slice(&w), slice_find(writer_slice(&w), '@')));
 }
 
 static enum proof check_credentials(struct core *core, struct request *req,

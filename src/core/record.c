@@ -49,18 +49,26 @@ struct flow read_flow(struct reader *r)
     return flow;
 }
 
-instant instant_of_wall(int64_t wall, struct moment now, duration longest)
+void write_instant(struct writer *w, const struct core *core, instant at, struct moment now)
 {
-    if (wall <= now.wall)
-        return now.boot;
-    return now.boot + min_u64(SECONDS(wall - now.wall), longest);
+    uint64_t ahead = at > now.boot ? (at - now.boot + SECONDS(1) - 1) / SECONDS(1) : 0;
+
+    write_u64(w, core->boot);
+    write_u64(w, at);
+    write_u64(w, (uint64_t)now.wall + ahead);
 }
 
-int64_t wall_of_instant(instant at, struct moment now)
+instant read_instant(struct reader *r, const struct core *core, struct moment now,
+                     duration longest)
 {
-    if (at <= now.boot)
-        return now.wall;
-    return now.wall + (int64_t)((at - now.boot) / SECONDS(1));
+    uint64_t boot = read_u64(r);
+    instant at = read_u64(r);
+    int64_t wall = (int64_t)read_u64(r);
+
+    if (boot != core->boot || !boot)
+        at = wall > now.wall ? now.boot + min_u64((uint64_t)(wall - now.wall), longest / SECONDS(1)) * SECONDS(1)
+                             : now.boot;
+    return min_u64(at, now.boot + longest);
 }
 
 void record_restore(struct core *core, struct slice payload, struct moment now,
@@ -96,8 +104,7 @@ static void persist_server(struct core *core, void *item, struct moment now, str
 
 static void persist_dialog(struct core *core, void *item, struct moment now, struct actions *out)
 {
-    (void)now;
-    dialog_persist(core, item, out);
+    dialog_persist(core, item, now, out);
 }
 
 static const struct {

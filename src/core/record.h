@@ -33,9 +33,11 @@ static inline bool record_wanted(const struct core *core)
 void write_flow(struct writer *w, const struct flow *flow);
 struct flow read_flow(struct reader *r);
 
-/* Wall seconds to an instant and back, as of `now`. */
-instant instant_of_wall(int64_t wall, struct moment now, duration longest);
-int64_t wall_of_instant(instant at, struct moment now);
+/* An instant to come, by both clocks.  Within one boot of the machine boot time is read back, since
+ * the wall clock may have jumped; after another the wall clock, and no more than `longest` ahead. */
+void write_instant(struct writer *w, const struct core *core, instant at, struct moment now);
+instant read_instant(struct reader *r, const struct core *core, struct moment now,
+                     duration longest);
 
 /* EVENT_RESTORED: takes in one record. Unknown types and broken records are passed over. */
 void record_restore(struct core *core, struct slice payload, struct moment now,

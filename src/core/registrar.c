@@ -293,9 +293,11 @@ void registrar_register(struct core *core, struct request *req, struct actions *
     uint32_t from = out->count;
     struct wishes wishes;
     struct fault fault;
+    struct uri to;
 
     if (!realm_names(core, &req->to, req->sender)) {
-        refuse(core, req, (struct fault){403, NULL}, out);
+        bool is_sip = uri_parse(req->to.uri, &to) && to.scheme <= SCHEME_SIPS;
+        refuse(core, req, is_sip ? (struct fault){403, NULL} : (struct fault){400, "Bad To"}, out);
         return;
     }
     fault = read_wishes(core, req, &wishes);

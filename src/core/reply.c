@@ -11,8 +11,11 @@ static uint64_t tag_of(const struct core *core, const struct request *req)
     return hash_bytes(&core->key_tag, slice_of((const char *)words, sizeof words));
 }
 
+/* A field of the request; one that it lacks is not made up. */
 static void write_field(struct writer *w, enum header header, struct slice value)
 {
+    if (!value.len)
+        return;
     write_slice(w, header_name(header));
     write_slice(w, S(": "));
     write_slice(w, value);
@@ -22,18 +25,31 @@ static void write_field(struct writer *w, enum header header, struct slice value
 static void write_vias(struct writer *w, const struct request *req)
 {
     const struct message *m = &req->message;
-    unsigned field = m->first[HEADER_VIA];
-    const struct field *f = &m->fields[field];
-    struct splice via = {.count = 0};
-    char stamp[VIA_STAMP_TEXT];
-    struct slice line = slice_of(m->bytes.at + f->line, (size_t)(f->next_line - f->line));
 
-    stamp_via(&via, req, f->line, stamp);
-    splice_write(w, line, &via);
-    while ((field = m->fields[field].next)) {
-        f = &m->fields[field];
-        write_bytes(w, m->bytes.at + f->line, (size_t)(f->next_line - f->line));
+    for (unsigned i = m->first[HEADER_VIA]; i; i = m->fields[i].next) {
+        const struct field *f = &m->fields[i];
+        struct splice via = {.count = 0};
+        char stamp[VIA_STAMP_TEXT];
+        if (i == m->first[HEADER_VIA] && req->via.text.at)
+            stamp_via(&via, req, f->line, stamp);
+        splice_write(w, slice_of(m->bytes.at + f->line, (size_t)(f->next_line - f->line)), &via);
     }
+}
+
+static void write_to(const struct core *core, const struct request *req, unsigned status,
+                     struct writer *w)
+{
+    struct slice to = request_header(req, HEADER_TO);
+
+    if (!to.len)
+        return;
+    write_slice(w, S("To: "));
+    write_slice(w, to);
+    if (status > 100 && !req->to_tag.len && req->to.uri.len) {
+        write_slice(w, S(";tag="));
+        write_hex(w, tag_of(core, req), 16);
+    }
+    write_slice(w, S("\r\n"));
 }
 
 struct writer *reply_begin(struct core *core, const struct request *req, unsigned status,
@@ -48,13 +64,7 @@ struct writer *reply_begin(struct core *core, const struct request *req, unsigne
     write_slice(w, S("\r\n"));
     write_vias(w, req);
     write_field(w, HEADER_FROM, request_header(req, HEADER_FROM));
-    write_slice(w, S("To: "));
-    write_slice(w, request_header(req, HEADER_TO));
-    if (status > 100 && !req->to_tag.len) {
-        write_slice(w, S(";tag="));
-        write_hex(w, tag_of(core, req), 16);
-    }
-    write_slice(w, S("\r\n"));
+    write_to(core, req, status, w);
     write_field(w, HEADER_CALL_ID, req->call_id);
     write_field(w, HEADER_CSEQ, request_header(req, HEADER_CSEQ));
     if (core->settings->agent.len) {
@@ -76,7 +86,7 @@ struct flow reply_flow(const struct request *req)
 {
     struct flow flow = req->flow;
 
-    if (!flow_is_reliable(&flow) && !req->via.has_rport)
+    if (!flow_is_reliable(&flow) && !req->via.has_rport && req->via.text.at)
         flow.port = req->via.port ? (uint16_t)req->via.port : 5060;
     return flow;
 }

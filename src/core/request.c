@@ -22,7 +22,8 @@ static void write_key(struct writer *w, const struct core *core, const struct re
     bool is_invite = req->message.method == METHOD_INVITE || req->message.method == METHOD_ACK ||
                      req->message.method == METHOD_CANCEL;
 
-    if (req->via.branch.at && slice_starts(req->via.branch, S(BRANCH_COOKIE))) {
+    if (req->via.branch.len > sizeof BRANCH_COOKIE - 1 &&
+        slice_starts(req->via.branch, S(BRANCH_COOKIE))) {
         write_part(w, core, req->via.branch);
     } else {
         write_part(w, core, req->from_tag);
@@ -55,7 +56,7 @@ static void read_address(struct slice value, struct address *address, struct sli
     *tag = NO_SLICE;
 }
 
-bool request_read(struct core *core, struct request *req, const struct flow *flow)
+void request_read(struct core *core, struct request *req, const struct flow *flow)
 {
     const struct message *m = &req->message;
     struct slice rest = request_header(req, HEADER_VIA);
@@ -63,7 +64,7 @@ bool request_read(struct core *core, struct request *req, const struct flow *flo
     req->flow = *flow;
     req->call_id = request_header(req, HEADER_CALL_ID);
     if (!rest.len || !via_next(&rest, &req->via))
-        return false;
+        req->via = (struct via){0};
     req->cseq = m->cseq;
     read_address(request_header(req, HEADER_FROM), &req->from, &req->from_tag);
     read_address(request_header(req, HEADER_TO), &req->to, &req->to_tag);
@@ -79,7 +80,17 @@ bool request_read(struct core *core, struct request *req, const struct flow *flo
     req->targets.count = 0;
     req->dialog = NO_HANDLE;
     read_key(core, req);
-    return true;
+}
+
+/* The same host: by name, or by address however it is written. */
+static bool host_equal(struct slice a, struct slice b)
+{
+    struct address_bytes x, y;
+
+    if (slice_equal_nocase(a, b))
+        return true;
+    return a.len && b.len && a.at[0] == '[' && b.at[0] == '[' && host_numeric(a, &x) &&
+           host_numeric(b, &y) && memcmp(x.at, y.at, sizeof x.at) == 0;
 }
 
 static bool socket_has(const struct core *core, struct slice host, uint32_t port)
@@ -88,7 +99,7 @@ static bool socket_has(const struct core *core, struct slice host, uint32_t port
 
     for (unsigned i = 0; i < settings->socket_count; i++)
         if (settings->sockets[i].port == port &&
-            slice_equal_nocase(settings->sockets[i].host, host))
+            host_equal(settings->sockets[i].host, host))
             return true;
     return false;
 }
@@ -112,7 +123,7 @@ bool host_is_local(const struct core *core, struct slice host, uint32_t port)
     if (slice_equal_nocase(host, settings->realm))
         return port_is_ours(core, port);
     for (unsigned i = 0; i < settings->localname_count; i++)
-        if (slice_equal_nocase(host, settings->localnames[i]))
+        if (host_equal(host, settings->localnames[i]))
             return port_is_ours(core, port);
     return socket_has(core, host, port ? port : 5060);
 }

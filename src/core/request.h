@@ -40,8 +40,8 @@ struct request {
     struct moment now;
 };
 
-/* Reads what every stage needs.  False if not even an answer could be sent. */
-bool request_read(struct core *core, struct request *req, const struct flow *flow);
+/* Reads what every stage needs.  Where a header is missing or broken its part is empty. */
+void request_read(struct core *core, struct request *req, const struct flow *flow);
 
 static inline struct slice request_header(const struct request *req, enum header header)
 {

@@ -170,6 +170,7 @@ struct core {
     struct hash_key key_table, key_branch, key_cookie, key_tag, key_nonce;
     uint32_t run; /* tells this run's nonces from an earlier one's */
     uint32_t nonces_given;
+    uint64_t boot;
     bool is_started;
     bool store_failed;
     bool is_recovering; /* it failed, and the checkpoint that mends it is not yet written */
@@ -182,6 +183,7 @@ struct core {
         clients_by_branch, contexts_by_merge, dialogs_by_key;
     struct nonce_slot *nonces;
     struct checkpoint checkpoint;
+    int64_t wall_zero; /* wall seconds at boot time 0, as they stand in the journal's records */
 
     uint32_t strans_states, ctrans_states, dialog_states; /* entered at least once */
 };

@@ -1,0 +1,452 @@
+/*
+ * sipw: the SIP domain server.  Puts its parts together in the order of their needs, and runs them.
+ *
+ * Exit status: 0 stopped, or checked and fine; 1 usage, or an address cannot be listened on; 2 the
+ * configuration is at fault; 3 the state directory cannot be used.
+ */
+#include "config/config.h"
+#include "shell/clock.h"
+#include "shell/digests.h"
+#include "shell/file.h"
+#include "shell/loop.h"
+#include "shell/memory.h"
+#include "shell/notify.h"
+#include "shell/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef VERSION
+#define VERSION "3.0.0"
+#endif
+
+#define CONFIG_BYTES (size_t)(256u << 20)
+#define NAMES_OF_OURS 2u /* the host's name and localhost */
+
+enum status { STATUS_FINE, STATUS_USAGE, STATUS_CONFIG, STATUS_STATE };
+
+/* ---- options */
+
+enum option_code {
+    OPTION_PUBLIC = 256,
+    OPTION_CONFIGPATH,
+    OPTION_PREFIXPATH,
+    OPTION_CACHEPATH,
+    OPTION_CHECK,
+    OPTION_VERSION,
+    OPTION_HELP,
+};
+
+struct option_row {
+    int code; /* the letter, if it has one */
+    const char *name;
+    const char *value;   /* NULL = it takes none */
+    const char *meaning; /* NULL = GNU SIP Witch's, accepted, without effect */
+};
+
+/* clang-format off */
+static const struct option_row rows[] = {
+    {'f', "foreground", NULL, "stay in the foreground (the default)"},
+    {'b', "background", NULL, "go to the background once ready"},
+    {'A', "address", "ADDRESS", "listen on this address; * is all of the machine's"},
+    {'P', "port", "PORT", "listen on this port (default: 5060)"},
+    {OPTION_PUBLIC, "public", NULL, "let callers of other domains reach our users"},
+    {OPTION_CONFIGPATH, "configpath", "FILE", "read the configuration from here"},
+    {OPTION_PREFIXPATH, "prefixpath", "DIR", "keep all state here"},
+    {OPTION_CHECK, "check", NULL, "read the configuration, say what is wrong, and stop"},
+    {'D', "dump-config", NULL, "print the paths in use, and stop"},
+    {OPTION_VERSION, "version", NULL, "print the version, and stop"},
+    {OPTION_HELP, "help", NULL, "print this, and stop"},
+    {'d', "daemon", NULL, NULL},
+    {'c', "concurrency", "N", NULL},
+    {'L', "logging", "LEVEL", NULL},
+    {'l', "plugins", "NAMES", NULL},
+    {'n', "no-localusers", NULL, NULL},
+    {'p', "priority", NULL, NULL},
+    {'r', "restartable", NULL, NULL},
+    {'S', "service", NULL, NULL},
+    {'t', "trace", NULL, NULL},
+    {'v', "verbose", NULL, NULL},
+    {'x', "debug", "N", NULL},
+    {OPTION_CACHEPATH, "cachepath", "DIR", NULL},
+};
+/* clang-format on */
+
+struct options {
+    const char *config_path;
+    const char *state_path;
+    const char *address; /* NULL = as configured */
+    uint16_t port;       /* 0 = as configured */
+    bool in_background;
+    bool is_public;
+    bool only_check;
+    bool only_paths;
+    char default_config[PATH_MAX];
+    char default_state[PATH_MAX];
+};
+
+static void print_help(void)
+{
+    printf("Usage: sipw [OPTION...]\n\nThe SIP domain server of SIP Witch.\n\n");
+    for (unsigned i = 0; i < COUNT_OF(rows); i++) {
+        char letter[8] = "    ";
+        char name[64];
+
+        if (!rows[i].meaning)
+            continue;
+        if (rows[i].code < 256)
+            snprintf(letter, sizeof letter, "-%c, ", rows[i].code);
+        snprintf(name, sizeof name, "--%s%s%s", rows[i].name, rows[i].value ? " " : "",
+                 rows[i].value ? rows[i].value : "");
+        printf("  %s%-21s %s\n", letter, name, rows[i].meaning);
+    }
+    printf("\nAccepted for GNU SIP Witch's sake, without effect:");
+    for (unsigned i = 0; i < COUNT_OF(rows); i++)
+        if (!rows[i].meaning)
+            printf(" --%s", rows[i].name);
+    printf("\n");
+}
+
+/* As getopt_long wants them. */
+static void make_tables(char *letters, struct option *names)
+{
+    for (unsigned i = 0; i < COUNT_OF(rows); i++) {
+        names[i] = (struct option){rows[i].name, rows[i].value ? required_argument : no_argument,
+                                   NULL, rows[i].code};
+        if (rows[i].code < 256)
+            *letters++ = (char)rows[i].code;
+        if (rows[i].code < 256 && rows[i].value)
+            *letters++ = ':';
+    }
+    *letters = '\0';
+    names[COUNT_OF(rows)] = (struct option){0};
+}
+
+static void set_defaults(struct options *options)
+{
+    const char *home = getenv("HOME"), *state = getenv("XDG_STATE_HOME");
+
+    *options =
+        (struct options){.config_path = "/etc/sipwitch.conf", .state_path = "/var/lib/sipwitch"};
+    if (geteuid() == 0 || !home)
+        return;
+    snprintf(options->default_config, PATH_MAX, "%s/.sipwitchrc", home);
+    if (state && state[0] == '/')
+        snprintf(options->default_state, PATH_MAX, "%s/sipwitch", state);
+    else
+        snprintf(options->default_state, PATH_MAX, "%s/.local/state/sipwitch", home);
+    options->config_path = options->default_config;
+    options->state_path = options->default_state;
+}
+
+static bool set_port(struct options *options, const char *text, struct log *log)
+{
+    uint64_t port;
+
+    if (!slice_number(slice_text(text), 65535, &port) || port == 0) {
+        log_line(log, LOG_FAILURE, "-P %s is not a port; write a number from 1 to 65535", text);
+        return false;
+    }
+    options->port = (uint16_t)port;
+    return true;
+}
+
+/* False when there is nothing more to do; then with this status. */
+static bool set_option(struct options *options, int code, struct log *log, enum status *status)
+{
+    *status = STATUS_FINE;
+    switch (code) {
+    case 'f': options->in_background = false; return true;
+    case 'b':
+    case 'd': options->in_background = true; return true;
+    case 'A': options->address = optarg; return true;
+    case 'D': options->only_paths = true; return true;
+    case OPTION_PUBLIC: options->is_public = true; return true;
+    case OPTION_CONFIGPATH: options->config_path = optarg; return true;
+    case OPTION_PREFIXPATH: options->state_path = optarg; return true;
+    case OPTION_CHECK: options->only_check = true; return true;
+    case OPTION_HELP: print_help(); return false;
+    case OPTION_VERSION: printf("sipw (SIP Witch) %s\n", VERSION); return false;
+    case 'P': *status = STATUS_USAGE; return set_port(options, optarg, log);
+    case '?': *status = STATUS_USAGE; return false;
+    default: return true; /* accepted, without effect */
+    }
+}
+
+static bool read_options(struct options *options, int count, char **words, struct log *log,
+                         enum status *status)
+{
+    char letters[2 * COUNT_OF(rows) + 1];
+    struct option names[COUNT_OF(rows) + 1];
+    int code;
+
+    make_tables(letters, names);
+    set_defaults(options);
+    while ((code = getopt_long(count, words, letters, names, NULL)) != -1)
+        if (!set_option(options, code, log, status))
+            return false;
+    if (optind == count)
+        return true;
+    log_line(log, LOG_FAILURE, "%s is not an option; sipw --help lists them", words[optind]);
+    *status = STATUS_USAGE;
+    return false;
+}
+
+/* ---- configuration */
+
+static void log_warnings(const struct report *report, struct log *log)
+{
+    struct slice rest = report_warnings(report), line;
+
+    while (report_next(&rest, &line))
+        log_line(log, LOG_WARNING, "%.*s", (int)line.len, line.at);
+    if (report->warnings_left_out)
+        log_line(log, LOG_WARNING, "%s: and %u warnings more", report->file,
+                 report->warnings_left_out);
+}
+
+static struct config *load_config(const char *path, struct slice realm, struct log *log)
+{
+    struct report *report = malloc(sizeof *report);
+    struct config *config = NULL;
+    struct slice xml;
+    int error = report ? file_read(AT_FDCWD, path, CONFIG_BYTES, &xml) : -ENOMEM;
+
+    if (error) {
+        log_line(log, LOG_FAILURE, "%s cannot be read: %s; name another with --configpath", path,
+                 strerror(-error));
+    } else {
+        report_init(report, path);
+        config = config_read(xml, realm, &digests_openssl, report);
+        explicit_bzero((void *)(uintptr_t)xml.at, xml.len);
+        free((void *)(uintptr_t)xml.at);
+        log_warnings(report, log);
+        if (!config)
+            log_line(log, LOG_FAILURE, "%s", report->fault);
+    }
+    free(report);
+    return config;
+}
+
+/* ---- background */
+
+/* The parent waits until the child is ready, or has failed, and ends with its status. */
+static int go_to_background(void)
+{
+    int ready[2];
+    char byte;
+    int status = 0;
+
+    if (pipe2(ready, O_CLOEXEC) < 0)
+        return -1;
+    pid_t child = fork();
+    if (child == 0) {
+        setsid();
+        close(ready[0]);
+        return ready[1];
+    }
+    close(ready[1]);
+    if (child > 0 && read(ready[0], &byte, 1) == 1)
+        _exit(STATUS_FINE);
+    if (child > 0)
+        waitpid(child, &status, 0);
+    _exit(child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : STATUS_USAGE);
+}
+
+static void detach(int ready)
+{
+    int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if (nowhere >= 0) {
+        dup2(nowhere, STDIN_FILENO);
+        dup2(nowhere, STDOUT_FILENO);
+        close(nowhere);
+    }
+    if (write(ready, "", 1) == 1)
+        close(ready);
+}
+
+/* ---- the server */
+
+struct server {
+    struct options options;
+    struct log log;
+    struct state state;
+    struct config *config;
+    struct settings settings; /* the configuration's, with what only this machine knows */
+    struct slice *localnames;
+    char hostname[256];
+    struct udp *udp;
+    struct core *core;
+    size_t core_size;
+    struct journal journal;
+    struct store *store;
+    struct loop *loop;
+};
+
+static bool make_settings(struct server *server)
+{
+    struct settings *settings = &server->settings;
+    unsigned sockets = udp_count(server->udp), count;
+
+    *settings = server->config->settings;
+    settings->sockets = udp_settings(server->udp);
+    settings->socket_count = sockets;
+    settings->is_public |= server->options.is_public;
+    count = settings->localname_count;
+    server->localnames = calloc(count + sockets + NAMES_OF_OURS, sizeof *server->localnames);
+    if (!server->localnames)
+        return false;
+    if (count)
+        memcpy(server->localnames, settings->localnames, count * sizeof *server->localnames);
+    if (gethostname(server->hostname, sizeof server->hostname - 1) == 0 && server->hostname[0])
+        server->localnames[count++] = slice_text(server->hostname);
+    server->localnames[count++] = S("localhost");
+    for (unsigned i = 0; i < sockets; i++)
+        server->localnames[count++] = settings->sockets[i].host;
+    settings->localnames = server->localnames;
+    settings->localname_count = count;
+    return true;
+}
+
+static bool make_core(struct server *server)
+{
+    const struct config *config = server->config;
+    struct core_origin origin = {
+        .limits = memory_limits(config->user_count, config->bindings),
+        .settings = &server->settings,
+        .digests = &digests_openssl,
+        .secret = server->state.key,
+        .boot = clock_boot(),
+    };
+
+    random_fill(&origin.seed, sizeof origin.seed);
+    server->core_size = core_bytes(&origin.limits);
+    void *memory = memory_take(server->core_size);
+    if (!memory) {
+        log_line(&server->log, LOG_FAILURE, "%zu MiB of address space are not to be had",
+                 server->core_size >> 20);
+        return false;
+    }
+    server->core = core_create(memory, &origin, clock_now());
+    for (uint32_t i = 0; i < config->user_count; i++)
+        if (!core_put_user(server->core, &config->users[i]))
+            log_line(&server->log, LOG_WARNING, "user %.*s finds no room and is left out",
+                     (int)config->users[i].id.len, config->users[i].id.at);
+    return true;
+}
+
+static bool open_journal(struct server *server)
+{
+    if (!journal_open(&server->journal, server->state.folder, server->state.path, &server->log))
+        return false;
+    int error = journal_begin(&server->journal);
+    if (!error) {
+        server->store = store_start(&server->journal);
+        if (!server->store)
+            error = -ENOMEM;
+    }
+    if (error)
+        log_line(&server->log, LOG_FAILURE, "%s: the journal cannot be written: %s",
+                 server->state.path, strerror(-error));
+    return !error;
+}
+
+static enum status open_server(struct server *server)
+{
+    const struct options *options = &server->options;
+
+    if (!state_open(&server->state, options->state_path, &server->log))
+        return STATUS_STATE;
+    server->config =
+        load_config(options->config_path, slice_of(server->state.uuid, UUID_LENGTH), &server->log);
+    if (!server->config)
+        return STATUS_CONFIG;
+    server->udp =
+        udp_open(options->address ? slice_text(options->address) : server->config->interface,
+                 options->port ? options->port : server->config->port, &server->log);
+    if (!server->udp || !make_settings(server) || !make_core(server))
+        return STATUS_USAGE;
+    if (!open_journal(server))
+        return STATUS_STATE;
+    struct loop_parts parts = {server->core, server->udp, server->store, &server->log};
+    server->loop = loop_create(&parts);
+    if (!server->loop)
+        return STATUS_USAGE;
+    return loop_restore(server->loop, &server->journal) ? STATUS_FINE : STATUS_STATE;
+}
+
+static void close_server(struct server *server)
+{
+    if (server->loop)
+        loop_destroy(server->loop);
+    if (server->store)
+        store_stop(server->store);
+    if (server->journal.path)
+        journal_close(&server->journal);
+    if (server->core)
+        memory_give(server->core, server->core_size);
+    if (server->udp)
+        udp_close(server->udp);
+    free(server->localnames);
+    if (server->config)
+        config_free(server->config);
+    state_close(&server->state);
+}
+
+static enum status run_server(struct server *server)
+{
+    int ready = -1;
+
+    loop_block_signals();
+    if (server->options.in_background)
+        ready = go_to_background();
+    enum status status = open_server(server);
+    if (status == STATUS_FINE) {
+        loop_start(server->loop);
+        printf("sipw: ready\n");
+        fflush(stdout);
+        if (ready >= 0)
+            detach(ready);
+        notify_manager("READY=1");
+        loop_run(server->loop);
+        notify_manager("STOPPING=1");
+    }
+    close_server(server);
+    return status;
+}
+
+static enum status check_config(const struct options *options, struct log *log)
+{
+    struct config *config = load_config(options->config_path, S("localhost"), log);
+
+    if (!config)
+        return STATUS_CONFIG;
+    printf("%s: fine, %u users\n", options->config_path, config->user_count);
+    config_free(config);
+    return STATUS_FINE;
+}
+
+int main(int count, char **words)
+{
+    struct server server = {.state = {.folder = -1, .lock = -1}};
+    enum status status;
+
+    server.log = log_open();
+    if (!read_options(&server.options, count, words, &server.log, &status))
+        return (int)status;
+    if (server.options.only_paths) {
+        printf("configuration %s\nstate %s\n", server.options.config_path,
+               server.options.state_path);
+        return STATUS_FINE;
+    }
+    if (server.options.only_check)
+        return (int)check_config(&server.options, &server.log);
+    return (int)run_server(&server);
+}

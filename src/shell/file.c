@@ -1,0 +1,88 @@
+#include "shell/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int read_all(int fd, size_t size, struct slice *bytes)
+{
+    char *at = malloc(size + 1);
+    size_t len = 0;
+
+    if (!at)
+        return -ENOMEM;
+    while (len < size) {
+        ssize_t got = read(fd, at + len, size - len);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            int error = -errno;
+
+            free(at);
+            return error;
+        }
+        if (got == 0)
+            break;
+        len += (size_t)got;
+    }
+    *bytes = slice_of(at, len);
+    return 0;
+}
+
+int file_read(int folder, const char *name, size_t limit, struct slice *bytes)
+{
+    struct stat about;
+    int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
+    int error = 0;
+
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &about) < 0)
+        error = -errno;
+    else if (S_ISDIR(about.st_mode))
+        error = -EISDIR;
+    else if ((uint64_t)about.st_size > limit)
+        error = -EFBIG;
+    else
+        error = read_all(fd, (size_t)about.st_size, bytes);
+    close(fd);
+    return error;
+}
+
+int file_write_at(int fd, struct slice bytes, uint64_t at)
+{
+    while (bytes.len) {
+        ssize_t put = pwrite(fd, bytes.at, bytes.len, (off_t)at);
+
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return put < 0 ? -errno : -EIO;
+        bytes = slice_from(bytes, (size_t)put);
+        at += (uint64_t)put;
+    }
+    return 0;
+}
+
+int file_write(int folder, const char *name, struct slice bytes)
+{
+    char fresh[64];
+
+    snprintf(fresh, sizeof fresh, "%s.new", name);
+    int fd = openat(folder, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    int error = file_write_at(fd, bytes, 0);
+    if (!error && fsync(fd) < 0)
+        error = -errno;
+    close(fd);
+    if (!error && renameat(folder, fresh, folder, name) < 0)
+        error = -errno;
+    if (!error && fsync(folder) < 0)
+        error = -errno;
+    return error;
+}

@@ -1,0 +1,40 @@
+/*
+ * The loop: turns what the sockets, the clock and the store say into events, steps the core, and
+ * carries out what it asks for, in order.
+ *
+ * A round takes a batch of datagrams from each socket that has any, and what is due; then all its
+ * sends go out together.  Under load rounds follow one another without waiting in between.
+ */
+#pragma once
+
+#include "base/hash.h"
+#include "core/core.h"
+#include "shell/journal.h"
+#include "shell/log.h"
+#include "shell/store.h"
+#include "shell/udp.h"
+
+/* Borrowed; they must outlive the loop. */
+struct loop_parts {
+    struct core *core;
+    struct udp *udp;
+    struct store *store;
+    struct log *log;
+};
+
+struct loop;
+
+/* Blocks SIGTERM and SIGINT for itself; before any thread is started. */
+void loop_block_signals(void);
+
+/* NULL, and it was logged why, if the kernel does not let us. */
+struct loop *loop_create(const struct loop_parts *parts);
+void loop_destroy(struct loop *loop);
+
+/* Gives the core the records of the segments that the journal found; false, and it was logged why,
+ * if one cannot be read. */
+bool loop_restore(struct loop *loop, const struct journal *journal);
+
+/* The world may speak from now on.  Until SIGTERM or SIGINT. */
+void loop_start(struct loop *loop);
+void loop_run(struct loop *loop);

@@ -1,0 +1,305 @@
+#include "shell/udp.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define DATAGRAM_LIMIT 65536u
+/* Buffers one page and a few lines more than a datagram apart: their first lines, which every
+ * message uses, then fall into different cache sets. */
+#define BUFFER_STRIDE (DATAGRAM_LIMIT + 4096u + 320u)
+#define KERNEL_BUFFER (8 << 20) /* 100 ms of 80 MB/s */
+#define SEND_PATIENCE 20        /* ms that a full socket is waited for, once a flush */
+
+struct udp {
+    unsigned count;
+    int descriptors[LOCAL_LIMIT];
+    bool is_v6[LOCAL_LIMIT];
+    struct socket_settings settings[LOCAL_LIMIT];
+    char hosts[LOCAL_LIMIT][NETADDR_TEXT];
+
+    char *buffers;
+    unsigned received_on;
+    struct mmsghdr in[UDP_BATCH];
+    struct iovec in_at[UDP_BATCH];
+    union netaddr sources[UDP_BATCH];
+
+    unsigned queued;
+    unsigned queued_on;
+    struct mmsghdr out[UDP_SEND_BATCH];
+    struct iovec out_at[UDP_SEND_BATCH];
+    union netaddr targets[UDP_SEND_BATCH];
+
+    uint64_t dropped;
+};
+
+static void prepare_batches(struct udp *udp)
+{
+    for (unsigned i = 0; i < UDP_BATCH; i++) {
+        udp->in_at[i] = (struct iovec){udp->buffers + (size_t)i * BUFFER_STRIDE, DATAGRAM_LIMIT};
+        udp->in[i].msg_hdr = (struct msghdr){.msg_name = &udp->sources[i],
+                                             .msg_namelen = sizeof udp->sources[i],
+                                             .msg_iov = &udp->in_at[i],
+                                             .msg_iovlen = 1};
+    }
+    for (unsigned i = 0; i < UDP_SEND_BATCH; i++)
+        udp->out[i].msg_hdr = (struct msghdr){
+            .msg_name = &udp->targets[i], .msg_iov = &udp->out_at[i], .msg_iovlen = 1};
+}
+
+static struct udp *udp_create(void)
+{
+    size_t room = (size_t)UDP_BATCH * BUFFER_STRIDE;
+    struct udp *udp = calloc(1, sizeof *udp);
+
+    if (!udp)
+        return NULL;
+    udp->buffers = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (udp->buffers == MAP_FAILED) {
+        free(udp);
+        return NULL;
+    }
+    madvise(udp->buffers, room, MADV_HUGEPAGE);
+    prepare_batches(udp);
+    return udp;
+}
+
+static void set_buffer(int fd, int forced, int usual)
+{
+    int size = KERNEL_BUFFER;
+
+    if (setsockopt(fd, SOL_SOCKET, forced, &size, sizeof size) < 0)
+        setsockopt(fd, SOL_SOCKET, usual, &size, sizeof size);
+}
+
+/* A datagram longer than the path's MTU is left to the network to fragment: SIP over UDP to a phone
+ * has no other way. */
+static void set_options(int fd, bool is_v6)
+{
+    int on = 1, v4_dont = IP_PMTUDISC_DONT, v6_dont = IPV6_PMTUDISC_DONT;
+
+    if (is_v6) {
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+        setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6_dont, sizeof v6_dont);
+    } else {
+        setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4_dont, sizeof v4_dont);
+    }
+    set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
+    set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+}
+
+static int bind_socket(const union netaddr *address)
+{
+    int fd = socket(address->any.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -errno;
+    set_options(fd, address->any.sa_family == AF_INET6);
+    if (bind(fd, &address->any, netaddr_length(address)) < 0) {
+        int error = -errno;
+
+        close(fd);
+        return error;
+    }
+    return fd;
+}
+
+static void log_bind(struct log *log, const union netaddr *address, int error)
+{
+    char text[NETADDR_TEXT];
+    struct writer w = writer_over(text, sizeof text);
+
+    netaddr_write(&w, address);
+    if (error == -EADDRINUSE)
+        log_line(log, LOG_FAILURE,
+                 "%.*s/udp is in use: stop the other server or choose another port with -P",
+                 (int)w.len, text);
+    else if (error == -EADDRNOTAVAIL)
+        log_line(log, LOG_FAILURE,
+                 "%.*s/udp: this machine has no such address; choose another with -A", (int)w.len,
+                 text);
+    else
+        log_line(log, LOG_FAILURE, "%.*s/udp cannot be opened: %s", (int)w.len, text,
+                 strerror(-error));
+}
+
+static bool add_socket(struct udp *udp, const union netaddr *address, uint16_t port,
+                       struct log *log)
+{
+    unsigned n = udp->count;
+    struct writer host = writer_over(udp->hosts[n], sizeof udp->hosts[n]);
+    int fd = bind_socket(address);
+
+    if (fd < 0) {
+        log_bind(log, address, fd);
+        return false;
+    }
+    netaddr_write_host(&host, address);
+    udp->descriptors[n] = fd;
+    udp->is_v6[n] = address->any.sa_family == AF_INET6;
+    udp->settings[n] = (struct socket_settings){TRANSPORT_UDP, writer_slice(&host), port};
+    udp->count++;
+    return true;
+}
+
+struct udp *udp_open(struct slice interface, uint16_t port, struct log *log)
+{
+    static const char usage[] = "write an address of this machine, or * for all of them";
+    union netaddr found[LOCAL_LIMIT];
+    struct slice bad;
+    int count = netaddr_list_local(interface, port, found, &bad);
+
+    if (bad.len || count <= 0) {
+        if (bad.len)
+            log_line(log, LOG_FAILURE, "%.*s is not an address: %s", (int)bad.len, bad.at, usage);
+        else
+            log_line(log, LOG_FAILURE, "no address to listen on%s%s: %s", count ? ": " : "",
+                     count ? strerror(-count) : "", usage);
+        return NULL;
+    }
+    struct udp *udp = udp_create();
+    if (!udp) {
+        log_line(log, LOG_FAILURE, "no memory for the sockets' buffers");
+        return NULL;
+    }
+    for (int i = 0; i < count; i++) {
+        if (!add_socket(udp, &found[i], port, log)) {
+            udp_close(udp);
+            return NULL;
+        }
+    }
+    return udp;
+}
+
+void udp_close(struct udp *udp)
+{
+    for (unsigned i = 0; i < udp->count; i++)
+        close(udp->descriptors[i]);
+    munmap(udp->buffers, (size_t)UDP_BATCH * BUFFER_STRIDE);
+    free(udp);
+}
+
+unsigned udp_count(const struct udp *udp)
+{
+    return udp->count;
+}
+
+int udp_descriptor(const struct udp *udp, unsigned socket)
+{
+    return udp->descriptors[socket];
+}
+
+const struct socket_settings *udp_settings(const struct udp *udp)
+{
+    return udp->settings;
+}
+
+uint64_t udp_dropped(const struct udp *udp)
+{
+    return udp->dropped;
+}
+
+unsigned udp_receive(struct udp *udp, unsigned socket)
+{
+    int count = -1;
+
+    if (udp->is_v6[socket]) /* the kernel cut them to what the last call needed */
+        for (unsigned i = 0; i < UDP_BATCH; i++)
+            udp->in[i].msg_hdr.msg_namelen = sizeof udp->sources[i];
+    udp->received_on = socket;
+    /* An error of the socket, not of the call, is taken off by the call that reports it. */
+    for (unsigned tries = 0; count < 0 && tries < 4; tries++) {
+        count = recvmmsg(udp->descriptors[socket], udp->in, UDP_BATCH, 0, NULL);
+        if (count < 0 && errno == EAGAIN)
+            break;
+    }
+    return count < 0 ? 0 : (unsigned)count;
+}
+
+struct slice udp_datagram(const struct udp *udp, unsigned index, struct flow *from)
+{
+    const union netaddr *source = &udp->sources[index];
+
+    *from = (struct flow){.transport = TRANSPORT_UDP, .socket = (uint16_t)udp->received_on};
+    if (udp->is_v6[udp->received_on]) {
+        from->is_v6 = true;
+        from->port = ntohs(source->v6.sin6_port);
+        memcpy(from->address, &source->v6.sin6_addr, 16);
+    } else {
+        from->port = ntohs(source->v4.sin_port);
+        memcpy(from->address, &source->v4.sin_addr, 4);
+    }
+    return slice_of(udp->in_at[index].iov_base, udp->in[index].msg_len);
+}
+
+/* A flow of an earlier run may name a socket that is no longer there, or was another's: then any
+ * of its family serves. */
+static unsigned socket_of(const struct udp *udp, const struct flow *to)
+{
+    if (to->socket < udp->count && udp->is_v6[to->socket] == to->is_v6)
+        return to->socket;
+    for (unsigned i = 0; i < udp->count; i++)
+        if (udp->is_v6[i] == to->is_v6)
+            return i;
+    return udp->count;
+}
+
+void udp_send(struct udp *udp, const struct flow *to, struct slice bytes)
+{
+    unsigned socket = socket_of(udp, to);
+
+    if (to->transport != TRANSPORT_UDP || socket == udp->count) {
+        udp->dropped++;
+        return;
+    }
+    if (udp->queued == UDP_SEND_BATCH || (udp->queued && udp->queued_on != socket))
+        udp_flush(udp);
+
+    unsigned n = udp->queued++;
+    union netaddr *target = &udp->targets[n];
+    udp->queued_on = socket;
+    udp->out_at[n] = (struct iovec){(void *)(uintptr_t)bytes.at, bytes.len};
+    if (to->is_v6) {
+        target->v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(to->port)};
+        memcpy(&target->v6.sin6_addr, to->address, 16);
+        udp->out[n].msg_hdr.msg_namelen = sizeof target->v6;
+    } else {
+        target->v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(to->port)};
+        memcpy(&target->v4.sin_addr, to->address, 4);
+        udp->out[n].msg_hdr.msg_namelen = sizeof target->v4;
+    }
+}
+
+/* The first of those left could not be sent: true if it should be tried again. */
+static bool is_worth_waiting(int fd, int error, bool *has_waited)
+{
+    struct pollfd writable = {.fd = fd, .events = POLLOUT};
+
+    if (error == EINTR)
+        return true;
+    if ((error != EAGAIN && error != ENOBUFS) || *has_waited)
+        return false;
+    *has_waited = true;
+    return poll(&writable, 1, SEND_PATIENCE) == 1;
+}
+
+void udp_flush(struct udp *udp)
+{
+    int fd = udp->descriptors[udp->queued_on];
+    bool has_waited = false;
+    unsigned sent = 0;
+
+    while (sent < udp->queued) {
+        int count = sendmmsg(fd, udp->out + sent, udp->queued - sent, 0);
+
+        if (count > 0) {
+            sent += (unsigned)count;
+        } else if (!is_worth_waiting(fd, errno, &has_waited)) {
+            sent++; /* this one is lost, as it could be on the way */
+            udp->dropped++;
+        }
+    }
+    udp->queued = 0;
+}

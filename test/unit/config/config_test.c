@@ -1,0 +1,338 @@
+#include "unit.h"
+
+#include "config/config.h"
+#include "shell/digests.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct report report;
+
+static struct config *read_text(const char *text)
+{
+    report_init(&report, "x.conf");
+    return config_read(slice_text(text), S("the-uuid"), &digests_openssl, &report);
+}
+
+static struct config *read_fine(const char *text)
+{
+    struct config *config = read_text(text);
+
+    if (!config)
+        fail_msg("%s", report.fault);
+    return config;
+}
+
+static void assert_fault(const char *text, const char *fault)
+{
+    struct config *config = read_text(text);
+
+    assert_null(config);
+    if (!strstr(report.fault, fault))
+        fail_msg("\"%s\" does not say \"%s\"", report.fault, fault);
+}
+
+static void assert_warning(const char *text, const char *warning)
+{
+    struct config *config = read_fine(text);
+    struct slice said = report_warnings(&report);
+
+    if (!memmem(said.at, said.len, warning, strlen(warning)))
+        fail_msg("\"%.*s\" does not say \"%s\"", (int)said.len, said.at, warning);
+    config_free(config);
+}
+
+static void assert_silent(void)
+{
+    if (report.warnings_length)
+        fail_msg("%.*s", (int)report.warnings_length, report.warnings);
+}
+
+static void an_empty_configuration_has_the_defaults(void **state)
+{
+    struct config *config = read_fine("<sipwitch/>");
+
+    (void)state;
+    assert_slice(config->settings.realm, "the-uuid");
+    assert_slice(config->interface, "*");
+    assert_int_equal(config->port, 5060);
+    assert_int_equal(config->user_count, 0);
+    assert_false(config->settings.is_public);
+    assert_false(config->settings.sha256_first);
+    assert_silent();
+    config_free(config);
+}
+
+static void attributes_are_child_elements(void **state)
+{
+    static const char *const ways[] = {
+        "<user id=\"d\" extension=\"204\" display=\"D &amp; E\" secret=\"p\"/>",
+        "<user><id>d</id><extension> 204\n</extension><display>D &#38; E</display>"
+        "<secret><![CDATA[p]]></secret></user>",
+        "<user id = 'd'><secret>p</secret><extension>204</extension>"
+        "<display><!-- no --> D &amp; E</display></user>",
+        "<ADMIN id='d' display='D &#x26; E'><extension>204</extension><secret>p</secret></ADMIN>",
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(ways); i++) {
+        char text[512];
+
+        snprintf(text, sizeof text, "<sipwitch><provision>%s</provision></sipwitch>", ways[i]);
+        struct config *config = read_fine(text);
+        assert_silent();
+        assert_int_equal(config->user_count, 1);
+        assert_slice(config->users[0].id, "d");
+        assert_slice(config->users[0].extension, "204");
+        assert_slice(config->users[0].display, "D & E");
+        assert_true(config->users[0].has_ha1[ALGORITHM_MD5]);
+        assert_true(config->users[0].has_ha1[ALGORITHM_SHA256]);
+        config_free(config);
+    }
+}
+
+static void a_secret_becomes_digests_under_the_realm(void **state)
+{
+    /* RFC 2617 3.5: HA1 of Mufasa:testrealm@host.com:Circle Of Life */
+    static const uint8_t ha1[16] = {0x93, 0x9e, 0x75, 0x78, 0xed, 0x9e, 0x3c, 0x51,
+                                    0x8a, 0x45, 0x2a, 0xce, 0xe7, 0x63, 0xbc, 0xe9};
+    struct config *config =
+        read_fine("<sipwitch><provision><user id='Mufasa' secret='Circle Of Life'/></provision>"
+                  "<registry><realm>testrealm@host.com</realm></registry></sipwitch>");
+
+    (void)state;
+    assert_memory_equal(config->users[0].ha1[ALGORITHM_MD5], ha1, sizeof ha1);
+    config_free(config);
+}
+
+static void a_digest_wins_over_a_secret(void **state)
+{
+    struct config *config =
+        read_fine("<sipwitch><provision><user id='a' secret='s' "
+                  "digest='000102030405060708090A0b0c0d0e0f'/></provision></sipwitch>");
+
+    (void)state;
+    assert_true(config->users[0].has_ha1[ALGORITHM_MD5]);
+    assert_false(config->users[0].has_ha1[ALGORITHM_SHA256]);
+    assert_int_equal(config->users[0].ha1[ALGORITHM_MD5][10], 10);
+    config_free(config);
+    assert_warning("<sipwitch><provision><user id='a' digest='12'/></provision></sipwitch>",
+                   "x.conf:1:22: the digest of a is ignored");
+}
+
+static void sections_set_the_server(void **state)
+{
+    struct config *config = read_fine(
+        "\xef\xbb\xbf<?xml version='1.0'?>\n<!DOCTYPE sipwitch>\n<sipwitch>\n"
+        "<stack><interface>127.0.0.1</interface><port>5070</port><agent>me</agent>"
+        "<localnames>a.test, b.test;c.test</localnames><published>sip.a.test</published></stack>"
+        "<registry><expires>120</expires><mapped>17</mapped><digest>SHA-256</digest></registry>"
+        "</sipwitch>\n<!-- the end -->\n");
+
+    (void)state;
+    assert_silent();
+    assert_slice(config->interface, "127.0.0.1");
+    assert_int_equal(config->port, 5070);
+    assert_int_equal(config->bindings, 17);
+    assert_int_equal(config->settings.expires, 120);
+    assert_int_equal(config->settings.localname_count, 3);
+    assert_slice(config->settings.localnames[2], "c.test");
+    assert_slice(config->settings.agent, "me");
+    assert_true(config->settings.is_public);
+    assert_true(config->settings.sha256_first);
+    config_free(config);
+}
+
+static void none_is_not_a_published_name(void **state)
+{
+    struct config *config = read_fine("<sipwitch><stack published='none'/></sipwitch>");
+
+    (void)state;
+    assert_false(config->settings.is_public);
+    config_free(config);
+}
+
+static void the_first_of_repeated_keys_counts(void **state)
+{
+    (void)state;
+    assert_warning("<sipwitch><stack><port>5070</port><port>5080</port></stack></sipwitch>",
+                   "x.conf:1:35: port is given again");
+    struct config *config =
+        read_fine("<sipwitch><stack><port>5070</port><port>5080</port></stack></sipwitch>");
+    assert_int_equal(config->port, 5070);
+    config_free(config);
+}
+
+static void users_of_all_provision_sections_count_and_the_first_of_a_name_wins(void **state)
+{
+    static const char text[] = "<sipwitch><provision><user id='a' secret='1' extension='201'/>"
+                               "<user id='b' secret='1' extension='201'/></provision>"
+                               "<provision><user id='a' secret='2'/><user id='c' secret='1'/>"
+                               "</provision></sipwitch>";
+    struct config *config = read_fine(text);
+
+    (void)state;
+    assert_int_equal(config->user_count, 3);
+    assert_slice(config->users[0].extension, "201");
+    assert_slice(config->users[1].extension, "");
+    assert_slice(config->users[2].id, "c");
+    config_free(config);
+    assert_warning(text, "<provision> is given again; all of them count");
+    assert_warning(text, "a is there already");
+    assert_warning(text, "extension 201 is taken; that of b is ignored");
+}
+
+static void one_bad_user_does_not_keep_the_others_out(void **state)
+{
+    static const struct {
+        const char *user, *warning;
+    } cases[] = {
+        {"<user secret='x'/>", "a user is ignored; give it an id"},
+        {"<user id='a@b' secret='x'/>", "a user is ignored; give it an id"},
+        {"<user id='a:b' secret='x'/>", "a user is ignored; give it an id"},
+        {"<user id='x'/>", "x has neither secret nor digest"},
+        {"<user id='x' secret='x' extension='12a'/>",
+         "extension 12a of x is ignored; write digits"},
+        {"<user id='x' secret='x' extension='99'/>", "write one from 100 to 699"},
+        {"<user id='x' secret='x' colour='red'/>", "<user> has no key colour"},
+        {"<user id='x' secret='x' profile='p'/>", "profile in <user> has no effect"},
+        {"<robot id='x'/>", "<provision> knows no <robot>"},
+        {"<gateway id='x'/>", "<gateway> has no effect"},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+        char text[512];
+
+        snprintf(text, sizeof text,
+                 "<sipwitch><provision>%s<user id='good' secret='x'/></provision></sipwitch>",
+                 cases[i].user);
+        assert_warning(text, cases[i].warning);
+        struct config *config = read_fine(text);
+        assert_true(config->user_count >= 1);
+        assert_slice(config->users[config->user_count - 1].id, "good");
+        config_free(config);
+    }
+}
+
+static void a_range_of_zero_allows_any_extension(void **state)
+{
+    struct config *config = read_fine("<sipwitch><registry range='0'/><provision>"
+                                      "<user id='x' secret='x' extension='5551234567'/>"
+                                      "</provision></sipwitch>");
+
+    (void)state;
+    assert_slice(config->users[0].extension, "5551234567");
+    config_free(config);
+}
+
+static void faults_say_where_and_what_to_write(void **state)
+{
+    static const struct {
+        const char *text, *fault;
+    } cases[] = {
+        {"", "x.conf:1:1: no element found; "},
+        {"<sipwitch>\n <stack>\n</sipwitch>", "x.conf:3:3: mismatched tag; "},
+        {"<sipwitch>\n", "x.conf:2:1: "},
+        {"<sipwitch><a b=c/></sipwitch>", "write values in quotes"},
+        {"<sipwitch><a>R&D</a></sipwitch>", "& as &amp;"},
+        {"<sipwitch><a>&nbsp;</a></sipwitch>", "numbers like &#233;"},
+        {"<sipwitch>\n<stack>x<port>1</port></stack></sipwitch>",
+         "x.conf:2:9: text and elements side by side; "},
+        {"<sipwitch><stack><port>1</port>x</stack></sipwitch>", "text and elements side by side; "},
+        {"<sipwitch>up<stack/></sipwitch>", "text and elements side by side; "},
+        {"<provision/>", "x.conf:1:1: the file begins with <provision>; begin it with <sipwitch>"},
+        {"<sipwitch><stack port='0'/></sipwitch>",
+         "x.conf:1:11: port is \"0\"; write a number from 1 to 65535"},
+        {"<sipwitch><registry realm='a\\b'/></sipwitch>", "without quotation marks"},
+        {"<sipwitch><registry digest='SHA1'/></sipwitch>", "write MD5 or SHA-256"},
+        {"<!DOCTYPE s [<!ENTITY a 'b'>]><sipwitch>&a;</sipwitch>", "a DOCTYPE with declarations; "},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(cases); i++)
+        assert_fault(cases[i].text, cases[i].fault);
+}
+
+static void control_characters_do_not_reach_the_report(void **state)
+{
+    (void)state;
+    assert_fault("<sipwitch><stack port='1&#10;2'/></sipwitch>", "port is \"");
+    assert_null(strchr(report.fault, '\n'));
+}
+
+static void what_follows_the_root_is_ignored_with_a_warning(void **state)
+{
+    (void)state;
+    assert_warning("<sipwitch></sipwitch>\n<!-- fine -->\n <oops/>",
+                   "x.conf:3:2: what follows the end of <sipwitch> is ignored");
+    assert_warning("<sipwitch/>oops", "x.conf:1:12: what follows");
+}
+
+static void depth_is_limited(void **state)
+{
+    char text[2048] = "<sipwitch>";
+
+    (void)state;
+    for (unsigned i = 0; i < 64; i++)
+        strcat(text, "<a>");
+    assert_fault(text, "more than 64 elements within one another");
+}
+
+static void comments_and_values_may_be_long(void **state)
+{
+    enum { LENGTH = 100000 };
+    char *text = malloc(2 * LENGTH + 200);
+    size_t len = (size_t)sprintf(text, "<sipwitch><!--");
+
+    (void)state;
+    memset(text + len, '<', LENGTH);
+    len += LENGTH;
+    len += (size_t)sprintf(text + len, "--><provision><user id='a' secret='s' display='");
+    memset(text + len, '>', LENGTH);
+    len += LENGTH;
+    strcpy(text + len, "'/></provision></sipwitch>");
+    struct config *config = read_fine(text);
+    assert_int_equal(config->users[0].display.len, LENGTH);
+    config_free(config);
+    free(text);
+}
+
+static void every_prefix_of_a_file_is_refused_or_read(void **state)
+{
+    static const char text[] =
+        "<?xml version='1.0'?><sipwitch a='1'><!-- c --><provision>"
+        "<user id='a' secret='&lt;&#65;'><display><![CDATA[<x>]]></display>"
+        "</user></provision><stack><port>1</port></stack></sipwitch><!--x-->";
+
+    (void)state;
+    for (size_t len = 0; len < sizeof text; len++) {
+        char *copy = malloc(len ? len : 1); /* of its size, for the sanitizer */
+
+        memcpy(copy, text, len);
+        report_init(&report, "x.conf");
+        struct config *config = config_read(slice_of(copy, len), S("r"), &digests_openssl, &report);
+        assert_true(!config == report.has_fault);
+        if (config)
+            config_free(config);
+        free(copy);
+    }
+}
+
+int main(void)
+{
+    RUN(cmocka_unit_test(an_empty_configuration_has_the_defaults),
+        cmocka_unit_test(attributes_are_child_elements),
+        cmocka_unit_test(a_secret_becomes_digests_under_the_realm),
+        cmocka_unit_test(a_digest_wins_over_a_secret), cmocka_unit_test(sections_set_the_server),
+        cmocka_unit_test(none_is_not_a_published_name),
+        cmocka_unit_test(the_first_of_repeated_keys_counts),
+        cmocka_unit_test(users_of_all_provision_sections_count_and_the_first_of_a_name_wins),
+        cmocka_unit_test(one_bad_user_does_not_keep_the_others_out),
+        cmocka_unit_test(a_range_of_zero_allows_any_extension),
+        cmocka_unit_test(faults_say_where_and_what_to_write),
+        cmocka_unit_test(control_characters_do_not_reach_the_report),
+        cmocka_unit_test(what_follows_the_root_is_ignored_with_a_warning),
+        cmocka_unit_test(depth_is_limited), cmocka_unit_test(comments_and_values_may_be_long),
+        cmocka_unit_test(every_prefix_of_a_file_is_refused_or_read));
+}
