@@ -70,6 +70,19 @@ bool slab_take(struct slab *s, size_t len, struct block *block)
     return true;
 }
 
+bool slab_has_room(const struct slab *s, size_t len)
+{
+    unsigned size_class = class_for(len);
+
+    if (len > SLAB_LARGEST)
+        return false;
+    if (class_bytes(size_class) <= s->arena.limit - s->arena.used)
+        return true;
+    while (size_class < SLAB_CLASSES && !s->free[size_class])
+        size_class++;
+    return size_class < SLAB_CLASSES;
+}
+
 bool slab_copy(struct slab *s, struct slice bytes, struct block *block)
 {
     *block = (struct block){0};

@@ -31,6 +31,9 @@ void slab_init(struct slab *s, struct arena *from, size_t bytes);
  * room or len > SLAB_LARGEST. */
 bool slab_take(struct slab *s, size_t len, struct block *block);
 
+/* A block of that length could be had now. */
+bool slab_has_room(const struct slab *s, size_t len);
+
 /* A block that holds a copy of `bytes`; an empty block for none. */
 bool slab_copy(struct slab *s, struct slice bytes, struct block *block);
 

@@ -218,6 +218,7 @@ void context_open(struct core *core, struct request *req, struct actions *out)
 
     assert(server && context);
     server->context = pool_index(&core->contexts, context);
+    server->is_initial = is_invite && !req->to_tag.len;
     context->server = pool_index(&core->servers, server);
     context->method = (uint8_t)req->message.method;
     context->flags = is_invite ? CONTEXT_INVITE : 0;
@@ -421,7 +422,7 @@ static void accept(struct core *core, struct context *context, struct client_tra
     if (is_invite) {
         server->status = response->status;
         server->accepted = client_branch(core, client);
-        dialog_accept(core, context, response, now, out);
+        dialog_accept(core, server, response, now, out);
         pending_put(core, server, out);
     } else {
         dialog_answer(core, context, response, out);

@@ -224,9 +224,26 @@ static void open_accepted(struct core *core, const struct hash128 *key,
     dialog_persist(core, dialog, now, out);
 }
 
-void dialog_accept(struct core *core, const struct context *context,
+/* True the first time.  A repeated 2xx must not bring back a call that has ended. */
+static bool note_answer(const struct core *core, struct server_transaction *server,
+                        struct slice to_tag)
+{
+    uint32_t hash = (uint32_t)hash_bytes(&core->key_table, to_tag);
+
+    for (unsigned i = 0; i < server->answer_count; i++)
+        if (server->answers[i] == hash)
+            return false;
+    if (server->answer_count == ANSWER_LIMIT)
+        return false;
+    server->answers[server->answer_count++] = hash;
+    return true;
+}
+
+void dialog_accept(struct core *core, struct server_transaction *server,
                    const struct message *response, struct moment now, struct actions *out)
 {
+    const struct context *context =
+        server->context ? pool_at(&core->contexts, server->context) : NULL;
     struct slice from_tag = address_tag(message_first(response, HEADER_FROM));
     struct slice to_tag = address_tag(message_first(response, HEADER_TO));
     struct hash128 key = key_of(core, message_first(response, HEADER_CALL_ID), from_tag, to_tag);
@@ -238,8 +255,8 @@ void dialog_accept(struct core *core, const struct context *context,
     if (dialog && has_request)
         refresh(core, dialog, &request, response,
                 slice_equal(from_tag, dialog_part(dialog, DIALOG_CALLER_TAG)), now, out);
-    else if (!dialog && has_request && !address_tag(message_first(&request, HEADER_TO)).len)
-        open_accepted(core, &key, &request, response, now, out);
+    else if (!dialog && server->is_initial && note_answer(core, server, to_tag))
+        open_accepted(core, &key, has_request ? &request : NULL, response, now, out);
 }
 
 /* What ends a dialog in the eyes of who sent the BYE (15.1.1): success, 481, 408 or silence. */

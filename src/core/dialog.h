@@ -19,9 +19,9 @@ struct handle dialog_find(const struct core *core, struct slice call_id, struct 
 /* A request in a known dialog passes: req->dialog. */
 void dialog_request(struct core *core, const struct request *req);
 
-/* A 2xx to an INVITE passes: opens the record, or notes new Contacts.  `context` is NULL for one
- * that comes late. */
-void dialog_accept(struct core *core, const struct context *context,
+/* A 2xx to an INVITE passes: opens the record, if its To tag is new, or notes new Contacts.  Late
+ * ones come when the context has gone. */
+void dialog_accept(struct core *core, struct server_transaction *server,
                    const struct message *response, struct moment now, struct actions *out);
 
 /* The final response to another request in a dialog passes, or, with NULL, none came. */

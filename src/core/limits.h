@@ -7,6 +7,10 @@
  * phones ring as groups, not as one address. */
 #define BRANCH_LIMIT 16u
 
+/* Dialogs that the answers to one INVITE may make (12.1.2: each To tag is one) and the observer
+ * tells apart. */
+#define ANSWER_LIMIT 4u
+
 /* Contacts of one address of record: as many phones as may ring for it. */
 #define BINDINGS_PER_AOR 16u
 

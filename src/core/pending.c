@@ -28,6 +28,16 @@ static void write_targets(struct core *core, const struct context *context, stru
     }
 }
 
+/* What the observer must not take for new, if it comes again. */
+static void write_answers(const struct server_transaction *server, struct writer *w)
+{
+    write_u64(w, server->accepted);
+    write_u8(w, server->is_initial);
+    write_u8(w, server->answer_count);
+    for (unsigned i = 0; i < server->answer_count; i++)
+        write_u32(w, server->answers[i]);
+}
+
 static void put_whole(struct core *core, const struct server_transaction *server,
                       const struct context *context, struct actions *out)
 {
@@ -35,7 +45,7 @@ static void put_whole(struct core *core, const struct server_transaction *server
 
     write_flow(w, &context->flow);
     write_u64(w, context->caller);
-    write_u64(w, server->accepted);
+    write_answers(server, w);
     write_u8(w, context->flags);
     write_u8(w, context->next_target);
     write_u16(w, context->best_status);
@@ -50,7 +60,7 @@ static void put_accepted(const struct server_transaction *server, struct actions
 {
     struct writer *w = begin(server, RECORD_INVITE_ACCEPTED, out);
 
-    write_u64(w, server->accepted);
+    write_answers(server, w);
     record_end(out);
 }
 
@@ -155,6 +165,17 @@ static struct server_transaction *read_server(struct core *core, struct reader *
     return server;
 }
 
+static void read_answers(struct server_transaction *server, struct reader *r)
+{
+    unsigned count;
+
+    server->accepted = read_u64(r);
+    server->is_initial = read_u8(r) != 0;
+    count = read_u8(r);
+    for (unsigned i = 0; i < count && i < ANSWER_LIMIT; i++)
+        server->answers[server->answer_count++] = read_u32(r);
+}
+
 /* The client transaction whose late 2xx may still come. */
 static void restore_accepted_client(struct core *core, struct server_transaction *server,
                                     uint64_t branch, instant now)
@@ -174,14 +195,14 @@ static void restore_accepted_client(struct core *core, struct server_transaction
 void pending_restore_accepted(struct core *core, struct reader *r, struct moment now)
 {
     struct server_transaction *server = read_server(core, r);
-    uint64_t branch = read_u64(r);
 
     if (!server)
         return;
+    read_answers(server, r);
     server->status = 200;
     strans_step(&server->machine, STRANS_SUCCESS, now.boot);
-    if (branch && !r->failed)
-        restore_accepted_client(core, server, branch, now.boot);
+    if (server->accepted && !r->failed)
+        restore_accepted_client(core, server, server->accepted, now.boot);
 }
 
 void pending_restore_failed(struct core *core, struct reader *r, struct moment now)
@@ -239,7 +260,7 @@ static bool read_context(struct core *core, struct context *context,
 {
     context->flow = read_flow(r);
     context->caller = read_u64(r);
-    server->accepted = read_u64(r);
+    read_answers(server, r);
     context->flags = read_u8(r);
     context->next_target = read_u8(r);
     context->best_status = read_u16(r);

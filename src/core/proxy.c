@@ -5,6 +5,7 @@
 #include "core/dialog.h"
 #include "core/forward.h"
 #include "core/location.h"
+#include "core/pending.h"
 #include "core/realm.h"
 #include "core/registrar.h"
 #include "core/reply.h"
@@ -491,6 +492,17 @@ static struct context *context_of(const struct core *core, const struct server_t
     return server && server->context ? pool_at(&core->contexts, server->context) : NULL;
 }
 
+/* A 2xx that is not the first: from another phone downstream, or the same again. */
+static void accept_late(struct core *core, struct server_transaction *server,
+                        const struct message *response, struct moment now, struct actions *out)
+{
+    uint8_t answers = server->answer_count;
+
+    dialog_accept(core, server, response, now, out);
+    if (server->answer_count > answers)
+        pending_put(core, server, out);
+}
+
 /* 16.7: provisional responses and repeated 2xx pass; a final one decides its branch. */
 void proxy_response(struct core *core, struct client_transaction *client,
                     const struct message *response, struct moment now, struct actions *out)
@@ -510,7 +522,7 @@ void proxy_response(struct core *core, struct client_transaction *client,
     if (response->status < 300) {
         size_t start = out->bytes.len;
         if (response->status >= 200)
-            dialog_accept(core, NULL, response, now, out);
+            accept_late(core, server, response, now, out);
         if (!server_respond(core, server, response->status, forward_response(response, out),
                             now.boot, out))
             out->bytes.len = start;

@@ -68,6 +68,9 @@ struct server_transaction {
     uint16_t status;  /* of the final response to an INVITE */
     bool is_recorded; /* the journal knows of it, under key.low */
     uint64_t accepted; /* branch whose 2xx was forwarded first */
+    bool is_initial;   /* an INVITE that makes dialogs */
+    uint8_t answer_count;
+    uint32_t answers[ANSWER_LIMIT]; /* hashes of the To tags of the 2xx forwarded */
     struct block response; /* the last, while it may have to be sent again */
 };
 

@@ -24,8 +24,7 @@ enum grammar_class {
     IS_DIGIT = 1 << 9,
     IS_HEX = 1 << 10,
     IS_RESERVED = 1 << 11,
-    IN_BARE = 1 << 12,  /* in a URI without angle brackets: no ';', ',', '?' (20.10) */
-    IS_SPACE = 1 << 13, /* of LWS */
+    IN_BARE = 1 << 12, /* in a URI without angle brackets: no ';', ',', '?' (20.10) */
 };
 
 extern const uint16_t grammar_classes[256];
@@ -96,7 +95,7 @@ static inline bool grammar_same_word(struct slice s, struct slice word)
 /* Without the white space at its end. */
 static inline struct slice grammar_trim_end(struct slice s)
 {
-    while (s.len && grammar_is(s.at[s.len - 1], IS_SPACE))
+    while (s.len && slice_is_space(s.at[s.len - 1]))
         s.len--;
     return s;
 }

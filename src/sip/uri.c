@@ -42,10 +42,6 @@ const uint16_t grammar_classes[256] = {
     ['/'] = RESERVED | IN_USER | IN_PARAM | IN_HEADER,
     [':'] = RESERVED | IN_PARAM | IN_HEADER,
     ['@'] = RESERVED,
-    [' '] = IS_SPACE,
-    ['\t'] = IS_SPACE,
-    ['\r'] = IS_SPACE,
-    ['\n'] = IS_SPACE,
     ['['] = IN_URI | IN_BARE | IN_PARAM | IN_HEADER,
     [']'] = IN_URI | IN_BARE | IN_PARAM | IN_HEADER,
 };

@@ -1,0 +1,41 @@
+/*
+ * Agenda: what is going to happen, in the order of virtual time; of two things at one instant the
+ * one noted first happens first.
+ */
+#pragma once
+
+#include "base/slice.h"
+
+enum due_kind {
+    DUE_ARRIVAL,    /* a datagram reaches the server or a node */
+    DUE_PHONE,      /* a phone's earliest timer */
+    DUE_STRANGER,   /* a stranger's next idea */
+    DUE_STORE,      /* the disk may have finished a write */
+    DUE_RESTART,    /* a killed server comes up again */
+    DUE_FAULT,      /* the next fault of the world */
+    DUE_RELIEF,     /* its end */
+    DUE_PHASE,      /* the next part of the hour */
+    DUE_INSPECTION, /* the judge looks into the core */
+    DUE_KIND_COUNT,
+};
+
+struct due {
+    instant at;
+    uint64_t order;
+    enum due_kind kind;
+    uint32_t who;
+    void *what; /* owned by the agenda's reader once taken */
+};
+
+struct agenda {
+    struct due *heap;
+    size_t count;
+    size_t room;
+    uint64_t noted;
+};
+
+void agenda_note(struct agenda *a, instant at, enum due_kind kind, uint32_t who, void *what);
+
+/* When the first is due; NEVER if there is none. */
+instant agenda_next(const struct agenda *a);
+struct due agenda_take(struct agenda *a); /* asserts that there is one */

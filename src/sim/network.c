@@ -1,0 +1,148 @@
+#include "sim/network.h"
+
+#include "base/cursor.h"
+#include "sim/copy.h"
+#include "sim/sim.h"
+#include "sim/trace.h"
+#include "sip/uri.h"
+
+#define ADDRESS_LIMIT 4096u
+#define LIFETIME_LONGEST MS(4500) /* below T4, with latency and all */
+
+struct flow network_new_address(struct sim *sim, unsigned site, bool is_v6, bool is_public)
+{
+    static const uint8_t v6[4] = {0x20, 0x01, 0x0d, 0xb8};
+    struct flow flow = {.transport = TRANSPORT_UDP, .is_v6 = is_v6};
+
+    flow.socket = is_v6 ? SOCKET_V6 : SOCKET_V4;
+    flow.port = (uint16_t)(10000 + sim->network.address_count);
+    if (is_v6) {
+        memcpy(flow.address, v6, sizeof v6);
+        flow.address[7] = (uint8_t)(site + 1);
+        flow.address[15] = 1;
+    } else {
+        flow.address[0] = is_public ? 93 : 10;
+        flow.address[1] = is_public ? 184 : 20;
+        flow.address[2] = (uint8_t)site;
+        flow.address[3] = 7;
+    }
+    return flow;
+}
+
+static struct address_record *find_address(const struct network *net, const struct flow *flow)
+{
+    for (unsigned i = 0; i < net->address_count; i++)
+        if (flow_equal(&net->addresses[i].flow, flow))
+            return &net->addresses[i];
+    return NULL;
+}
+
+void network_move(struct sim *sim, uint32_t node, const struct flow *old, const struct flow *new)
+{
+    struct network *net = &sim->network;
+
+    assert(net->address_count < ADDRESS_LIMIT);
+    if (!net->addresses)
+        net->addresses = take(ADDRESS_LIMIT, sizeof *net->addresses);
+    if (old)
+        find_address(net, old)->is_current = false;
+    net->addresses[net->address_count++] = (struct address_record){*new, node, true};
+}
+
+uint32_t network_owner(const struct sim *sim, const struct flow *flow, bool *is_current)
+{
+    const struct address_record *record = find_address(&sim->network, flow);
+
+    *is_current = record && record->is_current;
+    return record ? record->node : NO_NODE;
+}
+
+static void send_one(struct sim *sim, const struct datagram *datagram, instant at)
+{
+    struct datagram *copy = take(1, sizeof *copy);
+
+    *copy = *datagram;
+    copy->bytes = copy_slice(datagram->bytes);
+    agenda_note(&sim->agenda, at, DUE_ARRIVAL, 0, copy);
+}
+
+/* Throws what becomes of a datagram between `node` and the server. */
+static void carry(struct sim *sim, uint32_t node, const struct datagram *datagram)
+{
+    struct network *net = &sim->network;
+    instant at = sim->now + net->latency[node];
+
+    sim->report.counts[COUNT_DATAGRAMS]++;
+    if (sim->now < net->cut_until[node] || dice_chance(&sim->dice, net->weather.loss)) {
+        sim->report.counts[COUNT_LOST]++;
+        return;
+    }
+    if (dice_chance(&sim->dice, net->weather.reordering)) {
+        sim->report.counts[COUNT_REORDERED]++;
+        at += random_below(&sim->dice, MS(1500));
+    }
+    send_one(sim, datagram, at);
+    if (dice_chance(&sim->dice, net->weather.duplication)) {
+        sim->report.counts[COUNT_DUPLICATED]++;
+        send_one(sim, datagram,
+                 sim->now + net->latency[node] +
+                     random_below(&sim->dice, LIFETIME_LONGEST - net->latency[node]));
+    }
+}
+
+void network_to_server(struct sim *sim, uint32_t sender, const struct flow *source,
+                       struct slice bytes)
+{
+    struct datagram datagram = {*source, sender, bytes};
+
+    carry(sim, sender, &datagram);
+}
+
+void network_to_node(struct sim *sim, const struct flow *flow, struct slice bytes)
+{
+    struct datagram datagram = {*flow, NO_NODE, bytes};
+    bool is_current;
+    uint32_t node = network_owner(sim, flow, &is_current);
+
+    if (node != NO_NODE && is_current)
+        carry(sim, node, &datagram);
+    else
+        sim->report.counts[COUNT_LOST]++; /* nobody is there any more */
+}
+
+void network_deliver(struct sim *sim, struct datagram *datagram)
+{
+    bool is_current;
+    uint32_t node = network_owner(sim, &datagram->flow, &is_current);
+
+    if (datagram->sender != NO_NODE) {
+        trace_message(sim, "->", &datagram->flow, datagram->sender, datagram->bytes);
+        /* Credentials that the server has not seen yet are anybody's: so strangers hear late. */
+        if (sim->machine.is_up && datagram->sender < sim->phone_count)
+            stranger_hear(sim, &datagram->flow, datagram->bytes);
+        machine_receive(sim, &datagram->flow, datagram->sender, datagram->bytes);
+    } else if (node != NO_NODE && is_current) {
+        trace_message(sim, "<-", &datagram->flow, node, datagram->bytes);
+        sim_node_receive(sim, node, datagram->bytes);
+    }
+    copy_free(&datagram->bytes);
+    free(datagram);
+}
+
+void network_free(struct sim *sim)
+{
+    free(sim->network.addresses);
+    sim->network.addresses = NULL;
+}
+
+struct slice network_text(const struct flow *flow, char *text, size_t limit)
+{
+    struct address_bytes address = {.is_v6 = flow->is_v6};
+    struct writer w = writer_over(text, limit);
+
+    memcpy(address.at, flow->address, sizeof address.at);
+    write_host(&w, &address);
+    write_char(&w, ':');
+    write_number(&w, flow->port);
+    return writer_slice(&w);
+}

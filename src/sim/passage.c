@@ -1,0 +1,316 @@
+#include "sim/passage.h"
+
+#include "core/strans.h"
+#include "sim/copy.h"
+#include "sim/sim.h"
+#include "sip/address.h"
+
+/* -- what comes -- */
+
+/* A request by what a forwarding leaves as it is. */
+static uint64_t request_key(const struct message *m)
+{
+    struct cseq cseq = {0};
+
+    cseq_parse(message_first(m, HEADER_CSEQ), &cseq);
+    return ledger_key("request", message_first(m, HEADER_CALL_ID),
+                      address_tag(message_first(m, HEADER_FROM)),
+                      (uint64_t)cseq.number * METHOD_COUNT + cseq.method);
+}
+
+static uint64_t departure_key(struct slice branch, enum method method)
+{
+    return ledger_key("departure", branch, NO_SLICE, method);
+}
+
+static struct departure *find_departure(struct passage *p, struct slice branch, enum method method)
+{
+    uint32_t place = ledger_first(&p->sent, departure_key(branch, method));
+
+    return place ? &p->departures[ledger_value(&p->sent, place)] : NULL;
+}
+
+static void note_response(struct passage *p, const struct message *m, uint64_t step)
+{
+    struct via via;
+    struct cseq cseq;
+    struct departure *d;
+
+    if (!letter_via(m, &via) || !cseq_parse(message_first(m, HEADER_CSEQ), &cseq))
+        return;
+    d = find_departure(p, via.branch, cseq.method);
+    if (!d)
+        return;
+    if (!d->answered_step)
+        d->answered_step = step;
+    if (!d->final_step && m->status >= 200)
+        d->final_step = step;
+}
+
+static bool is_ours(struct slice host)
+{
+    return slice_equal_nocase(host, S(SERVER_DOMAIN)) ||
+           slice_equal_nocase(host, S(SERVER_HOST_V4)) ||
+           slice_equal_nocase(host, S(SERVER_HOST_V6));
+}
+
+int passage_user(const struct sim *sim, struct slice text)
+{
+    struct uri uri;
+
+    if (!uri_parse(text, &uri) || !uri.user.len || !is_ours(uri.host))
+        return -1;
+    for (unsigned i = 0; i < sim->machine.user_count; i++)
+        if (uri_text_equal(uri.user, sim->machine.users[i].id) ||
+            uri_text_equal(uri.user, sim->machine.users[i].extension))
+            return (int)i;
+    return -1;
+}
+
+static bool is_from_elsewhere(const struct message *m)
+{
+    struct slice rest = message_first(m, HEADER_FROM);
+    struct address from;
+    struct uri uri;
+
+    return address_next(&rest, &from) && uri_parse(from.uri, &uri) && !is_ours(uri.host);
+}
+
+static void note_target(struct arrival *a, struct slice text)
+{
+    struct uri uri;
+    struct writer w = writer_over(a->target, sizeof a->target - 1);
+
+    if (!uri_parse(text, &uri) || !uri.host.len)
+        return;
+    write_slice(&w, uri.host);
+    write_char(&w, ':');
+    write_number(&w, uri.port ? uri.port : 5060);
+    if (w.failed)
+        a->target[0] = '\0';
+}
+
+void passage_received(struct sim *sim, const struct flow *flow, uint32_t sender,
+                      const struct message *m, uint64_t step)
+{
+    struct passage *p = &sim->judge.passage;
+    struct via via;
+
+    if (!m->is_request) {
+        note_response(p, m, step);
+        return;
+    }
+    if (!letter_via(m, &via))
+        return;
+    if (p->arrival_count == p->arrival_room) {
+        p->arrival_room = p->arrival_room ? 2 * p->arrival_room : 4096;
+        p->arrivals = realloc(p->arrivals, p->arrival_room * sizeof *p->arrivals);
+        if (!p->arrivals)
+            abort();
+    }
+    struct arrival *a = &p->arrivals[p->arrival_count];
+    *a = (struct arrival){.flow = *flow,
+                          .sender = sender,
+                          .via_port = via.port ? via.port : 5060,
+                          .user = passage_user(sim, message_span(m, m->uri)),
+                          .is_foreign = is_from_elsewhere(m),
+                          .elapsed = machine_elapsed(sim)};
+    note_target(a, message_span(m, m->uri));
+    ledger_note(&p->by_branch, ledger_key("arrival", via.branch, NO_SLICE, 0), p->arrival_count);
+    ledger_note(&p->by_request, request_key(m), p->arrival_count);
+    p->arrival_count++;
+}
+
+static uint64_t call_key(struct slice call_id)
+{
+    return ledger_key("call", call_id, NO_SLICE, 0);
+}
+
+void passage_call(struct sim *sim, uint32_t node, struct slice call_id)
+{
+    ledger_note(&sim->judge.passage.by_call, call_key(call_id), node);
+}
+
+/* -- what goes -- */
+
+static bool is_participant(const struct passage *p, uint32_t node, struct slice call_id)
+{
+    const struct ledger *l = &p->by_call;
+
+    for (uint32_t i = ledger_first(l, call_key(call_id)); i; i = ledger_next(l, i))
+        if (ledger_value(l, i) == node)
+            return true;
+    return false;
+}
+
+static bool is_honest(const struct sim *sim, uint32_t node)
+{
+    return node < sim->phone_count && phone_is_honest(&sim->phones[node]);
+}
+
+/* May this request, as it arrived once, go to this address outside a dialog? */
+static bool is_called(const struct sim *sim, const struct arrival *a, const struct flow *flow)
+{
+    char text[64];
+    struct slice peer = network_text(flow, text, sizeof text);
+    bool is_allowed = a->is_foreign ? sim->machine.settings.is_public : is_honest(sim, a->sender);
+
+    if (a->user >= 0)
+        return is_allowed && promise_reaches(sim, a->user, flow, a->elapsed);
+    return is_allowed && !a->is_foreign && slice_equal(slice_text(a->target), peer);
+}
+
+/* The request that this one forwards; NULL if there is none that may go there. */
+static const struct arrival *find_reason(const struct sim *sim, const struct flow *flow,
+                                         const struct message *m)
+{
+    const struct passage *p = &sim->judge.passage;
+    struct slice call_id = message_first(m, HEADER_CALL_ID);
+    bool is_in_dialog = address_tag(message_first(m, HEADER_TO)).len > 0, is_current;
+    uint32_t node = network_owner(sim, flow, &is_current);
+
+    for (uint32_t i = ledger_first(&p->by_request, request_key(m)); i;
+         i = ledger_next(&p->by_request, i)) {
+        const struct arrival *a = &p->arrivals[ledger_value(&p->by_request, i)];
+        if (is_in_dialog ? is_honest(sim, a->sender) && is_participant(p, a->sender, call_id) &&
+                               is_participant(p, node, call_id)
+                         : is_called(sim, a, flow))
+            return a;
+    }
+    return NULL;
+}
+
+static void check_request(struct sim *sim, const struct flow *flow, const struct message *m,
+                          struct slice branch)
+{
+    const struct departure *invite = find_departure(&sim->judge.passage, branch, METHOD_INVITE);
+    struct slice line = slice_until(m->bytes, slice_find(m->bytes, '\r'));
+    const struct arrival *reason;
+    char text[64];
+    struct slice peer = network_text(flow, text, sizeof text);
+    struct slice call_id = message_first(m, HEADER_CALL_ID);
+    bool is_current;
+
+    if ((m->method == METHOD_ACK || m->method == METHOD_CANCEL) && invite) {
+        if (!flow_equal(&invite->flow, flow))
+            judge_fail(sim, "an ACK or CANCEL goes where its INVITE went", "%.*s to %.*s",
+                       (int)line.len, line.at, (int)peer.len, peer.at);
+        return;
+    }
+    reason = find_reason(sim, flow, m);
+    if (!reason) {
+        judge_fail(sim, "nothing is sent to an unauthorised target", "%.*s to %.*s", (int)line.len,
+                   line.at, (int)peer.len, peer.at);
+        return;
+    }
+    if (m->method != METHOD_INVITE || address_tag(message_first(m, HEADER_TO)).len)
+        return;
+    passage_call(sim, network_owner(sim, flow, &is_current), call_id);
+    /* Who calls from another domain may be anybody, and whom he claims to be is the other end. */
+    passage_call(sim, network_owner(sim, &reason->flow, &is_current), call_id);
+}
+
+static void check_response(struct sim *sim, const struct flow *flow, const struct message *m,
+                           struct slice branch)
+{
+    const struct passage *p = &sim->judge.passage;
+    char text[64];
+    struct slice peer = network_text(flow, text, sizeof text);
+
+    for (uint32_t i = ledger_first(&p->by_branch, ledger_key("arrival", branch, NO_SLICE, 0)); i;
+         i = ledger_next(&p->by_branch, i)) {
+        const struct arrival *a = &p->arrivals[ledger_value(&p->by_branch, i)];
+        if (flow_equal(&a->flow, flow) ||
+            (memcmp(a->flow.address, flow->address, sizeof flow->address) == 0 &&
+             flow->port == a->via_port))
+            return;
+    }
+    judge_fail(sim, "a response goes to the source of its request", "%u %.*s to %.*s", m->status,
+               (int)message_first(m, HEADER_CSEQ).len, message_first(m, HEADER_CSEQ).at,
+               (int)peer.len, peer.at);
+}
+
+void passage_decided(struct sim *sim, const struct held *held, const struct message *m)
+{
+    struct passage *p = &sim->judge.passage;
+    struct via via;
+
+    if (!m->is_request || !letter_via(m, &via) || find_departure(p, via.branch, m->method))
+        return;
+    if (m->method == METHOD_CANCEL) {
+        const struct departure *invite = find_departure(p, via.branch, METHOD_INVITE);
+        if (invite && invite->final_step > sim->machine.last_start)
+            judge_fail(sim, "a branch that has its final response is not cancelled", "%.*s",
+                       (int)via.branch.len, via.branch.at);
+    }
+    if (p->departure_count == p->departure_room) {
+        p->departure_room = p->departure_room ? 2 * p->departure_room : 4096;
+        p->departures = realloc(p->departures, p->departure_room * sizeof *p->departures);
+        if (!p->departures)
+            abort();
+    }
+    ledger_note(&p->sent, departure_key(via.branch, m->method), p->departure_count);
+    p->departures[p->departure_count++] = (struct departure){
+        .flow = held->flow, .method = m->method, .step = held->step, .at = sim->now};
+}
+
+void passage_sent(struct sim *sim, const struct held *held, const struct message *m)
+{
+    struct departure *d;
+    struct via via;
+
+    if (!letter_via(m, &via)) {
+        if (!m->is_request && m->status >= 400)
+            return; /* the Via of what it answers is what was wrong */
+        judge_fail(sim, "the server sends well-formed messages", "no Via");
+        return;
+    }
+    if (!m->is_request) {
+        check_response(sim, &held->flow, m, via.branch);
+        return;
+    }
+    d = find_departure(&sim->judge.passage, via.branch, m->method);
+    if (d->sent++ == 0) {
+        d->at = sim->now;
+        check_request(sim, &held->flow, m, via.branch);
+    }
+}
+
+/* -- what should have gone again -- */
+
+#define RESEND_SLACK MS(100)
+
+static bool is_excused(const struct sim *sim, const struct departure *d)
+{
+    const struct machine *m = &sim->machine;
+    bool is_current;
+
+    network_owner(sim, &d->flow, &is_current);
+    return d->method == METHOD_ACK || d->sent != 1 || d->answered_step || !is_current ||
+           !m->is_up || d->step <= m->last_start || m->disk != DISK_WORKS || m->mended_at > d->at ||
+           sim->judge.upheaval > d->at;
+}
+
+void passage_watch(struct sim *sim)
+{
+    struct passage *p = &sim->judge.passage;
+
+    for (; p->watched < p->departure_count; p->watched++) {
+        const struct departure *d = &p->departures[p->watched];
+        if (sim->now < d->at + T1 + RESEND_SLACK)
+            return;
+        if (!is_excused(sim, d))
+            judge_fail(sim, "a request without answer is sent again (17.1.1.2, 17.1.2.2)",
+                       "method %u, sent at %.6f", d->method, (double)d->at / 1e9);
+    }
+}
+
+void passage_free(struct passage *p)
+{
+    ledger_free(&p->by_branch);
+    ledger_free(&p->by_request);
+    ledger_free(&p->by_call);
+    ledger_free(&p->sent);
+    free(p->arrivals);
+    free(p->departures);
+}

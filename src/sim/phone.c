@@ -1,0 +1,579 @@
+#include "sim/phone.h"
+
+#include "sim/copy.h"
+#include "sim/digest.h"
+#include "sim/sim.h"
+#include "sim/trace.h"
+#include "sip/address.h"
+
+#include <stdio.h>
+
+void phone_name(struct phone *phone, const char *prefix, char *text, size_t limit)
+{
+    struct writer w = writer_over(text, limit);
+
+    put(&w, "%s%u-%u", prefix, phone->node, ++phone->serial);
+    assert(!w.failed);
+    text[w.len] = '\0';
+}
+
+void phone_send(struct sim *sim, struct phone *phone, struct slice bytes)
+{
+    network_to_server(sim, phone->node, &phone->address, bytes);
+}
+
+struct letter phone_letter(struct phone *phone, enum method method, char *branch, size_t limit)
+{
+    phone_name(phone, BRANCH_COOKIE, branch, limit);
+    return (struct letter){.method = method,
+                           .sent_by = slice_text(phone->host),
+                           .branch = slice_text(branch),
+                           .has_rport = (phone->traits & TRAIT_RPORT) != 0,
+                           .max_forwards = 70};
+}
+
+/* -- credentials (RFC 3261 22, RFC 7616) -- */
+
+/* A field that answers the challenge we know for this letter. */
+static void put_credentials(struct writer *w, struct phone *phone, const struct letter *letter,
+                            const char *field)
+{
+    char hex[2 * DIGEST_LIMIT], count[9];
+    struct slice realm = S(SERVER_DOMAIN), method = method_name(letter->method);
+
+    snprintf(count, sizeof count, "%08x", ++phone->nonce.count);
+    struct credentials c = {
+        .username = slice_text(phone->user_name),
+        .realm = realm,
+        .nonce = slice_text(phone->nonce.text),
+        .uri = letter->uri,
+        .cnonce = S("0a4f113b"),
+        .qop = phone->nonce.has_qop ? S("auth") : NO_SLICE,
+        .nc = phone->nonce.count,
+        .nc_text = slice_of(count, 8),
+    };
+    digest_response(&sim_digests, &c, phone->ha1, method, letter->body, hex);
+    put(w, "%s: Digest username=\"%s\", realm=\"%.*s\", nonce=\"%s\", uri=\"%.*s\", ", field,
+        phone->user_name, (int)realm.len, realm.at, phone->nonce.text, (int)letter->uri.len,
+        letter->uri.at);
+    put(w, "response=\"%.32s\", algorithm=MD5", hex);
+    if (phone->nonce.opaque[0])
+        put(w, ", opaque=\"%s\"", phone->nonce.opaque);
+    if (phone->nonce.has_qop)
+        put(w, ", qop=auth, nc=%s, cnonce=\"0a4f113b\"", count);
+    put(w, "\r\n");
+}
+
+static struct slice quoted(struct slice value)
+{
+    return value.len >= 2 && value.at[0] == '"' ? slice_of(value.at + 1, value.len - 2) : value;
+}
+
+/* Learns the first challenge with MD5; false if there is none. */
+static bool learn_challenge(struct phone *phone, const struct message *m, enum header header)
+{
+    for (unsigned i = m->first[header]; i; i = m->fields[i].next) {
+        struct slice rest = message_value(m, i), item, value;
+        struct nonce nonce = {.count = 0};
+        bool is_md5 = true;
+        rest = slice_from(rest, slice_find(rest, ' '));
+        while (list_next(&rest, &item)) {
+            size_t equals = slice_find(item, '=');
+            struct slice name = slice_trim(slice_until(item, equals));
+            value = equals < item.len ? quoted(slice_trim(slice_from(item, equals + 1))) : NO_SLICE;
+            if (slice_equal_nocase(name, S("nonce")))
+                copy_text(nonce.text, sizeof nonce.text, value);
+            else if (slice_equal_nocase(name, S("opaque")))
+                copy_text(nonce.opaque, sizeof nonce.opaque, value);
+            else if (slice_equal_nocase(name, S("qop")))
+                nonce.has_qop = true;
+            else if (slice_equal_nocase(name, S("algorithm")))
+                is_md5 = slice_equal_nocase(value, S("MD5"));
+        }
+        if (is_md5 && nonce.text[0]) {
+            phone->nonce = nonce;
+            return true;
+        }
+    }
+    return false;
+}
+
+void phone_request(struct sim *sim, struct phone *phone, enum purpose purpose,
+                   struct letter *letter, uint32_t call)
+{
+    char extra[1024];
+    struct writer w = writer_over(extra, sizeof extra);
+    bool is_registration = purpose == FOR_REGISTRATION;
+
+    if (phone->traits & TRAIT_OUTBOUND && !is_registration)
+        letter->routes = S("Route: <sip:" SERVER_HOST_V4 ";lr>\r\n");
+    if (phone->traits & TRAIT_EAGER && phone->nonce.text[0]) {
+        put_credentials(&w, phone, letter,
+                        is_registration ? "Authorization" : "Proxy-Authorization");
+        letter->extra = writer_slice(&w);
+    }
+    exchange_begin(sim, phone, purpose, letter, call, 0);
+}
+
+/* Sends the request again with credentials; false if that is no use. */
+static bool answer_challenge(struct sim *sim, struct phone *phone, struct exchange *e,
+                             const struct message *response)
+{
+    static struct message request;
+    char routes[2048], extra[1024], branch[48];
+    struct writer kept = writer_over(routes, sizeof routes), w = writer_over(extra, sizeof extra);
+    struct letter letter;
+    struct call *call = e->call ? call_by_serial(phone, e->call) : NULL;
+    bool is_proxy = response->status == 407;
+
+    if (e->tries >= 3 || phone->traits & TRAIT_FOREIGN ||
+        !learn_challenge(phone, response,
+                         is_proxy ? HEADER_PROXY_AUTHENTICATE : HEADER_WWW_AUTHENTICATE))
+        return false;
+    if (call && (call->state == CALL_ENDED || (call->wants_cancel && e->purpose == FOR_CALL)))
+        return false;
+    message_parse(e->bytes, &request);
+    letter_read(&letter, &request, &kept);
+    phone_name(phone, BRANCH_COOKIE, branch, sizeof branch);
+    letter.branch = slice_text(branch);
+    letter.cseq = call                             ? ++call->cseq
+                  : e->purpose == FOR_REGISTRATION ? ++phone->register_cseq
+                                                   : letter.cseq + 1;
+    if (call && letter.method == METHOD_INVITE)
+        call->invite_cseq = letter.cseq;
+    if (e->purpose == FOR_REGISTRATION) {
+        struct slice expires = message_first(&request, HEADER_EXPIRES);
+        put_field(&w, "Expires", expires);
+    }
+    put_credentials(&w, phone, &letter, is_proxy ? "Proxy-Authorization" : "Authorization");
+    letter.extra = writer_slice(&w);
+    exchange_begin(sim, phone, e->purpose, &letter, e->call, e->tries + 1);
+    return true;
+}
+
+/* -- registration -- */
+
+static void send_registration(struct sim *sim, struct phone *phone, const char *contact,
+                              unsigned expires)
+{
+    char branch[48], from[160], to[160], text[256], extra[1200];
+    struct writer f = writer_over(from, sizeof from), t = writer_over(to, sizeof to);
+    struct writer k = writer_over(text, sizeof text), x = writer_over(extra, sizeof extra);
+    struct letter letter = phone_letter(phone, METHOD_REGISTER, branch, sizeof branch);
+
+    put(&f, "<%s>;tag=r%u", phone->aor, phone->node);
+    put(&t, "<%s>", phone->aor);
+    put(&k, "<%s>", contact);
+    if (phone->q)
+        put(&k, ";q=0.%03u", phone->q);
+    put(&x, "Expires: %u\r\n", expires);
+    letter.uri = S("sip:" SERVER_DOMAIN);
+    letter.from = writer_slice(&f);
+    letter.to = writer_slice(&t);
+    letter.call_id = slice_text(phone->call_id);
+    letter.cseq = ++phone->register_cseq;
+    letter.contact = writer_slice(&k);
+    if (phone->traits & TRAIT_EAGER && phone->nonce.text[0])
+        put_credentials(&x, phone, &letter, "Authorization");
+    letter.extra = writer_slice(&x);
+    sim->report.counts[COUNT_REGISTRATIONS]++;
+    phone->register_at = NEVER;
+    exchange_begin(sim, phone, FOR_REGISTRATION, &letter, 0, 0);
+}
+
+static bool is_registering(const struct phone *phone)
+{
+    for (const struct exchange *e = phone->exchanges; e; e = e->next)
+        if (e->purpose == FOR_REGISTRATION &&
+            (e->state == EXCHANGE_CALLING || e->state == EXCHANGE_PROCEEDING))
+            return true;
+    return false;
+}
+
+/* One at a time (10.2): what could not be sent yet is sent when the last is answered. */
+static void refresh(struct sim *sim, struct phone *phone)
+{
+    if (is_registering(phone)) {
+        phone->register_at = sim->now + SECONDS(1);
+        return;
+    }
+    if (phone->removed_contact[0])
+        send_registration(sim, phone, phone->removed_contact, 0);
+    else
+        send_registration(sim, phone, phone->contact,
+                          phone->wants_registration ? phone->expires : 0);
+}
+
+void phone_register(struct sim *sim, struct phone *phone)
+{
+    if (phone->traits & TRAIT_FOREIGN)
+        return;
+    phone->wants_registration = true;
+    phone->register_at = sim->now;
+}
+
+void phone_unregister(struct sim *sim, struct phone *phone)
+{
+    if (phone->traits & TRAIT_FOREIGN)
+        return;
+    phone->wants_registration = false;
+    phone->register_at = sim->now;
+}
+
+/* What the server granted this contact: its expires parameter; 0 if it is not there. */
+static unsigned granted(const struct phone *phone, const struct message *response)
+{
+    for (unsigned i = response->first[HEADER_CONTACT]; i; i = response->fields[i].next) {
+        struct slice rest = message_value(response, i), value;
+        struct address address;
+        uint64_t seconds;
+        while (address_next(&rest, &address))
+            if (slice_equal(address.uri, slice_text(phone->contact)) &&
+                param_find(address.params, S("expires"), &value) &&
+                slice_number(value, UINT32_MAX, &seconds))
+                return (unsigned)seconds;
+    }
+    return 0;
+}
+
+static void registered(struct sim *sim, struct phone *phone, const struct message *response)
+{
+    unsigned seconds;
+
+    if (!response || response->status >= 300) {
+        phone->is_registered = false;
+        phone->register_at = sim->now + SECONDS(dice_between(&sim->dice, 2, 30));
+        return;
+    }
+    seconds = granted(phone, response);
+    if (phone->removed_contact[0]) {
+        phone->removed_contact[0] = '\0';
+        phone->register_at = sim->now;
+        return;
+    }
+    phone->is_registered = seconds > 0;
+    if (phone->wants_registration)
+        phone->register_at =
+            sim->now + MS(1000 * (uint64_t)seconds / 2) + MS(random_below(&sim->dice, 5000));
+    else if (phone->is_registered)
+        phone->register_at = sim->now; /* it was meant to go */
+}
+
+/* -- answers to our requests -- */
+
+void phone_finished(struct sim *sim, struct phone *phone, struct exchange *e,
+                    const struct message *response)
+{
+    unsigned status = response ? response->status : 0;
+
+    if ((status == 401 || status == 407) && e->purpose != FOR_CANCEL &&
+        answer_challenge(sim, phone, e, response))
+        return;
+    switch (e->purpose) {
+    case FOR_REGISTRATION: registered(sim, phone, response); break;
+    case FOR_CALL:
+    case FOR_REINVITE:
+    case FOR_BYE: call_finished(sim, phone, e, response); break;
+    default: break;
+    }
+}
+
+/* -- others' requests -- */
+
+static void answer_simply(struct sim *sim, struct phone *phone, const struct message *request)
+{
+    struct answer *a = answer_begin(sim, phone, request);
+
+    /* Some take their time, and say so; some with more than the 100 that RFC 4320 4.1 allows. */
+    if (request->method == METHOD_MESSAGE && dice_chance(&sim->dice, 100)) {
+        a->reply_at = sim->now + MS(dice_between(&sim->dice, 3000, 12000));
+        if (dice_chance(&sim->dice, 500))
+            answer_send(sim, phone, a,
+                        &(struct reply){.status = dice_chance(&sim->dice, 500) ? 100 : 182});
+        return;
+    }
+    answer_send(sim, phone, a, &(struct reply){.status = 200, .to_tag = S("ok")});
+}
+
+typedef void request_handler(struct sim *sim, struct phone *phone, const struct message *request);
+
+static request_handler *const handlers[METHOD_COUNT] = {
+    [METHOD_INVITE] = call_invited,
+    [METHOD_BYE] = call_ended,
+    [METHOD_CANCEL] = call_cancelled,
+};
+
+static void receive_request(struct sim *sim, struct phone *phone, const struct message *request)
+{
+    struct answer *known = answer_find(phone, request, request->method);
+
+    if (request->method == METHOD_ACK)
+        call_acknowledged(sim, phone, request);
+    else if (known && known->status)
+        phone_send(sim, phone, known->response);
+    else if (!known && handlers[request->method])
+        handlers[request->method](sim, phone, request);
+    else if (!known)
+        answer_simply(sim, phone, request);
+}
+
+void phone_receive(struct sim *sim, struct phone *phone, struct slice bytes)
+{
+    struct message m;
+    struct fault fault = message_parse(bytes, &m);
+
+    if (fault.status || !m.bytes.len) {
+        /* A keep-alive is none; a refusal repeats the faults of what somebody sent in our name. */
+        if (bytes.len > 4 && (m.is_request || m.status < 400))
+            judge_fail(sim, "the server sends well-formed messages", "node %u: %u %s", phone->node,
+                       fault.status, fault.reason ? fault.reason : "");
+        return;
+    }
+    if (m.is_request)
+        receive_request(sim, phone, &m);
+    else
+        exchange_receive(sim, phone, &m);
+    phone_arrange(sim, phone);
+}
+
+/* -- timers -- */
+
+void phone_arrange(struct sim *sim, struct phone *phone)
+{
+    instant first = min_u64(min_u64(phone->register_at, phone->act_at),
+                            min_u64(exchange_deadline(phone), call_deadline(phone)));
+
+    if (first == NEVER || first >= phone->wake_at)
+        return;
+    phone->wake_at = first;
+    agenda_note(&sim->agenda, first, DUE_PHONE, phone->node, NULL);
+}
+
+void phone_wake(struct sim *sim, struct phone *phone)
+{
+    if (sim->now < phone->wake_at)
+        return; /* it was woken earlier meanwhile */
+    phone->wake_at = NEVER;
+    exchange_expire(sim, phone);
+    call_expire(sim, phone);
+    if (sim->now >= phone->register_at)
+        refresh(sim, phone);
+    if (sim->now >= phone->act_at)
+        phone_act(sim, phone);
+    phone_arrange(sim, phone);
+}
+
+/* -- what it does of its own accord -- */
+
+static void name_contact(struct phone *phone, bool is_behind_nat)
+{
+    char text[64];
+    struct flow private = {.port = 5060, .address = {192, 168, 1, (uint8_t)(phone->node + 1)}};
+    struct slice host = network_text(is_behind_nat ? &private : &phone->address, text, sizeof text);
+    struct writer w = writer_over(phone->contact, sizeof phone->contact - 1);
+
+    copy_text(phone->host, sizeof phone->host, host);
+    put(&w, "sip:%s-%u@%s", phone->user_name, phone->node, phone->host);
+    if (phone->traits & TRAIT_LOOPING) {
+        w.len = 0;
+        put(&w, "sip:%s@" SERVER_HOST_V4 ":5060", phone->user_name);
+    }
+    phone->contact[w.len] = '\0';
+}
+
+/* A phone behind a NAT keeps its contact and is seen from another port; one that is not has a new
+ * contact, and removes the old one. */
+void phone_move(struct sim *sim, struct phone *phone, bool keeps_contact)
+{
+    struct flow old = phone->address;
+
+    if (!keeps_contact && (phone->removed_contact[0] || phone->traits & TRAIT_LOOPING))
+        return;
+    sim->report.counts[COUNT_MOVES]++;
+    phone->address = network_new_address(sim, phone->site, old.is_v6, false);
+    network_move(sim, phone->node, &old, &phone->address);
+    if (!keeps_contact) {
+        memcpy(phone->removed_contact, phone->contact, sizeof phone->removed_contact);
+        name_contact(phone, false);
+    }
+    trace_note(sim, "node %u moves, contact %s", phone->node, phone->contact);
+    if (phone->wants_registration)
+        phone_register(sim, phone);
+}
+
+/* It loses its power: calls and transactions with it. */
+void phone_reboot(struct sim *sim, struct phone *phone)
+{
+    trace_note(sim, "node %u reboots", phone->node);
+    sim->report.counts[COUNT_REBOOTS]++;
+    exchange_forget(phone);
+    call_forget_all(phone);
+    phone->nonce = (struct nonce){.count = 0};
+    phone_name(phone, "boot", phone->call_id, sizeof phone->call_id);
+    phone->register_cseq = 0;
+    if (phone->wants_registration)
+        phone_register(sim, phone);
+}
+
+/* Whom to dial: mostly a user, by id or extension; sometimes nobody, sometimes another domain. */
+static struct slice throw_target(struct sim *sim, char *text, size_t limit)
+{
+    struct writer w = writer_over(text, limit);
+    unsigned user = (unsigned)random_below(&sim->dice, sim->machine.user_count);
+
+    if (dice_chance(&sim->dice, 30))
+        put(&w, "sip:nobody@" SERVER_DOMAIN);
+    else if (dice_chance(&sim->dice, 30))
+        put(&w, "sip:someone@%s", sim->phones[sim->foreign_first].host);
+    else if (dice_chance(&sim->dice, 300))
+        put(&w, "sip:%u@" SERVER_DOMAIN, FIRST_EXTENSION + user);
+    else
+        put(&w, "sip:u%u@" SERVER_DOMAIN, user);
+    return writer_slice(&w);
+}
+
+static void act_call(struct sim *sim, struct phone *phone)
+{
+    char text[128];
+
+    call_start(sim, phone, throw_target(sim, text, sizeof text));
+}
+
+static void send_plainly(struct sim *sim, struct phone *phone, enum method method,
+                         enum purpose purpose, struct slice uri)
+{
+    char branch[48], from[160], to[160], call_id[48];
+    struct writer f = writer_over(from, sizeof from), t = writer_over(to, sizeof to);
+    struct letter letter = phone_letter(phone, method, branch, sizeof branch);
+
+    phone_name(phone, "single", call_id, sizeof call_id);
+    put(&f, "<%s>;tag=s%u", phone->aor, ++phone->serial);
+    put(&t, "<%.*s>", (int)uri.len, uri.at);
+    letter.uri = uri;
+    letter.from = writer_slice(&f);
+    letter.to = writer_slice(&t);
+    letter.call_id = slice_text(call_id);
+    letter.cseq = 1;
+    letter.body = method == METHOD_MESSAGE ? S("hello") : NO_SLICE;
+    if (dice_chance(&sim->dice, 20))
+        letter.max_forwards = 0;
+    phone_request(sim, phone, purpose, &letter, 0);
+}
+
+static void act_message(struct sim *sim, struct phone *phone)
+{
+    char text[128];
+
+    sim->report.counts[COUNT_MESSAGES]++;
+    send_plainly(sim, phone, METHOD_MESSAGE, FOR_MESSAGE, throw_target(sim, text, sizeof text));
+}
+
+static void act_options(struct sim *sim, struct phone *phone)
+{
+    char text[128];
+
+    sim->report.counts[COUNT_OPTIONS]++;
+    send_plainly(sim, phone, METHOD_OPTIONS, FOR_OPTIONS,
+                 dice_chance(&sim->dice, 700) ? S("sip:" SERVER_DOMAIN)
+                                              : throw_target(sim, text, sizeof text));
+}
+
+static void act_refresh(struct sim *sim, struct phone *phone)
+{
+    if (phone->wants_registration)
+        phone_register(sim, phone);
+}
+
+static void act_leave(struct sim *sim, struct phone *phone)
+{
+    if (sim->phase != PHASE_FAULTS)
+        return;
+    if (phone->wants_registration)
+        phone_unregister(sim, phone);
+    else
+        phone_register(sim, phone);
+}
+
+static void act_move(struct sim *sim, struct phone *phone)
+{
+    if (sim->phase == PHASE_FAULTS && !(phone->traits & TRAIT_FOREIGN))
+        phone_move(sim, phone, phone->host[0] == '1' && phone->host[1] == '9');
+}
+
+static void act_reboot(struct sim *sim, struct phone *phone)
+{
+    if (sim->phase == PHASE_FAULTS && !(phone->traits & TRAIT_FOREIGN))
+        phone_reboot(sim, phone);
+}
+
+static const struct {
+    unsigned weight;
+    void (*act)(struct sim *sim, struct phone *phone);
+} acts[] = {
+    {60, act_call}, {14, act_message}, {5, act_options}, {10, act_refresh},
+    {5, act_leave}, {4, act_move},     {2, act_reboot},
+};
+
+void phone_act(struct sim *sim, struct phone *phone)
+{
+    unsigned weights[COUNT_OF(acts)];
+
+    if (sim->phase >= PHASE_HANG_UP) {
+        phone->act_at = NEVER;
+        return;
+    }
+    for (unsigned i = 0; i < COUNT_OF(acts); i++)
+        weights[i] = acts[i].weight;
+    acts[dice_weighted(&sim->dice, weights, COUNT_OF(acts))].act(sim, phone);
+    phone->act_at = sim->now + dice_wait(&sim->dice, SECONDS(50));
+}
+
+/* -- birth and end -- */
+
+void phone_init(struct sim *sim, struct phone *phone, uint32_t node, unsigned user, unsigned traits)
+{
+    bool is_foreign = (traits & TRAIT_FOREIGN) != 0;
+    bool is_v6 = !is_foreign && dice_chance(&sim->dice, 200);
+    struct writer w;
+
+    *phone = (struct phone){.node = node,
+                            .user = user,
+                            .traits = traits,
+                            .site = node,
+                            .register_at = NEVER,
+                            .wake_at = NEVER};
+    phone->expires = (unsigned)dice_between(&sim->dice, 90, 900);
+    phone->act_at = sim->now + dice_wait(&sim->dice, SECONDS(40));
+    w = writer_over(phone->user_name, sizeof phone->user_name - 1);
+    put(&w, is_foreign ? "f%u" : "u%u", user);
+    w = writer_over(phone->aor, sizeof phone->aor - 1);
+    put(&w, "sip:%s@%s", phone->user_name, is_foreign ? "elsewhere.example" : SERVER_DOMAIN);
+    phone->address = network_new_address(sim, phone->site, is_v6, is_foreign);
+    network_move(sim, node, NULL, &phone->address);
+    name_contact(phone, !is_foreign && !is_v6 && dice_chance(&sim->dice, 500));
+    if (phone->host[0] == '1' && phone->host[1] == '9')
+        phone->traits |= TRAIT_RPORT; /* behind a NAT nothing works without */
+    phone_name(phone, "boot", phone->call_id, sizeof phone->call_id);
+    digest_ha1(&sim_digests, ALGORITHM_MD5, slice_text(phone->user_name), S(SERVER_DOMAIN),
+               traits & TRAIT_IMPOSTOR ? S("guess") : slice_text(phone->user_name), phone->ha1);
+    phone_register(sim, phone);
+    if (!is_foreign)
+        phone->register_at = sim->now + MS(random_below(&sim->dice, 20000));
+    phone_arrange(sim, phone);
+}
+
+void phone_free(struct phone *phone)
+{
+    exchange_forget(phone);
+    call_forget_all(phone);
+    while (phone->past_calls) {
+        struct call *c = phone->past_calls;
+        phone->past_calls = c->next;
+        copy_free(&c->local);
+        copy_free(&c->remote);
+        copy_free(&c->target);
+        copy_free(&c->routes);
+        copy_free(&c->ack);
+        free(c);
+    }
+}

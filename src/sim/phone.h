@@ -1,0 +1,119 @@
+/*
+ * A phone: a user agent (RFC 3261 section 8) at one node of the network.
+ *
+ * It registers, calls and is called, and keeps its own transactions (sim/exchange) and calls
+ * (sim/call) by the RFC's timers.  What kind of phone it is stands in its traits; a rude one breaks
+ * the rules, an impostor does not know its user's password.
+ */
+#pragma once
+
+#include "sim/call.h"
+#include "sim/exchange.h"
+#include "sip/challenge.h"
+
+struct sim;
+
+enum trait {
+    TRAIT_RPORT = 1 << 0,      /* asks for rport (RFC 3581) */
+    TRAIT_EAGER = 1 << 1,      /* sends credentials before it is asked */
+    TRAIT_FOREIGN = 1 << 2,    /* of another domain */
+    TRAIT_IMPOSTOR = 1 << 3,   /* has the wrong password */
+    TRAIT_NEVER_ACKS = 1 << 4, /* rude: leaves a 2xx without ACK */
+    TRAIT_SILENT = 1 << 5,     /* rude: rings for ever or not at all */
+    TRAIT_TWOFOLD = 1 << 6,    /* answers as if forked behind it: two 2xx */
+    TRAIT_STORMY = 1 << 7,     /* sends provisional responses without end */
+    TRAIT_LOOPING = 1 << 8,    /* registers a contact that points at the server */
+    TRAIT_STRICT = 1 << 9,     /* routes as RFC 2543 did */
+    TRAIT_OUTBOUND = 1 << 10,  /* names the server in a preloaded Route */
+};
+
+/* Those whose calls need not end well. */
+#define TRAITS_RUDE                                                                                \
+    (TRAIT_IMPOSTOR | TRAIT_NEVER_ACKS | TRAIT_SILENT | TRAIT_TWOFOLD | TRAIT_STORMY |             \
+     TRAIT_LOOPING)
+
+struct nonce {
+    char text[128];
+    char opaque[64];
+    bool has_qop;
+    uint32_t count; /* uses; 0 and no text: none known */
+};
+
+struct phone {
+    uint32_t node;
+    unsigned user; /* index of its user, or the number of a foreigner */
+    unsigned traits;
+    unsigned site;
+    struct flow address; /* as the server sees it */
+    char user_name[16];
+    char aor[64];      /* "sip:u3@sip.example" */
+    char host[64];     /* as the phone knows itself: Via and Contact */
+    char contact[128]; /* URI */
+    unsigned q;        /* thousandths; 0 = not said */
+    unsigned expires;  /* seconds it asks for */
+    uint8_t ha1[DIGEST_LIMIT];
+    struct nonce nonce;
+
+    char call_id[48]; /* of its registrations */
+    uint32_t register_cseq;
+    bool wants_registration;
+    bool is_registered;
+    char removed_contact[128]; /* left behind by a move, to be removed */
+
+    instant register_at; /* when to refresh; NEVER */
+    instant act_at;      /* when to do something of its own accord */
+    instant wake_at;     /* what the agenda knows; NEVER */
+    uint32_t serial;     /* of branches, tags and Call-IDs */
+
+    struct exchange *exchanges; /* client transactions */
+    struct answer *answers;     /* server transactions */
+    struct call *calls;
+    struct call *past_calls;
+};
+
+/* Names of its own, never repeated: "z9hG4bK3-17". */
+void phone_name(struct phone *phone, const char *prefix, char *text, size_t limit);
+
+void phone_init(struct sim *sim, struct phone *phone, uint32_t node, unsigned user,
+                unsigned traits);
+void phone_free(struct phone *phone);
+
+/* A datagram has come. */
+void phone_receive(struct sim *sim, struct phone *phone, struct slice bytes);
+
+/* Its timers; notes the next in the agenda. */
+void phone_wake(struct sim *sim, struct phone *phone);
+void phone_arrange(struct sim *sim, struct phone *phone);
+
+/* Sends to the server from its own address. */
+void phone_send(struct sim *sim, struct phone *phone, struct slice bytes);
+
+/* A request of its own making is decided: the final response, or NULL after a timeout. */
+void phone_finished(struct sim *sim, struct phone *phone, struct exchange *exchange,
+                    const struct message *response);
+
+/* A letter with everything that does not depend on what it is about. */
+struct letter phone_letter(struct phone *phone, enum method method, char *branch, size_t limit);
+
+/* Sends it out of a dialog: with a preloaded Route and credentials if the phone is of that kind. */
+void phone_request(struct sim *sim, struct phone *phone, enum purpose purpose,
+                   struct letter *letter, uint32_t call);
+
+/* Registers at once, whatever was planned; or no longer. */
+void phone_register(struct sim *sim, struct phone *phone);
+void phone_unregister(struct sim *sim, struct phone *phone);
+
+/* What it does of its own accord. */
+void phone_move(struct sim *sim, struct phone *phone, bool keeps_contact);
+void phone_reboot(struct sim *sim, struct phone *phone);
+void phone_act(struct sim *sim, struct phone *phone);
+
+static inline bool phone_is_rude(const struct phone *phone)
+{
+    return (phone->traits & TRAITS_RUDE) != 0;
+}
+
+static inline bool phone_is_honest(const struct phone *phone)
+{
+    return !(phone->traits & TRAIT_IMPOSTOR);
+}

@@ -1,0 +1,101 @@
+#include "sim/report.h"
+
+#include "core/ctrans.h"
+#include "core/state.h"
+#include "core/strans.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static const char *const names[COUNT_COUNT] = {
+    [COUNT_PHONES] = "phones",
+    [COUNT_CALLS] = "calls",
+    [COUNT_ANSWERED] = "answered",
+    [COUNT_REFUSED] = "refused",
+    [COUNT_CANCELLED] = "cancelled",
+    [COUNT_REINVITES] = "re-INVITEs",
+    [COUNT_BYES] = "BYEs",
+    [COUNT_MESSAGES] = "MESSAGEs",
+    [COUNT_OPTIONS] = "OPTIONS",
+    [COUNT_REGISTRATIONS] = "registrations",
+    [COUNT_MOVES] = "moves",
+    [COUNT_REBOOTS] = "reboots",
+    [COUNT_ATTACKS] = "attacks",
+    [COUNT_DATAGRAMS] = "datagrams",
+    [COUNT_STEPS] = "steps",
+    [COUNT_LOST] = "lost",
+    [COUNT_DUPLICATED] = "duplicated",
+    [COUNT_REORDERED] = "reordered",
+    [COUNT_PARTITIONS] = "partitions",
+    [COUNT_WALL_JUMPS] = "clock jumps",
+    [COUNT_SUSPENDS] = "suspends",
+    [COUNT_KILLS] = "kills",
+    [COUNT_TORN] = "torn",
+    [COUNT_POWER_CUTS] = "power cuts",
+    [COUNT_FULL_DISKS] = "full disks",
+    [COUNT_SLOW_DISKS] = "slow disks",
+    [COUNT_STALLS] = "stalls",
+    [COUNT_CHECKPOINTS] = "checkpoints",
+};
+
+static const char *const state_names[STATES_COUNT] = {
+    [STATES_STRANS] = "server transaction",
+    [STATES_CTRANS] = "client transaction",
+    [STATES_DIALOG] = "dialog",
+};
+
+static const unsigned state_counts[STATES_COUNT] = {
+    [STATES_STRANS] = STRANS_STATE_COUNT,
+    [STATES_CTRANS] = CTRANS_STATE_COUNT,
+    [STATES_DIALOG] = DIALOG_STATE_COUNT,
+};
+
+static void print_counts(const uint32_t *counts)
+{
+    for (unsigned i = 0; i < COUNT_COUNT; i++)
+        printf("%s%s %" PRIu32,
+               i == COUNT_FIRST_FAULT ? " | "
+               : i                    ? ", "
+                                      : "",
+               names[i], counts[i]);
+}
+
+void report_print(const struct report *report)
+{
+    printf("seed %" PRIu64 ": ", report->seed);
+    print_counts(report->counts);
+    printf("%s\n", report->has_failed ? ": FAILED" : ": ok");
+    if (report->has_failed)
+        printf("    at %.6f s: %s\n    again: ./sim --seed %" PRIu64 " -v\n",
+               (double)report->failed_at / 1e9, report->reason, report->seed);
+}
+
+void report_add(struct report *total, const struct report *report)
+{
+    for (unsigned i = 0; i < COUNT_COUNT; i++)
+        total->counts[i] += report->counts[i];
+    for (unsigned i = 0; i < STATES_COUNT; i++)
+        total->states[i] |= report->states[i];
+}
+
+bool report_print_total(const struct report *total, unsigned seeds)
+{
+    bool is_whole = true;
+
+    printf("%u seeds: ", seeds);
+    print_counts(total->counts);
+    printf("\n");
+    for (unsigned i = 0; i < STATES_COUNT; i++) {
+        /* State 0 is the one before the machine starts. */
+        uint32_t wanted = ((UINT32_C(1) << state_counts[i]) - 1) & ~UINT32_C(1);
+        uint32_t missing = wanted & ~total->states[i];
+        printf("%s: %d of %d states reached", state_names[i], __builtin_popcount(wanted & ~missing),
+               __builtin_popcount(wanted));
+        for (unsigned state = 0; missing >> state; state++)
+            if (missing >> state & 1)
+                printf(", not %u", state);
+        printf("\n");
+        is_whole = is_whole && !missing;
+    }
+    return is_whole;
+}

@@ -1,0 +1,67 @@
+/* What a seed's hour was made of, as counts; and how it ended. */
+#pragma once
+
+#include "base/base.h"
+
+enum count {
+    /* the hour */
+    COUNT_PHONES,
+    COUNT_CALLS,
+    COUNT_ANSWERED,
+    COUNT_REFUSED,
+    COUNT_CANCELLED,
+    COUNT_REINVITES,
+    COUNT_BYES,
+    COUNT_MESSAGES,
+    COUNT_OPTIONS,
+    COUNT_REGISTRATIONS,
+    COUNT_MOVES,
+    COUNT_REBOOTS,
+    COUNT_ATTACKS,
+    COUNT_DATAGRAMS,
+    COUNT_STEPS,
+    /* the faults */
+    COUNT_LOST,
+    COUNT_DUPLICATED,
+    COUNT_REORDERED,
+    COUNT_PARTITIONS,
+    COUNT_WALL_JUMPS,
+    COUNT_SUSPENDS,
+    COUNT_KILLS,
+    COUNT_TORN,
+    COUNT_POWER_CUTS,
+    COUNT_FULL_DISKS,
+    COUNT_SLOW_DISKS,
+    COUNT_STALLS,
+    COUNT_CHECKPOINTS,
+    COUNT_COUNT,
+};
+
+#define COUNT_FIRST_FAULT COUNT_LOST
+
+/* The machines whose states must all be reached. */
+enum states {
+    STATES_STRANS,
+    STATES_CTRANS,
+    STATES_DIALOG,
+    STATES_COUNT,
+};
+
+#define REASON_LIMIT 600u
+
+struct report {
+    uint64_t seed;
+    uint32_t counts[COUNT_COUNT];
+    uint32_t states[STATES_COUNT]; /* bit n: state n has been entered */
+    bool has_failed;
+    instant failed_at;
+    char reason[REASON_LIMIT]; /* the rule, and how it was broken */
+};
+
+/* The report of a seed on one line. */
+void report_print(const struct report *report);
+
+void report_add(struct report *total, const struct report *report);
+
+/* Prints the sums; false if a state of some machine was not reached. */
+bool report_print_total(const struct report *total, unsigned seeds);
