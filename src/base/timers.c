@@ -38,7 +38,8 @@ static void unlink_timer(struct timers *w, struct timer *t)
 
 void timer_set(struct timers *w, struct timer *t, instant due)
 {
-    uint64_t ticks = due > w->zero ? (due - w->zero + TIMER_TICK - 1) / TIMER_TICK : 0;
+    duration ahead = due > w->zero ? due - w->zero : 0;
+    uint64_t ticks = ahead / TIMER_TICK + (ahead % TIMER_TICK != 0);
 
     timer_clear(w, t);
     ticks = max_u64(ticks, w->tick);

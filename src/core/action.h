@@ -2,8 +2,9 @@
  * What the core asks its shell to do, in this order.  The core never does it itself.
  *
  * Order is durability: a send stands behind the persists before it, and must not leave before
- * they are safe from a kill of the process.  If they fail, a send that `promises` is dropped (the
- * peer's retransmission will ask again) and any other goes out.
+ * they are safe from a kill of the process.  If one fails, the sends that `promise` behind it are
+ * dropped, up to the last that the core decided on before it was told (the peer's retransmission
+ * will ask again); all others go out.
  */
 #pragma once
 

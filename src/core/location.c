@@ -230,6 +230,8 @@ bool location_bind(struct core *core, struct user *user, struct binding *binding
     binding->cseq = request->cseq;
     binding->q = request->q;
     binding->flow = request->flow;
+    if (core->store_failed) /* a short grant, which must not cut an earlier promise */
+        expires = max_u64(expires, binding->expires);
     binding->expires = expires;
     timer_set(&core->timers, &binding->timer, expires);
     if (core->store_failed) {

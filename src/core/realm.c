@@ -206,6 +206,7 @@ static enum proof check_credentials(struct core *core, struct request *req,
     proof = check_nonce(core, req, c, &nonce);
     if (proof == PROOF_GIVEN || proof == PROOF_REPEATED)
         req->sender = user;
+    req->is_repeated = proof == PROOF_REPEATED;
     return proof;
 }
 

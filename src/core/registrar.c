@@ -175,6 +175,13 @@ static void unbind_all(struct core *core, const struct request *req, struct acti
     }
 }
 
+/* The same REGISTER again: what it asks for has been done. */
+static bool is_copy(const struct request *req, const struct binding *binding)
+{
+    return slice_equal(binding_call_id(binding), req->call_id) &&
+           req->cseq.number == binding->cseq;
+}
+
 static bool apply(struct core *core, const struct request *req, const struct wish *wish,
                   struct actions *out)
 {
@@ -186,6 +193,8 @@ static bool apply(struct core *core, const struct request *req, const struct wis
             location_unbind(core, binding, out);
         return true;
     }
+    if (binding && is_copy(req, binding))
+        return true;
     return location_bind(core, req->sender, binding,
                          &(struct binding_request){
                              .contact = wish->uri_text,
@@ -203,6 +212,8 @@ static void write_contacts(struct core *core, const struct request *req, struct 
     for (const struct binding *b = location_first(core, req->sender); b;
          b = location_next(core, b)) {
         instant left = b->expires > req->now.boot ? b->expires - req->now.boot : 0;
+        if (core->store_failed) /* it may live longer, but not more is promised */
+            left = min_u64(left, SECONDS(STORE_FAILED_EXPIRES));
         write_slice(w, S("Contact: <"));
         write_slice(w, binding_contact(b));
         write_slice(w, S(">;expires="));
@@ -305,6 +316,10 @@ void registrar_register(struct core *core, struct request *req, struct actions *
         fault = check_order(core, req, &wishes);
     if (fault.status) {
         refuse(core, req, fault, out);
+        return;
+    }
+    if (req->is_repeated) { /* what it asks for has been done, and may have been undone since */
+        accept(core, req, out);
         return;
     }
     if (wishes.all)

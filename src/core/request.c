@@ -76,6 +76,7 @@ void request_read(struct core *core, struct request *req, const struct flow *flo
     req->has_foreign_route = false;
     req->direction = COOKIE_INVALID;
     req->sender = NULL;
+    req->is_repeated = false;
     req->caller = 0;
     req->targets.count = 0;
     req->dialog = NO_HANDLE;

@@ -172,11 +172,12 @@ static void judge_invite_final(struct sim *sim, const struct phone *phone, struc
     struct slice call_id = message_first(response, HEADER_CALL_ID);
     unsigned status = response->status;
     bool is_success = status < 300;
-    /* A new core does not know what the old one answered, and asks for credentials; and what the
-     * old one could not write for a failing store never happened. */
-    bool is_excused =
-        e->server_start && e->server_start != sim->machine.starts &&
-        (is_challenge(status) || is_challenge(e->failure) || sim->judge.upheaval > e->began);
+    bool is_about_proof = is_challenge(status) || is_challenge(e->failure);
+    bool is_new_core = e->server_start && e->server_start != sim->machine.starts;
+    bool is_upset = sim->judge.upheaval > e->began;
+    /* A new core, or one that slept for an hour, does not know what was answered, and asks for
+     * credentials; and what the old one could not write for a failing store never happened. */
+    bool is_excused = (is_new_core && is_upset) || (is_about_proof && (is_new_core || is_upset));
 
     if (!e->server_start)
         e->server_start = sim->machine.starts;

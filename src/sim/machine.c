@@ -166,9 +166,17 @@ static void tell_failure(struct sim *sim, const struct held *held)
     struct machine *m = &sim->machine;
 
     m->failed_step = held->step;
+    if (!m->is_alarmed)
+        m->unaware_step = m->steps;
     m->is_failure_due = m->is_failure_due || !m->is_alarmed;
     m->is_checkpoint_broken = true;
     judge_persist_failed(sim);
+}
+
+/* It promises what a persist before it failed to keep. */
+static bool is_void(const struct machine *m, const struct held *held)
+{
+    return held->promises && (held->step == m->failed_step || held->step <= m->unaware_step);
 }
 
 static void persist(struct sim *sim, const struct held *held)
@@ -190,7 +198,7 @@ static void carry_out(struct sim *sim, const struct held *held)
 
     switch (held->kind) {
     case ACTION_SEND:
-        if (held->is_abandoned || (held->promises && held->step == m->failed_step))
+        if (held->is_abandoned || is_void(m, held))
             break;
         judge_sent(sim, held);
         network_to_node(sim, &held->flow, held->bytes);
@@ -251,7 +259,7 @@ static void give_up_waiting(struct sim *sim)
         if (held->kind == ACTION_PERSIST) {
             held->is_abandoned = true;
             tell_failure(sim, held);
-        } else if (held->kind == ACTION_SEND && held->promises && held->step == m->failed_step) {
+        } else if (held->kind == ACTION_SEND && is_void(m, held)) {
             held->is_abandoned = true;
         }
     }
@@ -445,7 +453,7 @@ void machine_restart(struct sim *sim)
     m->is_up = true;
     m->is_alarmed = m->is_failure_due = m->is_relief_due = m->is_checkpoint_due = false;
     m->is_checkpointing = false;
-    m->failed_step = 0;
+    m->failed_step = m->unaware_step = 0;
     m->last_start = m->steps;
     trace_note(sim, "start %u", m->starts);
 

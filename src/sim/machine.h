@@ -78,6 +78,7 @@ struct machine {
     struct held *queue;
     struct held **queue_end;
     uint64_t failed_step;      /* the step whose persist failed last: its promises are void */
+    uint64_t unaware_step;     /* and so are all that were made before the core was told */
     bool is_alarmed;           /* the core has been told that the store failed */
     bool is_failure_due;       /* and shall be */
     bool is_relief_due;        /* the disk works again: tell it */

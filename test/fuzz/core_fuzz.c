@@ -1,0 +1,316 @@
+/*
+ * The whole core: messages, time, answers of phones, restarts and a failing store, from an input.
+ *
+ * The input is cut into pieces at each octet 0x1E.  A piece that begins with an octet below is that
+ * order; any other is a message from the present peer, so a plain SIP message is an input too.  A
+ * request that is challenged is sent again with credentials.
+ *
+ * What is checked: what goes out can be parsed, no limit is passed, bindings survive a restart
+ * while the store works, after a day of silence all memory is given back, and a phone can be
+ * reached again.
+ */
+#include "fuzz.h"
+
+#include "../torture/testbed.h"
+
+enum order {
+    ORDER_PEER = 1, /* socket and host of the present peer, and which user it is */
+    ORDER_WAIT,     /* two octets: centiseconds */
+    ORDER_WALL,     /* two octets: the wall clock jumps by as many seconds, signed */
+    ORDER_RESTART,
+    ORDER_CHECKPOINT,
+    ORDER_STORE_FAILED,
+    ORDER_STORE_WORKS,
+    ORDER_ANSWER,        /* the latest request but n; status: its receiver answers it */
+    ORDER_FOLLOW = 0x0c, /* method: a request in the dialog of the latest response */
+    ORDER_BIND = 0x0f,   /* user; host */
+};
+
+#define SEPARATOR 0x1e
+#define PIECES 64u /* of an input; the rest is ignored */
+
+static const struct limits tiny = {
+    .users = 16,
+    .bindings = 6,
+    .transactions = 8,
+    .contexts = 4,
+    .dialogs = 3,
+    .nonces = 8,
+    .text = 800 << 10, /* a little more than what is kept free for what is under way */
+};
+
+static const char *const callers[] = {"user", "caller", "watson", "kumiko"};
+
+struct play {
+    struct testbed *server;
+    struct flow peer;
+    const char *user;
+    bool store_failed; /* at any time: then the journal may lack something */
+    bool wall_jumped;
+};
+
+static unsigned octet(struct slice piece, size_t at)
+{
+    return at < piece.len ? (unsigned char)piece.at[at] : 0;
+}
+
+static void check_sent(const struct testbed *server)
+{
+    static struct message m;
+
+    for (unsigned i = 0; i < server->sent_count; i++) {
+        struct slice bytes = server->sent[i].bytes;
+        struct fault fault = message_parse(bytes, &m);
+        assert(bytes.len <= MESSAGE_LIMIT && m.body > 0);
+        assert(!m.is_request || !fault.status);
+        assert(server->sent[i].flow.socket < ARRIVAL_COUNT);
+    }
+}
+
+static void check_census(const struct testbed *server)
+{
+    struct census census = core_census(server->core);
+
+    assert(census.server_transactions <= tiny.transactions);
+    assert(census.client_transactions <= tiny.transactions);
+    assert(census.contexts <= tiny.contexts);
+    assert(census.bindings <= tiny.bindings && census.dialogs <= tiny.dialogs);
+    assert(census.text_bytes <= tiny.text);
+}
+
+static void step(struct play *play, enum event_kind kind, const struct flow *flow,
+                 struct slice bytes)
+{
+    testbed_step(play->server, kind, flow, bytes);
+    check_census(play->server);
+}
+
+static bool is_challenge(struct slice bytes)
+{
+    return slice_starts(bytes, S("SIP/2.0 401 ")) || slice_starts(bytes, S("SIP/2.0 407 "));
+}
+
+static void receive(struct play *play, struct slice bytes)
+{
+    static char text[2 * MESSAGE_LIMIT];
+    struct writer w = writer_over(text, sizeof text);
+    const struct testbed *server = play->server;
+    unsigned before = server->sent_count;
+
+    step(play, EVENT_RECEIVED, &play->peer, bytes);
+    if (server->sent_count <= before || !is_challenge(testbed_last(server)))
+        return;
+    if (testbed_sign(&w, bytes, testbed_last(server), play->user) && w.len <= MESSAGE_LIMIT)
+        step(play, EVENT_RECEIVED, &play->peer, writer_slice(&w));
+}
+
+static void copy_fields(struct writer *w, const struct message *m, enum header header)
+{
+    for (unsigned i = m->first[header]; i; i = m->fields[i].next) {
+        write_slice(w, header_name(header));
+        write_slice(w, S(": "));
+        write_slice(w, message_value(m, i));
+        write_slice(w, S("\r\n"));
+    }
+}
+
+/* The latest message but `n` that is a request, or a response; NULL if there is none. */
+static const struct sent *find_sent(const struct testbed *server, unsigned n, bool is_request,
+                                    struct message *m)
+{
+    for (unsigned i = server->sent_count; i-- > 0;) {
+        message_parse(server->sent[i].bytes, m);
+        if (m->is_request == is_request && n-- == 0)
+            return &server->sent[i];
+    }
+    return NULL;
+}
+
+static void answer(struct play *play, unsigned n, unsigned choice)
+{
+    static const unsigned statuses[] = {100, 180, 183, 200, 202, 302, 404, 408,
+                                        481, 486, 487, 500, 503, 600, 603, 199};
+    static struct message m;
+    static char text[2 * MESSAGE_LIMIT];
+    struct writer w = writer_over(text, sizeof text);
+    const struct sent *request = find_sent(play->server, n, true, &m);
+
+    if (!request)
+        return;
+    write_slice(&w, S("SIP/2.0 "));
+    write_number(&w, statuses[choice % COUNT_OF(statuses)]);
+    write_slice(&w, S(" x\r\n"));
+    copy_fields(&w, &m, HEADER_VIA);
+    copy_fields(&w, &m, HEADER_RECORD_ROUTE);
+    copy_fields(&w, &m, HEADER_FROM);
+    write_slice(&w, S("To: "));
+    write_slice(&w, message_first(&m, HEADER_TO));
+    if (!memmem(w.at + w.len - message_first(&m, HEADER_TO).len, message_first(&m, HEADER_TO).len,
+                ";tag=", 5)) {
+        write_slice(&w, S(";tag=t"));
+        write_number(&w, choice >> 6);
+    }
+    write_slice(&w, S("\r\n"));
+    copy_fields(&w, &m, HEADER_CALL_ID);
+    copy_fields(&w, &m, HEADER_CSEQ);
+    write_slice(&w, S("Contact: <sip:phone@198.51.100.9>\r\nContent-Length: 0\r\n\r\n"));
+    if (!w.failed && w.len <= MESSAGE_LIMIT)
+        step(play, EVENT_RECEIVED, &request->flow, writer_slice(&w));
+}
+
+/* ACK, BYE, CANCEL or a further request from the one who got the response. */
+static void follow(struct play *play, unsigned choice)
+{
+    static const enum method methods[] = {METHOD_ACK, METHOD_BYE, METHOD_CANCEL, METHOD_INVITE,
+                                          METHOD_INFO};
+    static struct message m;
+    static char text[2 * MESSAGE_LIMIT];
+    struct writer w = writer_over(text, sizeof text);
+    const struct sent *response = find_sent(play->server, 0, false, &m);
+    enum method method = methods[choice % COUNT_OF(methods)];
+    struct cseq cseq;
+
+    if (!response || !cseq_parse(message_first(&m, HEADER_CSEQ), &cseq))
+        return;
+    write_slice(&w, method_name(method));
+    write_slice(&w, S(" sip:phone@198.51.100.9 SIP/2.0\r\n"));
+    if (method == METHOD_CANCEL || (method == METHOD_ACK && m.status >= 300))
+        copy_fields(&w, &m, HEADER_VIA);
+    else
+        write_slice(&w, S("Via: SIP/2.0/UDP 198.51.100.7;rport;branch=z9hG4bKf\r\n"));
+    for (unsigned i = m.field_count; i > 0; i--) /* 12.1.2: in reverse */
+        if (m.fields[i].header == HEADER_RECORD_ROUTE) {
+            write_slice(&w, S("Route: "));
+            write_slice(&w, message_value(&m, i));
+            write_slice(&w, S("\r\n"));
+        }
+    copy_fields(&w, &m, HEADER_FROM);
+    copy_fields(&w, &m, HEADER_TO);
+    copy_fields(&w, &m, HEADER_CALL_ID);
+    write_slice(&w, S("CSeq: "));
+    write_number(&w, cseq.number + (method != METHOD_ACK && method != METHOD_CANCEL) +
+                         choice / COUNT_OF(methods));
+    write_char(&w, ' ');
+    write_slice(&w, method_name(method));
+    write_slice(&w, S("\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"));
+    if (!w.failed && w.len <= MESSAGE_LIMIT)
+        step(play, EVENT_RECEIVED, &response->flow, writer_slice(&w));
+}
+
+/* Bindings that still last a minute, as a number that does not depend on their order. */
+static uint64_t sum_bindings(const struct testbed *server)
+{
+    static const struct hash_key key = {5, 6};
+    struct binding_view view;
+    uint32_t cursor = 0;
+    uint64_t sum = 0;
+
+    while (core_next_binding(server->core, &cursor, &view))
+        if (view.expires > server->now.boot + SECONDS(60))
+            sum += hash_bytes(&key, view.aor) ^ (hash_bytes(&key, view.contact) * 3) ^
+                   (hash_bytes(&key, view.call_id) * 5) ^ view.cseq;
+    return sum;
+}
+
+static void restart(struct play *play)
+{
+    uint64_t before = sum_bindings(play->server);
+
+    testbed_restart(play->server);
+    check_census(play->server);
+    if (!play->store_failed && !play->wall_jumped && !play->server->journal_is_full)
+        assert(sum_bindings(play->server) == before);
+}
+
+static void choose_peer(struct play *play, unsigned arrival, unsigned who)
+{
+    play->peer = testbed_flow(arrival % ARRIVAL_COUNT, 1 + who % 6, (uint16_t)(5060 + who % 3));
+    play->user = callers[who % COUNT_OF(callers)];
+}
+
+static void run_piece(struct play *play, struct slice piece)
+{
+    struct testbed *server = play->server;
+    unsigned a = octet(piece, 1), b = octet(piece, 2);
+    struct flow flow;
+
+    switch (octet(piece, 0)) {
+    case ORDER_PEER: choose_peer(play, a, b); break;
+    case ORDER_WAIT: testbed_run_until(server, server->now.boot + MS(10 * (a + 256 * b))); break;
+    case ORDER_WALL:
+        server->now.wall += (int16_t)(a | b << 8);
+        play->wall_jumped = true;
+        break;
+    case ORDER_RESTART: restart(play); break;
+    case ORDER_CHECKPOINT: step(play, EVENT_CHECKPOINT, NULL, NO_SLICE); break;
+    case ORDER_STORE_FAILED:
+        play->store_failed = true;
+        step(play, EVENT_STORE_FAILED, NULL, NO_SLICE);
+        break;
+    case ORDER_STORE_WORKS: step(play, EVENT_STORE_WORKS, NULL, NO_SLICE); break;
+    case ORDER_ANSWER: answer(play, a, b); break;
+    case ORDER_FOLLOW: follow(play, a); break;
+    case ORDER_BIND:
+        flow = testbed_flow(BY_UDP, 10 + b % 4, 5060);
+        testbed_bind(server, callers[a % COUNT_OF(callers)], &flow);
+        break;
+    default: receive(play, piece);
+    }
+    check_sent(server);
+}
+
+/* Everything ends: transactions within their timers, then bindings and calls. */
+static void check_rest(struct testbed *server, size_t text_at_rest)
+{
+    struct census census;
+
+    testbed_step(server, EVENT_STORE_WORKS, NULL, NO_SLICE);
+    testbed_run_until(server, server->now.boot + server->settings.timer_c + SECONDS(200));
+    census = core_census(server->core);
+    assert(!census.server_transactions && !census.client_transactions && !census.contexts);
+    testbed_run_until(server, server->now.boot + server->settings.call_longest + SECONDS(7200) +
+                                  SECONDS(server->settings.expires_longest));
+    census = core_census(server->core);
+    assert(!census.bindings && !census.dialogs && !census.timers);
+    assert(census.text_bytes == text_at_rest);
+}
+
+/* Whatever happened, a phone can be bound and reached again. */
+static void check_service(struct testbed *server)
+{
+    static const struct slice request =
+        S("MESSAGE sip:user@example.com SIP/2.0\r\nVia: SIP/2.0/UDP "
+          "198.51.100.1;branch=z9hG4bKlast\r\n"
+          "From: <sip:out@example.org>;tag=1\r\nTo: <sip:user@example.com>\r\nCall-ID: last\r\n"
+          "CSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n");
+    struct flow source = testbed_flow(BY_UDP, 1, 5060);
+    struct flow phone = testbed_flow(BY_UDP, 10, 5060);
+
+    assert(testbed_bind(server, "user", &phone));
+    testbed_step(server, EVENT_RECEIVED, &source, request);
+    assert(server->sent_count == 1 && flow_equal(&server->sent[0].flow, &phone));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct testbed *server;
+    struct slice rest = fuzz_input(data, size);
+    struct play play;
+    size_t text_at_rest;
+
+    if (!server)
+        server = testbed_new(&tiny, "example.com", NULL);
+    testbed_clear(server);
+    text_at_rest = core_census(server->core).text_bytes;
+    play = (struct play){.server = server};
+    choose_peer(&play, BY_UDP, 0);
+    for (unsigned i = 0; rest.len && i < PIECES; i++) {
+        size_t end = slice_find(rest, SEPARATOR);
+        if (end)
+            run_piece(&play, slice_until(rest, end));
+        rest = slice_from(rest, end < rest.len ? end + 1 : end);
+    }
+    check_rest(server, text_at_rest);
+    check_service(server);
+    return 0;
+}

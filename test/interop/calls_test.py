@@ -1,0 +1,260 @@
+#!/usr/bin/env python3
+"""Two real phones call each other through sipw, also while it is killed.
+
+    calls_test.py [WORD]    only the checks whose name contains WORD
+
+It makes a network namespace of its own, so it needs root or user namespaces.
+SIPW names another server binary than build/release/src/sipw.
+"""
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+
+import lab
+from baresip import Baresip, make_tone
+
+PASSWORDS = {"alice": "alice-secret-1", "bob": "bob-secret-2"}
+USERS = [("alice", PASSWORDS["alice"], "201"), ("bob", PASSWORDS["bob"], "202")]
+ALICE_TONE, BOB_TONE = 440, 620
+
+
+class House:
+    """A server and its phones, in a folder that goes with them."""
+
+    def __init__(self, stack, tones):
+        self._stack, self._tones = stack, tones
+        self.folder = tempfile.mkdtemp(prefix="sipwitch-calls-")
+        stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        self.server = lab.Server(self.folder, USERS)
+        stack.callback(self.server.discard)
+        self.server.start()
+
+    def phone(self, name, tone=None):
+        phone = Baresip(name, self.folder, self._tones.get(tone))
+        self._stack.callback(phone.discard)
+        return phone.start()
+
+    def registered(self, user):
+        phone = self.phone(user, user)
+        phone.add_account(user, PASSWORDS[user], self.server)
+        phone.expect("REGISTER_OK")
+        return phone
+
+    def pair(self):
+        return self.registered("alice"), self.registered("bob")
+
+
+def ring(caller, callee, target):
+    caller.dial(target)
+    callee.expect("CALL_INCOMING")
+    caller.expect("CALL_RINGING")
+
+
+def answer(caller, callee):
+    callee.accept()
+    caller.expect("CALL_ESTABLISHED")
+    callee.expect("CALL_ESTABLISHED")
+
+
+def call(caller, callee, target):
+    ring(caller, callee, target)
+    answer(caller, callee)
+
+
+def hear_each_other(alice, bob):
+    bob.recording().await_tone(ALICE_TONE, but_not=BOB_TONE)
+    alice.recording().await_tone(BOB_TONE, but_not=ALICE_TONE)
+
+
+def hear_each_other_from_now(alice, bob):
+    """The sound of this moment on, not what was recorded before."""
+    for phone, heard, other in ((bob, ALICE_TONE, BOB_TONE), (alice, BOB_TONE, ALICE_TONE)):
+        recording = phone.recording()
+        recording.await_tone(heard, but_not=other, since=recording.length())
+
+
+def hang_up(first, other, server):
+    """Both calls end, and the BYE came by way of the server."""
+    first.hang_up()
+    other.expect("CALL_CLOSED")
+    first.expect("CALL_CLOSED")
+    other.await_message_from(server, "BYE ")
+
+
+def require(holds, why):
+    if not holds:
+        raise lab.Failure(why)
+
+
+def phones_register_with_digest(house):
+    for phone in house.pair():
+        phone.await_message_from(house.server, "SIP/2.0 401 ")
+
+
+def phones_call_each_other_and_hear_the_tone_both_ways(house):
+    alice, bob = house.pair()
+    call(alice, bob, "202")
+    hear_each_other(alice, bob)
+    hang_up(alice, bob, house.server)
+    call(bob, alice, "alice")
+    hear_each_other(alice, bob)
+
+
+def registration_with_a_wrong_password_is_refused(house):
+    alice, intruder = house.registered("alice"), house.phone("intruder")
+    intruder.add_account("bob", "guessed", house.server)
+    intruder.expect("REGISTER_FAIL")
+    require(intruder.count("REGISTER_OK") == 0, "the wrong password was accepted")
+    alice.dial("202")
+    alice.expect("CALL_CLOSED")
+    require(intruder.count("CALL_INCOMING") == 0, "a call went to the refused phone")
+
+
+def call_with_a_wrong_password_is_refused(house):
+    bob, intruder = house.registered("bob"), house.phone("intruder")
+    intruder.add_account("alice", "guessed", house.server, interval=0)
+    intruder.dial("202")
+    intruder.expect("CALL_CLOSED")
+    require(bob.count("CALL_INCOMING") == 0, "bob's phone rang")
+
+
+def caller_hangs_up(house):
+    alice, bob = house.pair()
+    call(alice, bob, "202")
+    hang_up(alice, bob, house.server)
+
+
+def callee_hangs_up(house):
+    alice, bob = house.pair()
+    call(alice, bob, "202")
+    hang_up(bob, alice, house.server)
+
+
+def caller_gives_up_while_it_rings(house):
+    alice, bob = house.pair()
+    ring(alice, bob, "202")
+    alice.hang_up()
+    bob.expect("CALL_CLOSED")
+
+
+def callee_declines(house):
+    alice, bob = house.pair()
+    ring(alice, bob, "202")
+    bob.hang_up()
+    alice.expect("CALL_CLOSED")
+
+
+def call_outlives_the_server(house):
+    """A call, made before kill -9 of the server and heard during and after it."""
+    alice, bob = house.pair()
+    call(alice, bob, "202")
+    hear_each_other(alice, bob)
+    house.server.kill()
+    hear_each_other_from_now(alice, bob)
+    house.server.start()
+    hear_each_other_from_now(alice, bob)
+    for phone in (alice, bob):
+        require(phone.count("REGISTERING") == 1, f"{phone.name}'s phone registered again")
+    return alice, bob
+
+
+def call_goes_on_after_kill_9_and_the_caller_hangs_up(house):
+    alice, bob = call_outlives_the_server(house)
+    hang_up(alice, bob, house.server)
+
+
+def call_goes_on_after_kill_9_and_the_callee_hangs_up(house):
+    alice, bob = call_outlives_the_server(house)
+    hang_up(bob, alice, house.server)
+
+
+def ringing_call_is_answered_after_kill_9(house):
+    alice, bob = house.pair()
+    ring(alice, bob, "202")
+    house.server.kill()
+    house.server.start()
+    answer(alice, bob)
+    hear_each_other(alice, bob)
+    hang_up(bob, alice, house.server)
+
+
+def ringing_call_is_given_up_after_kill_9(house):
+    alice, bob = house.pair()
+    ring(alice, bob, "202")
+    house.server.kill()
+    house.server.start()
+    alice.hang_up()
+    bob.expect("CALL_CLOSED")
+
+
+def registration_survives_kill_9(house):
+    alice, bob = house.pair()
+    house.server.kill()
+    house.server.start()
+    call(alice, bob, "202")
+    for phone in (alice, bob):
+        require(phone.count("REGISTERING") == 1, f"{phone.name}'s phone registered again")
+
+
+def server_stops_cleanly(house):
+    house.pair()
+    house.server.stop()
+
+
+CHECKS = [
+    phones_register_with_digest,
+    phones_call_each_other_and_hear_the_tone_both_ways,
+    registration_with_a_wrong_password_is_refused,
+    call_with_a_wrong_password_is_refused,
+    caller_hangs_up,
+    callee_hangs_up,
+    caller_gives_up_while_it_rings,
+    callee_declines,
+    call_goes_on_after_kill_9_and_the_caller_hangs_up,
+    call_goes_on_after_kill_9_and_the_callee_hangs_up,
+    ringing_call_is_answered_after_kill_9,
+    ringing_call_is_given_up_after_kill_9,
+    registration_survives_kill_9,
+    server_stops_cleanly,
+]
+
+
+def run(check, tones):
+    """One check in a house of its own; says how it went, and whether well."""
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        try:
+            check(House(stack, tones))
+        except lab.Failure as failure:
+            print(f"not ok {check.__name__}: {failure}", flush=True)
+            return False
+    print(f"ok {check.__name__} ({time.monotonic() - began:.1f} s)", flush=True)
+    return True
+
+
+def main():
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    checks = [check for check in CHECKS if word in check.__name__]
+    if not checks:
+        sys.exit(f"calls_test: no check's name contains {word!r}: {[c.__name__ for c in CHECKS]}")
+    try:
+        lab.enter()
+        lab.need("sox", "baresip")
+        with tempfile.TemporaryDirectory(prefix="sipwitch-tones-") as folder:
+            tones = {"alice": make_tone(os.path.join(folder, "alice.wav"), ALICE_TONE),
+                     "bob": make_tone(os.path.join(folder, "bob.wav"), BOB_TONE)}
+            passed = [run(check, tones) for check in checks]
+    except lab.Unable as unable:
+        sys.exit(f"not ok calls_test: {unable}")
+    return 0 if all(passed) else 1
+
+
+if __name__ == "__main__":
+    lab.end_on_signals()
+    sys.exit(main())

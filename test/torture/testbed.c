@@ -1,0 +1,365 @@
+#include "testbed.h"
+
+#include <stdlib.h>
+
+#include "toy_digest.h"
+
+/* Some are known by an extension that stands for an odd user part. */
+static const struct {
+    const char *id;
+    const char *extension;
+} users[TESTBED_USERS] = {
+    {"user"},
+    {"j.user"},
+    {"caller"},
+    {"watson"},
+    {"kumiko"},
+    {"UserB"},
+    {"null-"},
+    {"mundane"},
+    {"I have spaces"},
+    {"escaped", "sips:user@example.com"},
+    {"semicolon", "user;par=u@example.net"},
+    {"odd", "1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*"},
+    {"at@sign"},
+};
+
+static const struct socket_settings sockets[ARRIVAL_COUNT] = {
+    [BY_UDP] = {TRANSPORT_UDP, S("192.0.2.254"), 5060},
+    [BY_TCP] = {TRANSPORT_TCP, S("192.0.2.254"), 5060},
+    [BY_TLS] = {TRANSPORT_TLS, S("192.0.2.254"), 5061},
+    [BY_UDP_LOOPBACK] = {TRANSPORT_UDP, S("127.0.0.1"), 5080},
+    [BY_UDP6] = {TRANSPORT_UDP, S("[2001:db8::10]"), 5060},
+    [BY_UDP6_5070] = {TRANSPORT_UDP, S("[2001:db8::10]"), 5070},
+};
+
+static void make_user(struct testbed *server, struct user_settings *user, unsigned index)
+{
+    user->id = slice_text(users[index].id);
+    user->extension = slice_text(users[index].extension);
+    for (unsigned i = 0; i < ALGORITHM_COUNT; i++) {
+        digest_ha1(&toy_digests, i, user->id, server->settings.realm, S(TESTBED_PASSWORD),
+                   user->ha1[i]);
+        user->has_ha1[i] = true;
+    }
+}
+
+static void create_core(struct testbed *server)
+{
+    struct core_origin origin = {
+        .limits = server->limits,
+        .settings = &server->settings,
+        .digests = &toy_digests,
+        .secret = {1, 2},
+        .seed = {3, ++server->runs},
+    };
+
+    memset(server->memory, 0, server->memory_size);
+    server->core = core_create(server->memory, &origin, server->now);
+    for (unsigned i = 0; i < COUNT_OF(users); i++)
+        assert(core_put_user(server->core, &server->users[i]));
+}
+
+struct testbed *testbed_new(const struct limits *limits, const char *realm, const char *localname)
+{
+    struct testbed *server = calloc(1, sizeof *server);
+
+    assert(server);
+    server->limits = *limits;
+    server->settings = settings_default();
+    server->settings.realm = slice_text(realm);
+    server->localname = slice_text(localname);
+    server->settings.localnames = &server->localname;
+    server->settings.localname_count = localname != NULL;
+    server->settings.sockets = sockets;
+    server->settings.socket_count = ARRIVAL_COUNT;
+    server->settings.is_public = true;
+    server->memory_size = (core_bytes(limits) + 63) & ~(size_t)63;
+    server->memory = aligned_alloc(64, server->memory_size);
+    server->sent_bytes = writer_over(malloc(TESTBED_BYTES), TESTBED_BYTES);
+    server->journal = writer_over(malloc(TESTBED_JOURNAL), TESTBED_JOURNAL);
+    server->out = (struct actions){server->actions, 0, STEP_ACTIONS,
+                                   writer_over(malloc(STEP_BYTES), STEP_BYTES)};
+    assert(server->memory && server->sent_bytes.at && server->journal.at && server->out.bytes.at);
+    for (unsigned i = 0; i < COUNT_OF(users); i++)
+        make_user(server, &server->users[i], i);
+    testbed_clear(server);
+    return server;
+}
+
+void testbed_clear(struct testbed *server)
+{
+    server->now = (struct moment){SECONDS(1000), 1700000000};
+    server->runs = 0;
+    server->journal.len = server->journal_old = 0;
+    server->journal_is_full = false;
+    testbed_forget(server);
+    create_core(server);
+    testbed_step(server, EVENT_STARTED, NULL, NO_SLICE);
+}
+
+void testbed_free(struct testbed *server)
+{
+    free(server->memory);
+    free(server->sent_bytes.at);
+    free(server->journal.at);
+    free(server->out.bytes.at);
+    free(server);
+}
+
+void testbed_restart(struct testbed *server)
+{
+    struct reader records = reader_over(writer_slice(&server->journal));
+
+    create_core(server);
+    server->journal_old = 0;
+    while (records.rest.len) {
+        uint32_t len = read_u32(&records);
+        testbed_step(server, EVENT_RESTORED, NULL, read_bytes(&records, len));
+        assert(!records.failed);
+    }
+    testbed_step(server, EVENT_STARTED, NULL, NO_SLICE);
+}
+
+struct flow testbed_flow(enum arrival arrival, unsigned host, uint16_t port)
+{
+    struct flow flow = {
+        .transport = (uint8_t)sockets[arrival].transport,
+        .is_v6 = sockets[arrival].host.at[0] == '[',
+        .port = port,
+        .socket = (uint16_t)arrival,
+    };
+    static const uint8_t v4[4] = {198, 51, 100, 0};
+    static const uint8_t v6[16] = {0x20, 0x01, 0x0d, 0xb8, [13] = 9};
+
+    if (flow_is_reliable(&flow))
+        flow.connection = host;
+    memcpy(flow.address, flow.is_v6 ? v6 : v4, flow.is_v6 ? sizeof v6 : sizeof v4);
+    flow.address[flow.is_v6 ? 15 : 3] = (uint8_t)host;
+    return flow;
+}
+
+static void keep_sent(struct testbed *server, const struct action *action)
+{
+    size_t start;
+
+    assert(action->bytes.len);
+    if (server->sent_count == TESTBED_SENT ||
+        server->sent_bytes.limit - server->sent_bytes.len < action->bytes.len)
+        testbed_forget(server);
+    start = server->sent_bytes.len;
+    write_slice(&server->sent_bytes, action->bytes);
+    server->sent[server->sent_count++] =
+        (struct sent){action->flow, slice_of(server->sent_bytes.at + start, action->bytes.len)};
+}
+
+static void keep_record(struct testbed *server, struct slice record)
+{
+    struct writer *journal = &server->journal;
+
+    if (journal->limit - journal->len < sizeof(uint32_t) + record.len)
+        server->journal_is_full = true;
+    if (server->journal_is_full)
+        return;
+    write_u32(journal, (uint32_t)record.len);
+    write_slice(journal, record);
+}
+
+/* The older segments go. */
+static void drop_old_records(struct testbed *server)
+{
+    struct writer *journal = &server->journal;
+
+    journal->len -= server->journal_old;
+    memmove(journal->at, journal->at + server->journal_old, journal->len);
+    server->journal_old = 0;
+}
+
+static void carry_out(struct testbed *server)
+{
+    struct actions *out = &server->out;
+
+    assert(out->count <= out->limit && !out->bytes.failed);
+    for (unsigned i = 0; i < out->count; i++) {
+        const struct action *action = &out->at[i];
+        switch (action->kind) {
+        case ACTION_SEND: keep_sent(server, action); break;
+        case ACTION_PERSIST: keep_record(server, action->bytes); break;
+        case ACTION_CHECKPOINTED: drop_old_records(server); break;
+        case ACTION_LOG: break;
+        }
+    }
+    out->count = 0;
+    out->bytes.len = 0;
+}
+
+void testbed_step(struct testbed *server, enum event_kind kind, const struct flow *flow,
+                  struct slice bytes)
+{
+    struct event event = {.kind = kind, .bytes = bytes};
+
+    if (flow)
+        event.flow = *flow;
+    if (kind == EVENT_CHECKPOINT)
+        server->journal_old = server->journal.len;
+    core_step(server->core, &event, server->now, &server->out);
+    carry_out(server);
+}
+
+static void pass_time(struct testbed *server, instant at)
+{
+    server->now.wall += (int64_t)(at / SECONDS(1) - server->now.boot / SECONDS(1));
+    server->now.boot = at;
+}
+
+void testbed_run_until(struct testbed *server, instant at)
+{
+    for (unsigned steps = 0; core_deadline(server->core) <= at; steps++) {
+        instant due = core_deadline(server->core);
+        assert(steps < 1000000); /* a deadline that never passes */
+        if (due > server->now.boot)
+            pass_time(server, due);
+        testbed_step(server, EVENT_DEADLINE, NULL, NO_SLICE);
+    }
+    if (at > server->now.boot)
+        pass_time(server, at);
+}
+
+void testbed_forget(struct testbed *server)
+{
+    server->sent_count = 0;
+    server->sent_bytes.len = 0;
+}
+
+struct slice testbed_last(const struct testbed *server)
+{
+    assert(server->sent_count);
+    return server->sent[server->sent_count - 1].bytes;
+}
+
+/* What stands in quotes behind `name`; empty if it is not there. */
+static struct slice quoted_param(struct slice value, const char *name)
+{
+    const char *at = memmem(value.at, value.len, name, strlen(name));
+    struct slice rest;
+
+    if (!at)
+        return NO_SLICE;
+    rest = slice_from(value, (size_t)(at - value.at) + strlen(name));
+    return slice_until(rest, slice_find(rest, '"'));
+}
+
+static void write_credentials(struct writer *w, const struct credentials *c, bool is_proxy,
+                              const char *hex)
+{
+    write_slice(w, is_proxy ? S("Proxy-Authorization") : S("Authorization"));
+    write_slice(w, S(": Digest username=\""));
+    write_slice(w, c->username);
+    write_slice(w, S("\", realm=\""));
+    write_slice(w, c->realm);
+    write_slice(w, S("\", nonce=\""));
+    write_slice(w, c->nonce);
+    write_slice(w, S("\", uri=\""));
+    write_slice(w, c->uri);
+    write_slice(w, S("\", response=\""));
+    write_bytes(w, hex, 2 * digest_size(ALGORITHM_MD5));
+    write_slice(w, S("\", algorithm=MD5, cnonce=\"c\", qop=auth, nc="));
+    write_slice(w, c->nc_text);
+    write_slice(w, S("\r\n"));
+}
+
+bool testbed_sign(struct writer *w, struct slice request, struct slice challenge, const char *user)
+{
+    static struct message m, asked;
+    struct credentials c = {.username = slice_text(user),
+                            .cnonce = S("c"),
+                            .qop = S("auth"),
+                            .nc_text = S("00000001"),
+                            .nc = 1,
+                            .algorithm = ALGORITHM_MD5};
+    uint8_t ha1[DIGEST_LIMIT];
+    char hex[2 * DIGEST_LIMIT];
+    struct slice value;
+
+    message_parse(request, &m);
+    if (!m.headers || message_parse(challenge, &asked).status)
+        return false;
+    value = message_first(&asked, asked.status == 407 ? HEADER_PROXY_AUTHENTICATE
+                                                      : HEADER_WWW_AUTHENTICATE);
+    c.nonce = quoted_param(value, "nonce=\"");
+    c.realm = quoted_param(value, "realm=\"");
+    c.uri = message_span(&m, m.uri);
+    digest_ha1(&toy_digests, c.algorithm, c.username, c.realm, S(TESTBED_PASSWORD), ha1);
+    digest_response(&toy_digests, &c, ha1, message_span(&m, m.method_text), message_body(&m), hex);
+    write_slice(w, slice_until(request, m.headers));
+    write_credentials(w, &c, asked.status == 407, hex);
+    write_slice(w, slice_from(request, m.headers));
+    return c.nonce.len && !w->failed;
+}
+
+static void write_escaped(struct writer *w, const char *text)
+{
+    for (; *text; text++) {
+        bool is_plain = (*text >= '0' && *text <= '9') || (*text >= 'A' && *text <= 'Z') ||
+                        (*text >= 'a' && *text <= 'z');
+        if (is_plain) {
+            write_char(w, *text);
+        } else {
+            write_char(w, '%');
+            write_hex(w, (unsigned char)*text, 2);
+        }
+    }
+}
+
+static void write_register(struct writer *w, const struct testbed *server, const char *user,
+                           const struct flow *flow)
+{
+    struct address_bytes host = {.is_v6 = flow->is_v6};
+    struct writer aor, at;
+    char aor_text[512], at_text[64];
+
+    memcpy(host.at, flow->address, sizeof host.at);
+    at = writer_over(at_text, sizeof at_text);
+    write_host(&at, &host);
+    write_char(&at, ':');
+    write_number(&at, flow->port);
+    aor = writer_over(aor_text, sizeof aor_text);
+    write_escaped(&aor, user);
+    write_char(&aor, '@');
+    write_slice(&aor, server->settings.realm);
+
+    write_slice(w, S("REGISTER sip:"));
+    write_slice(w, server->settings.realm);
+    write_slice(w, S(" SIP/2.0\r\nVia: SIP/2.0/"));
+    write_slice(w, transport_name(flow->transport));
+    write_char(w, ' ');
+    write_slice(w, writer_slice(&at));
+    write_slice(w, S(";rport;branch=z9hG4bK"));
+    write_number(w, server->now.boot + flow->port);
+    write_slice(w, S("\r\nFrom: <sip:"));
+    write_slice(w, writer_slice(&aor));
+    write_slice(w, S(">;tag=1\r\nTo: <sip:"));
+    write_slice(w, writer_slice(&aor));
+    write_slice(w, S(">\r\nCall-ID: "));
+    write_slice(w, writer_slice(&at));
+    write_slice(w, S("\r\nCSeq: 1 REGISTER\r\nContact: <sip:phone@"));
+    write_slice(w, writer_slice(&at));
+    write_slice(w, S(">\r\nContent-Length: 0\r\n\r\n"));
+}
+
+bool testbed_bind(struct testbed *server, const char *user, const struct flow *flow)
+{
+    char plain[2048], complete[4096];
+    struct writer w = writer_over(plain, sizeof plain);
+    struct writer s = writer_over(complete, sizeof complete);
+    bool is_bound;
+
+    write_register(&w, server, user, flow);
+    testbed_step(server, EVENT_RECEIVED, flow, writer_slice(&w));
+    if (!testbed_sign(&s, writer_slice(&w), testbed_last(server), user))
+        return false;
+    testbed_step(server, EVENT_RECEIVED, flow, writer_slice(&s));
+    is_bound = slice_starts(testbed_last(server), S("SIP/2.0 200 "));
+    testbed_forget(server);
+    return is_bound;
+}

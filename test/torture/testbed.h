@@ -1,0 +1,71 @@
+/*
+ * A server for tests: a core with six sockets, its users, a clock moved by hand, and what it sent
+ * and persisted.  Phones are users' bindings at addresses of their own.
+ */
+#pragma once
+
+#include "core/inspect.h"
+#include "torture.h"
+
+#define TESTBED_PASSWORD "secret"
+#define TESTBED_USERS 13u
+#define TESTBED_SENT 256u          /* messages kept until testbed_forget */
+#define TESTBED_BYTES (1u << 20)   /* of them */
+#define TESTBED_JOURNAL (1u << 20) /* bytes of records kept */
+
+struct sent {
+    struct flow flow;
+    struct slice bytes;
+};
+
+struct testbed {
+    struct core *core;
+    void *memory;
+    size_t memory_size;
+    struct settings settings;
+    struct limits limits;
+    struct moment now;
+    uint64_t runs;
+    struct slice localname;
+    struct user_settings users[TESTBED_USERS];
+    struct sent sent[TESTBED_SENT];
+    unsigned sent_count;
+    struct writer sent_bytes;
+    struct writer journal; /* counted records, oldest first */
+    bool journal_is_full;  /* something was lost */
+    size_t journal_old;    /* bytes of it that a checkpoint under way will drop */
+    struct actions out;
+    struct action actions[STEP_ACTIONS];
+};
+
+/* A server for `realm`, which has `localname` too unless that is NULL. */
+struct testbed *testbed_new(const struct limits *limits, const char *realm, const char *localname);
+void testbed_free(struct testbed *server);
+
+/* Back to how testbed_new left it. */
+void testbed_clear(struct testbed *server);
+
+/* The process is killed and started again: only the journal stays. */
+void testbed_restart(struct testbed *server);
+
+/* Where a peer is whose messages come by this socket. */
+struct flow testbed_flow(enum arrival arrival, unsigned host, uint16_t port);
+
+void testbed_step(struct testbed *server, enum event_kind kind, const struct flow *flow,
+                  struct slice bytes);
+
+/* Runs what is due up to `at`. */
+void testbed_run_until(struct testbed *server, instant at);
+
+/* Forgets what was sent. */
+void testbed_forget(struct testbed *server);
+
+/* The last message sent; asserts that there is one. */
+struct slice testbed_last(const struct testbed *server);
+
+/* A request again, with the credentials that a 401 or 407 asks for; false if that has no challenge
+ * or there is no room. */
+bool testbed_sign(struct writer *w, struct slice request, struct slice challenge, const char *user);
+
+/* Binds a phone of `user` at a flow; false if that is not granted. */
+bool testbed_bind(struct testbed *server, const char *user, const struct flow *flow);
