@@ -252,10 +252,12 @@ void dialog_accept(struct core *core, struct server_transaction *server,
     bool has_request = context && context->request.at &&
                        !message_parse(block_slice(&context->request), &request).status;
 
+    bool is_new = server->is_initial && note_answer(core, server, to_tag);
+
     if (dialog && has_request)
         refresh(core, dialog, &request, response,
                 slice_equal(from_tag, dialog_part(dialog, DIALOG_CALLER_TAG)), now, out);
-    else if (!dialog && server->is_initial && note_answer(core, server, to_tag))
+    else if (!dialog && is_new)
         open_accepted(core, &key, has_request ? &request : NULL, response, now, out);
 }
 

@@ -280,6 +280,11 @@ void location_restore_bind(struct core *core, struct reader *r, struct moment no
 
     if (r->failed || !user || flow.socket >= core->settings->socket_count)
         return;
+    if (until <= now.boot) { /* it expired while nobody was there to see it */
+        if (binding)
+            drop_binding(core, binding);
+        return;
+    }
     if (!binding && user->binding_count < BINDINGS_PER_AOR)
         binding = add_binding(core, user, id);
     if (!binding)

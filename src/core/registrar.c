@@ -165,6 +165,22 @@ static struct fault check_order(struct core *core, const struct request *req,
     return NO_FAULT;
 }
 
+/* A copy of a request may be done again if the bindings say that it was not yet, or that it changes
+ * nothing.  Where they do not, it may have been done and undone since. */
+static bool is_safe_again(struct core *core, const struct request *req,
+                          const struct wishes *wishes)
+{
+    if (wishes->all)
+        return !req->sender->binding_count;
+    for (unsigned i = 0; i < wishes->count; i++) {
+        const struct binding *binding = find_binding(core, req->sender, &wishes->at[i].uri);
+        bool is_next = binding && slice_equal(binding_call_id(binding), req->call_id);
+        if (!is_next && (binding || wishes->at[i].expires))
+            return false;
+    }
+    return true;
+}
+
 static void unbind_all(struct core *core, const struct request *req, struct actions *out)
 {
     struct binding *next;
@@ -175,7 +191,8 @@ static void unbind_all(struct core *core, const struct request *req, struct acti
     }
 }
 
-/* The same REGISTER again: what it asks for has been done. */
+/* The same REGISTER again: what it asks for has been done, but it may come from where the phone is
+ * now. */
 static bool is_copy(const struct request *req, const struct binding *binding)
 {
     return slice_equal(binding_call_id(binding), req->call_id) &&
@@ -193,7 +210,7 @@ static bool apply(struct core *core, const struct request *req, const struct wis
             location_unbind(core, binding, out);
         return true;
     }
-    if (binding && is_copy(req, binding))
+    if (binding && is_copy(req, binding) && flow_equal(&binding->flow, &req->flow))
         return true;
     return location_bind(core, req->sender, binding,
                          &(struct binding_request){
@@ -318,8 +335,8 @@ void registrar_register(struct core *core, struct request *req, struct actions *
         refuse(core, req, fault, out);
         return;
     }
-    if (req->is_repeated) { /* what it asks for has been done, and may have been undone since */
-        accept(core, req, out);
+    if (req->is_repeated && !is_safe_again(core, req, &wishes)) {
+        realm_challenge(core, req, HEADER_AUTHORIZATION, true, out);
         return;
     }
     if (wishes.all)

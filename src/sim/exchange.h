@@ -45,9 +45,8 @@ struct exchange {
     /* for the judge */
     unsigned failure; /* the non-2xx final that came, 0 = none */
     char failure_tag[64];
-    bool is_accepted;      /* a 2xx came */
-    bool is_cancelled;     /* the phone sent CANCEL */
-    uint32_t server_start; /* which core was running when the first final came */
+    bool is_accepted;  /* a 2xx came */
+    bool is_cancelled; /* the phone sent CANCEL */
 };
 
 /* Writes and sends the letter, and waits for what comes. */

@@ -173,14 +173,12 @@ static void judge_invite_final(struct sim *sim, const struct phone *phone, struc
     unsigned status = response->status;
     bool is_success = status < 300;
     bool is_about_proof = is_challenge(status) || is_challenge(e->failure);
-    bool is_new_core = e->server_start && e->server_start != sim->machine.starts;
+    bool is_new_core = sim->judge.last_start > e->began;
     bool is_upset = sim->judge.upheaval > e->began;
     /* A new core, or one that slept for an hour, does not know what was answered, and asks for
      * credentials; and what the old one could not write for a failing store never happened. */
     bool is_excused = (is_new_core && is_upset) || (is_about_proof && (is_new_core || is_upset));
 
-    if (!e->server_start)
-        e->server_start = sim->machine.starts;
     if (is_excused)
         return;
     if (is_success ? e->failure != 0 : e->is_accepted)

@@ -190,6 +190,8 @@ static void replay_credentials(struct sim *sim, struct stranger *s)
     if (!heard)
         return;
     message_parse(heard->bytes, &m);
+    if (address_tag(message_first(&m, HEADER_TO)).len)
+        return; /* its cookie and its source would be proof enough */
     letter_read(&letter, &m, &kept);
     put(&c, "evil%u-%u", s->node, ++s->serial);
     put(&k, "<sip:evil@%s>", s->host);
