@@ -421,7 +421,8 @@ static void accept(struct core *core, struct context *context, struct client_tra
     context->flags |= CONTEXT_ACCEPTED;
     if (is_invite) {
         server->status = response->status;
-        server->accepted = client_branch(core, client);
+        if (server->accepted_count < ANSWER_LIMIT)
+            server->accepted[server->accepted_count++] = client_branch(core, client);
         dialog_accept(core, server, response, now, out);
         pending_put(core, server, out);
     } else {

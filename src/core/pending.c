@@ -31,7 +31,9 @@ static void write_targets(struct core *core, const struct context *context, stru
 /* What the observer must not take for new, if it comes again. */
 static void write_answers(const struct server_transaction *server, struct writer *w)
 {
-    write_u64(w, server->accepted);
+    write_u8(w, server->accepted_count);
+    for (unsigned i = 0; i < server->accepted_count; i++)
+        write_u64(w, server->accepted[i]);
     write_u8(w, server->is_initial);
     write_u8(w, server->answer_count);
     for (unsigned i = 0; i < server->answer_count; i++)
@@ -71,7 +73,7 @@ void pending_put(struct core *core, struct server_transaction *server, struct ac
 
     if (!record_wanted(core))
         return;
-    if (context && (context->open || !server->accepted))
+    if (context && (context->open || !server->accepted_count))
         put_whole(core, server, context, out);
     else
         put_accepted(server, out);
@@ -127,8 +129,8 @@ static void drop(struct core *core, struct server_transaction *server)
         }
         context_close(core, context);
     }
-    if (server->accepted) {
-        struct client_transaction *client = client_find(core, server->accepted);
+    for (unsigned i = 0; i < server->accepted_count; i++) {
+        struct client_transaction *client = client_find(core, server->accepted[i]);
         if (client)
             client_close(core, client);
     }
@@ -169,7 +171,9 @@ static void read_answers(struct server_transaction *server, struct reader *r)
 {
     unsigned count;
 
-    server->accepted = read_u64(r);
+    count = read_u8(r);
+    for (unsigned i = 0; i < count && i < ANSWER_LIMIT; i++)
+        server->accepted[server->accepted_count++] = read_u64(r);
     server->is_initial = read_u8(r) != 0;
     count = read_u8(r);
     for (unsigned i = 0; i < count && i < ANSWER_LIMIT; i++)
@@ -182,7 +186,6 @@ static void restore_accepted_client(struct core *core, struct server_transaction
 {
     struct client_transaction *client = client_open(core, METHOD_INVITE, &server->flow);
 
-    server->accepted = branch;
     if (!client)
         return;
     client->server = pool_handle(&core->servers, server);
@@ -190,6 +193,13 @@ static void restore_accepted_client(struct core *core, struct server_transaction
     ctrans_init(&client->machine, true, flow_is_reliable(&server->flow), now);
     ctrans_step(&client->machine, CTRANS_SUCCESS, now, core->settings->timer_c);
     client_rename(core, client, branch);
+}
+
+static void restore_accepted_clients(struct core *core, struct server_transaction *server,
+                                     instant now)
+{
+    for (unsigned i = 0; i < server->accepted_count; i++)
+        restore_accepted_client(core, server, server->accepted[i], now);
 }
 
 void pending_restore_accepted(struct core *core, struct reader *r, struct moment now)
@@ -201,8 +211,7 @@ void pending_restore_accepted(struct core *core, struct reader *r, struct moment
     read_answers(server, r);
     server->status = 200;
     strans_step(&server->machine, STRANS_SUCCESS, now.boot);
-    if (server->accepted && !r->failed)
-        restore_accepted_client(core, server, server->accepted, now.boot);
+    restore_accepted_clients(core, server, now.boot);
 }
 
 void pending_restore_failed(struct core *core, struct reader *r, struct moment now)
@@ -284,7 +293,6 @@ void pending_restore(struct core *core, struct reader *r, struct moment now, str
 {
     struct server_transaction *server = read_server(core, r);
     uint64_t branches[BRANCH_LIMIT] = {0};
-    uint64_t accepted;
     struct context *context;
 
     if (!server)
@@ -299,14 +307,13 @@ void pending_restore(struct core *core, struct reader *r, struct moment now, str
             give_texts_back(core, context);
         }
     }
-    accepted = server->accepted;
     if (!server->context) {
         server_close(core, server);
         return;
     }
-    if (accepted) {
+    if (server->accepted_count) {
         strans_step(&server->machine, STRANS_SUCCESS, now.boot);
-        restore_accepted_client(core, server, accepted, now.boot);
+        restore_accepted_clients(core, server, now.boot);
     }
 }
 

@@ -67,10 +67,11 @@ struct server_transaction {
     uint32_t context; /* index, 0 when it is answered */
     uint16_t status;  /* of the final response to an INVITE */
     bool is_recorded; /* the journal knows of it, under key.low */
-    uint64_t accepted; /* branch whose 2xx was forwarded first */
+    uint8_t accepted_count;
     bool is_initial;   /* an INVITE that makes dialogs */
     uint8_t answer_count;
     uint32_t answers[ANSWER_LIMIT]; /* hashes of the To tags of the 2xx forwarded */
+    uint64_t accepted[ANSWER_LIMIT]; /* branches that they came by */
     struct block response; /* the last, while it may have to be sent again */
 };
 
