@@ -1,9 +1,7 @@
 #include "base/slice.h"
 
-bool slice_equal_nocase(struct slice a, struct slice b)
+bool slice_same_letters(struct slice a, struct slice b)
 {
-    if (a.len != b.len)
-        return false;
     for (size_t i = 0; i < a.len; i++)
         if (ascii_lower(a.at[i]) != ascii_lower(b.at[i]))
             return false;

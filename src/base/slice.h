@@ -63,8 +63,15 @@ static inline bool slice_is_space(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
+/* The same letters, whatever their case; of slices of one length. */
+bool slice_same_letters(struct slice a, struct slice b);
+
 /* Equal but for the case of ASCII letters. */
-bool slice_equal_nocase(struct slice a, struct slice b);
+static inline bool slice_equal_nocase(struct slice a, struct slice b)
+{
+    return a.len == b.len &&
+           (!a.len || memcmp(a.at, b.at, a.len) == 0 || slice_same_letters(a, b));
+}
 
 /* Index of the first `c`, or s.len. */
 size_t slice_find(struct slice s, char c);

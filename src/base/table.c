@@ -20,7 +20,7 @@ static uint32_t bucket_limit(uint32_t item_limit)
 {
     uint32_t limit = SMALLEST;
 
-    while (limit < item_limit && limit < UINT32_C(1) << 31)
+    while (limit / 2 < item_limit && limit < UINT32_C(1) << 31)
         limit *= 2;
     return limit;
 }
@@ -72,8 +72,9 @@ void table_insert(struct table *t, uint32_t index, uint32_t hash)
     struct table_link *link = link_of(t, index);
     uint32_t *bucket;
 
-    if (t->count >= t->half + t->split && t->half < t->limit)
-        grow(t);
+    for (unsigned i = 0; i < 2 && t->half < t->limit; i++)
+        if (2 * (uint64_t)t->count >= t->half + t->split)
+            grow(t);
     bucket = bucket_of(t, hash);
     *link = (struct table_link){hash, *bucket};
     *bucket = index;

@@ -10,6 +10,7 @@
 
 /* Text kept free for what is under way, so that admission fails before anything else does. */
 #define TEXT_RESERVE (8u * MESSAGE_LIMIT)
+#define MERGE_PART 256u     /* longer parts of what merged requests share stand as their hash */
 #define EDITS_RESERVE 1024u /* bytes that forwarding adds to a message */
 
 size_t context_bytes(const struct limits *limits)
@@ -30,28 +31,35 @@ void context_init(struct core *core, struct arena *from)
  * no merge. */
 static struct hash128 merge_key(const struct core *core, const struct request *req)
 {
-    uint64_t words[5] = {
-        hash_bytes(&core->key_table, message_span(&req->message, req->message.uri)),
-        hash_bytes(&core->key_table, req->call_id),
-        hash_bytes(&core->key_table, req->from_tag),
-        hash_bytes(&core->key_table, request_header(req, HEADER_CSEQ)),
-        hash_bytes(&core->key_table, req->to_tag),
+    const struct slice parts[] = {
+        message_span(&req->message, req->message.uri),
+        req->call_id,
+        req->from_tag,
+        req->to_tag,
+        request_header(req, HEADER_CSEQ),
     };
+    char bytes[COUNT_OF(parts) * (MERGE_PART + 8)];
+    struct writer w = writer_over(bytes, sizeof bytes);
 
-    return hash_bytes_wide(&core->key_table, slice_of((const char *)words, sizeof words));
+    for (unsigned i = 0; i < COUNT_OF(parts); i++) {
+        write_u32(&w, (uint32_t)parts[i].len);
+        if (parts[i].len <= MERGE_PART)
+            write_slice(&w, parts[i]);
+        else
+            write_u64(&w, hash_bytes(&core->key_table, parts[i]));
+    }
+    return hash_bytes_wide(&core->key_table, writer_slice(&w));
 }
 
-bool context_is_merged(const struct core *core, const struct request *req)
+bool context_is_merged(const struct core *core, struct request *req)
 {
-    struct hash128 key;
+    const struct hash128 *key = &req->merge;
 
-    if (!core->contexts.live)
-        return false;
-    key = merge_key(core, req);
-    for (uint32_t i = table_first(&core->contexts_by_merge, (uint32_t)key.low); i;
+    req->merge = merge_key(core, req);
+    for (uint32_t i = table_first(&core->contexts_by_merge, (uint32_t)key->low); i;
          i = table_next(&core->contexts_by_merge, i)) {
         const struct context *context = pool_at(&core->contexts, i);
-        if (context->merge.low == key.low && context->merge.high == key.high)
+        if (context->merge.low == key->low && context->merge.high == key->high)
             return true;
     }
     return false;
@@ -117,14 +125,14 @@ void context_close(struct core *core, struct context *context)
 }
 
 /* The request of a context, read again from its bytes. */
-static bool read_request(struct core *core, const struct context *context, struct moment now,
+static bool read_request(const struct context *context, struct moment now,
                          struct request *req)
 {
     struct fault fault = message_parse(block_slice(&context->request), &req->message);
 
     if (fault.status)
         return false;
-    request_read(core, req, &context->flow);
+    request_read(req, &context->flow);
     req->now = now;
     req->caller = context->caller;
     return true;
@@ -209,6 +217,14 @@ static void forward_group(struct core *core, struct context *context, const stru
 static void conclude(struct core *core, struct context *context, struct moment now,
                      struct actions *out);
 
+/* Its bytes are needed again for an INVITE's record and answers, and for further targets. */
+static bool keep_request(struct core *core, struct context *context, const struct request *req)
+{
+    bool is_needed = context->flags & CONTEXT_INVITE || context->target_count > 1;
+
+    return !is_needed || slab_copy(&core->slab, req->message.bytes, &context->request);
+}
+
 void context_open(struct core *core, struct request *req, struct actions *out)
 {
     bool is_invite = req->message.method == METHOD_INVITE;
@@ -225,10 +241,9 @@ void context_open(struct core *core, struct request *req, struct actions *out)
     context->flow = req->flow;
     context->caller = req->caller;
     context->dialog = req->dialog;
-    context->merge = merge_key(core, req);
+    context->merge = req->merge;
     table_insert(&core->contexts_by_merge, server->context, (uint32_t)context->merge.low);
-    if (keep_targets(core, context, &req->targets) &&
-        (slab_copy(&core->slab, req->message.bytes, &context->request)))
+    if (keep_targets(core, context, &req->targets) && keep_request(core, context, req))
         forward_group(core, context, req, out);
     if (!context->open)
         conclude(core, context, req->now, out);
@@ -357,7 +372,7 @@ static struct slice write_failure(struct core *core, const struct context *conte
     *status = context->flags & CONTEXT_CANCELLED ? 487
               : context->best_status             ? context->best_status
                                                  : 503;
-    if (!context->request.at || !read_request(core, context, now, &req))
+    if (!context->request.at || !read_request(context, now, &req))
         return NO_SLICE;
     return reply_end(out, reply_begin(core, &req, *status, NO_SLICE, out), start);
 }
@@ -400,7 +415,7 @@ static void conclude(struct core *core, struct context *context, struct moment n
     struct request req;
 
     while (!is_over && !context->open && context->next_target < context->target_count &&
-           context->request.at && read_request(core, context, now, &req))
+           context->request.at && read_request(context, now, &req))
         forward_group(core, context, &req, out);
     if (context->open)
         return;
@@ -498,7 +513,7 @@ bool context_restore(struct core *core, struct context *context, const uint64_t 
 {
     struct request req;
 
-    if (!read_request(core, context, now, &req))
+    if (!read_request(context, now, &req))
         return false;
     context->method = METHOD_INVITE;
     context->merge = merge_key(core, &req);

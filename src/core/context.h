@@ -9,8 +9,8 @@
 size_t context_bytes(const struct limits *limits);
 void context_init(struct core *core, struct arena *from);
 
-/* The same request by another path is being forwarded already (8.2.2.2). */
-bool context_is_merged(const struct core *core, const struct request *req);
+/* The same request by another path is being forwarded already (8.2.2.2).  Sets req->merge. */
+bool context_is_merged(const struct core *core, struct request *req);
 
 /* Room for one more request of `len` bytes and its first branch. */
 bool context_has_room(const struct core *core, size_t len);

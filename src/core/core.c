@@ -103,7 +103,7 @@ static void take_message(struct core *core, const struct event *event, struct mo
             take_response(core, &req.message, now, out);
         return;
     }
-    request_read(core, &req, &event->flow);
+    request_read(&req, &event->flow);
     req.now = now;
     if (!fault.status && !req.via.text.at)
         fault = (struct fault){400, "Bad Via"};

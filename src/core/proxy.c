@@ -39,6 +39,20 @@ static enum verdict refuse_for_now(struct core *core, const struct request *req,
     return FINISH;
 }
 
+/* A request that the server itself answers, and that says nothing of anyone. */
+static bool is_for_server(const struct core *core, const struct request *req)
+{
+    return req->uri_is_valid && !req->uri.user.len && uri_is_local(core, &req->uri);
+}
+
+/* Requests answered without a transaction: the same request gets the same answer. */
+static bool is_answered_statelessly(const struct core *core, const struct request *req)
+{
+    enum method method = req->message.method;
+
+    return (method == METHOD_OPTIONS || method == METHOD_REGISTER) && is_for_server(core, req);
+}
+
 /* 9.2: only from where the INVITE came. */
 static enum verdict take_cancel(struct core *core, struct request *req,
                                 struct server_transaction *server, struct actions *out)
@@ -57,9 +71,13 @@ static enum verdict take_cancel(struct core *core, struct request *req,
 static enum verdict absorb_retransmission(struct core *core, struct request *req,
                                           struct actions *out)
 {
-    struct server_transaction *server = server_find(core, &req->key);
+    struct server_transaction *server;
     enum method method = req->message.method;
 
+    if (is_answered_statelessly(core, req))
+        return PASS;
+    request_key(core, req);
+    server = server_find(core, &req->key);
     if (method == METHOD_CANCEL)
         return take_cancel(core, req, server, out);
     if (!server || (method == METHOD_ACK && server->machine.state == STRANS_ACCEPTED))
@@ -150,7 +168,8 @@ static enum verdict check_request(struct core *core, struct request *req, struct
         return FINISH;
     if (m->first[HEADER_PROXY_REQUIRE])
         return refuse_extension(core, req, HEADER_PROXY_REQUIRE, out);
-    if (!req->to_tag.len && !is_spiral && context_is_merged(core, req))
+    if (!is_answered_statelessly(core, req) && context_is_merged(core, req) && !req->to_tag.len &&
+        !is_spiral)
         return refuse(core, req, 482, "Request Merged", out);
     return PASS;
 }
@@ -250,12 +269,6 @@ static enum verdict authenticate_in_dialog(struct core *core, struct request *re
     if (binding && location_user(core, binding) != req->sender)
         return refuse(core, req, 403, NULL, out);
     return PASS;
-}
-
-/* A request that the server itself answers, and that says nothing of anyone. */
-static bool is_for_server(const struct core *core, const struct request *req)
-{
-    return !req->uri.user.len && uri_is_local(core, &req->uri);
 }
 
 /* 22: our own users prove who they are; others reach our users only, if the settings say so. */

@@ -5,21 +5,22 @@
 /* 8.2.6.2: the same for each copy of a request, and unguessable. */
 static uint64_t tag_of(const struct core *core, const struct request *req)
 {
-    uint64_t words[3] = {req->key.low, req->key.high, 0};
+    uint64_t words[2] = {
+        hash_bytes(&core->key_tag, req->call_id),
+        hash_bytes(&core->key_tag, req->via.text),
+    };
 
-    words[2] = hash_bytes(&core->key_tag, req->call_id);
     return hash_bytes(&core->key_tag, slice_of((const char *)words, sizeof words));
 }
 
-/* A field of the request; one that it lacks is not made up. */
-static void write_field(struct writer *w, enum header header, struct slice value)
+/* A field as the request has it, its whole line; one that it lacks is not made up. */
+static void write_field(struct writer *w, const struct request *req, enum header header)
 {
-    if (!value.len)
-        return;
-    write_slice(w, header_name(header));
-    write_slice(w, S(": "));
-    write_slice(w, value);
-    write_slice(w, S("\r\n"));
+    const struct message *m = &req->message;
+    const struct field *f = &m->fields[m->first[header]];
+
+    if (m->first[header])
+        write_bytes(w, m->bytes.at + f->line, (size_t)(f->next_line - f->line));
 }
 
 static void write_vias(struct writer *w, const struct request *req)
@@ -39,16 +40,16 @@ static void write_vias(struct writer *w, const struct request *req)
 static void write_to(const struct core *core, const struct request *req, unsigned status,
                      struct writer *w)
 {
-    struct slice to = request_header(req, HEADER_TO);
+    const struct message *m = &req->message;
+    const struct field *f = &m->fields[m->first[HEADER_TO]];
 
-    if (!to.len)
+    if (status <= 100 || req->to_tag.len || !req->to.uri.len) {
+        write_field(w, req, HEADER_TO);
         return;
-    write_slice(w, S("To: "));
-    write_slice(w, to);
-    if (status > 100 && !req->to_tag.len && req->to.uri.len) {
-        write_slice(w, S(";tag="));
-        write_hex(w, tag_of(core, req), 16);
     }
+    write_bytes(w, m->bytes.at + f->line, (size_t)(f->end - f->line));
+    write_slice(w, S(";tag="));
+    write_hex(w, tag_of(core, req), 16);
     write_slice(w, S("\r\n"));
 }
 
@@ -57,16 +58,20 @@ struct writer *reply_begin(struct core *core, const struct request *req, unsigne
 {
     struct writer *w = &out->bytes;
 
-    write_slice(w, S("SIP/2.0 "));
-    write_number(w, status);
-    write_char(w, ' ');
-    write_slice(w, reason.len ? reason : reason_phrase(status));
-    write_slice(w, S("\r\n"));
+    if (status == 200) {
+        write_slice(w, S("SIP/2.0 200 OK\r\n"));
+    } else {
+        write_slice(w, S("SIP/2.0 "));
+        write_number(w, status);
+        write_char(w, ' ');
+        write_slice(w, reason.len ? reason : reason_phrase(status));
+        write_slice(w, S("\r\n"));
+    }
     write_vias(w, req);
-    write_field(w, HEADER_FROM, request_header(req, HEADER_FROM));
+    write_field(w, req, HEADER_FROM);
     write_to(core, req, status, w);
-    write_field(w, HEADER_CALL_ID, req->call_id);
-    write_field(w, HEADER_CSEQ, request_header(req, HEADER_CSEQ));
+    write_field(w, req, HEADER_CALL_ID);
+    write_field(w, req, HEADER_CSEQ);
     if (core->settings->agent.len) {
         write_slice(w, S("Server: "));
         write_slice(w, core->settings->agent);

@@ -38,7 +38,7 @@ static void write_key(struct writer *w, const struct core *core, const struct re
                is_invite ? S("I") : message_span(&req->message, req->message.method_text));
 }
 
-static void read_key(const struct core *core, struct request *req)
+void request_key(const struct core *core, struct request *req)
 {
     char bytes[6 * (PART_LIMIT + 8)];
     struct writer w = writer_over(bytes, sizeof bytes);
@@ -56,7 +56,7 @@ static void read_address(struct slice value, struct address *address, struct sli
     *tag = NO_SLICE;
 }
 
-void request_read(struct core *core, struct request *req, const struct flow *flow)
+void request_read(struct request *req, const struct flow *flow)
 {
     const struct message *m = &req->message;
     struct slice rest = request_header(req, HEADER_VIA);
@@ -80,7 +80,6 @@ void request_read(struct core *core, struct request *req, const struct flow *flo
     req->caller = 0;
     req->targets.count = 0;
     req->dialog = NO_HANDLE;
-    read_key(core, req);
 }
 
 /* The same host: by name, or by address however it is written. */

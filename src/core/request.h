@@ -24,7 +24,7 @@ struct request {
     struct cseq cseq;
     struct address from, to; /* uri.len == 0 where the grammar is broken */
     struct slice call_id, from_tag, to_tag;
-    struct hash128 key; /* of its server transaction */
+    struct hash128 key; /* of its server transaction, once request_key was called */
 
     uint32_t max_forwards;
     uint32_t max_breadth;
@@ -38,11 +38,15 @@ struct request {
     uint64_t caller; /* binding by whose flow it came; 0 = none */
     struct target_set targets;
     struct handle dialog; /* that it is part of, if the observer knows it */
+    struct hash128 merge; /* of what merged requests share, once context_is_merged was called */
     struct moment now;
 };
 
 /* Reads what every stage needs.  Where a header is missing or broken its part is empty. */
-void request_read(struct core *core, struct request *req, const struct flow *flow);
+void request_read(struct request *req, const struct flow *flow);
+
+/* The key of its server transaction (17.2.3). */
+void request_key(const struct core *core, struct request *req);
 
 static inline struct slice request_header(const struct request *req, enum header header)
 {

@@ -218,8 +218,7 @@ void write_host(struct writer *w, const struct address_bytes *address)
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}; /* RFC 5952 5 */
     const uint8_t *bytes = address->at;
-    unsigned first;
-    unsigned zeros = longest_zeros(bytes, &first);
+    unsigned first, zeros;
 
     if (!address->is_v6) {
         write_ipv4(w, bytes);
@@ -232,6 +231,7 @@ void write_host(struct writer *w, const struct address_bytes *address)
         write_char(w, ']');
         return;
     }
+    zeros = longest_zeros(bytes, &first);
     for (unsigned i = 0; i < 8; i++) {
         if (i == first) {
             write_slice(w, S("::"));
