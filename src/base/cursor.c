@@ -7,6 +7,10 @@ void write_number(struct writer *w, uint64_t n)
     char digits[20];
     size_t i = sizeof digits;
 
+    if (n < 10) {
+        write_char(w, (char)('0' + n));
+        return;
+    }
     do
         digits[--i] = (char)('0' + n % 10);
     while (n /= 10);

@@ -25,7 +25,7 @@ struct pool_item {
 
 struct pool {
     char *items;
-    size_t size;   /* bytes of an item */
+    size_t size;    /* bytes of an item */
     uint32_t limit; /* items at most */
     uint32_t used;  /* highest index ever taken */
     uint32_t live;  /* items taken now */

@@ -11,7 +11,8 @@ static unsigned class_for(size_t len)
     unsigned size_class = 0;
 
     if (len > 64) {
-        unsigned power = 63u - (unsigned)__builtin_clzll(len - 1); /* 2^power < len <= 2^(power+1) */
+        unsigned power =
+            63u - (unsigned)__builtin_clzll(len - 1); /* 2^power < len <= 2^(power+1) */
         size_class = 2 * (power - 6) + 1;
         if (class_bytes(size_class) < len)
             size_class++;

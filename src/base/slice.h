@@ -69,8 +69,7 @@ bool slice_same_letters(struct slice a, struct slice b);
 /* Equal but for the case of ASCII letters. */
 static inline bool slice_equal_nocase(struct slice a, struct slice b)
 {
-    return a.len == b.len &&
-           (!a.len || memcmp(a.at, b.at, a.len) == 0 || slice_same_letters(a, b));
+    return a.len == b.len && (!a.len || memcmp(a.at, b.at, a.len) == 0 || slice_same_letters(a, b));
 }
 
 /* Index of the first `c`, or s.len. */

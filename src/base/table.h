@@ -1,8 +1,8 @@
 /*
  * Table: finds the items of a pool by hash.  Linear hashing with chains (Litwin, 1980): it grows
- * by one bucket at a time, so no step pays for a rehash of the whole.  It keeps twice as many buckets
- * as items: most that are looked for are not there, and an empty bucket says so at the price of one
- * cache line.
+ * by one bucket at a time, so no step pays for a rehash of the whole.  It keeps twice as many
+ * buckets as items: most that are looked for are not there, and an empty bucket says so at the
+ * price of one cache line.
  *
  * An item carries a struct table_link for each table it is in.  The table compares hashes; its
  * user compares the whole key of each candidate.

@@ -25,9 +25,9 @@ struct timer {
 struct timers {
     struct timer *slots[TIMER_WHEELS][TIMER_SLOTS];
     uint64_t taken[TIMER_WHEELS][TIMER_SLOTS / 64]; /* slots that hold a timer */
-    instant zero;   /* instant of tick 0 */
-    uint64_t tick;  /* all timers due before it have fired */
-    uint32_t count; /* timers set */
+    instant zero;                                   /* instant of tick 0 */
+    uint64_t tick;                                  /* all timers due before it have fired */
+    uint32_t count;                                 /* timers set */
 };
 
 void timers_init(struct timers *w, instant now);

@@ -125,8 +125,7 @@ void context_close(struct core *core, struct context *context)
 }
 
 /* The request of a context, read again from its bytes. */
-static bool read_request(const struct context *context, struct moment now,
-                         struct request *req)
+static bool read_request(const struct context *context, struct moment now, struct request *req)
 {
     struct fault fault = message_parse(block_slice(&context->request), &req->message);
 
@@ -175,7 +174,8 @@ static void send_branch(struct core *core, struct context *context, const struct
     client_close(core, client);
 }
 
-/* How many targets ring at once: those of equal q, and no more than Max-Breadth (RFC 5393 5.3.3). */
+/* How many targets ring at once: those of equal q, and no more than Max-Breadth (RFC 5393 5.3.3).
+ */
 static unsigned group_end(const struct context *context, const struct request *req)
 {
     const struct target *targets = context_targets(context);
@@ -249,14 +249,12 @@ void context_open(struct core *core, struct request *req, struct actions *out)
         conclude(core, context, req->now, out);
 }
 
-void context_refuse(struct core *core, struct request *req, struct fault fault,
-                    struct actions *out)
+void context_refuse(struct core *core, struct request *req, struct fault fault, struct actions *out)
 {
     struct flow back = reply_flow(req);
     struct server_transaction *server = server_open(core, &req->key, true, &back);
     size_t start = out->bytes.len;
-    struct writer *w =
-        reply_begin(core, req, fault.status, slice_text(fault.reason), out);
+    struct writer *w = reply_begin(core, req, fault.status, slice_text(fault.reason), out);
 
     assert(server);
     server_respond(core, server, fault.status, reply_end(out, w, start), req->now.boot, out);
@@ -501,7 +499,8 @@ static void restore_branch(struct core *core, struct context *context, const str
     if (!client)
         return;
     client_rename(core, client, branch);
-    client->is_cancelled = context->flags & (CONTEXT_CANCELLED | CONTEXT_ACCEPTED | CONTEXT_REFUSED);
+    client->is_cancelled =
+        context->flags & (CONTEXT_CANCELLED | CONTEXT_ACCEPTED | CONTEXT_REFUSED);
     slab_copy(&core->slab, forward_request(core, req, &to, out), &client->request);
     ctrans_init(&client->machine, true, flow_is_reliable(&client->flow), req->now.boot);
     client->machine.resend_at = req->now.boot;

@@ -84,7 +84,8 @@ enum cookie_direction cookie_read(struct slice text, const struct hash_key *key,
     if (text.len % 2 || len <= MAC_BYTES || len > sizeof bytes || !to_tag.len ||
         !hex_decode(text, bytes, len))
         return COOKIE_INVALID;
-    if (read_u8(&r) != COOKIE_VERSION || !read_end(&r, &cookie->caller) || !read_end(&r, &cookie->callee))
+    if (read_u8(&r) != COOKIE_VERSION || !read_end(&r, &cookie->caller) ||
+        !read_end(&r, &cookie->callee))
         return COOKIE_INVALID;
     body = slice_of(bytes, len - MAC_BYTES);
     mac = read_u64(&r);

@@ -122,12 +122,8 @@ static void fire(struct core *core, struct timer *timer, struct moment now, stru
     case TIMER_CLIENT:
         client_expire(core, CONTAINER(timer, struct client_transaction, timer), now, out);
         break;
-    case TIMER_BINDING:
-        location_expire(core, CONTAINER(timer, struct binding, timer), out);
-        break;
-    case TIMER_DIALOG:
-        dialog_expire(core, CONTAINER(timer, struct dialog, timer), out);
-        break;
+    case TIMER_BINDING: location_expire(core, CONTAINER(timer, struct binding, timer), out); break;
+    case TIMER_DIALOG: dialog_expire(core, CONTAINER(timer, struct dialog, timer), out); break;
     default: assert(false);
     }
 }
@@ -160,8 +156,7 @@ static void watch_wall(struct core *core, struct moment now)
         core->checkpoint = (struct checkpoint){.is_running = true};
 }
 
-void core_step(struct core *core, const struct event *event, struct moment now,
-               struct actions *out)
+void core_step(struct core *core, const struct event *event, struct moment now, struct actions *out)
 {
     assert(out->limit - out->count >= STEP_ACTIONS);
     assert(out->bytes.limit - out->bytes.len >= STEP_BYTES);

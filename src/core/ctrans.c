@@ -111,8 +111,7 @@ static void start_timers(struct ctrans *ct, unsigned effects, instant now, durat
     if (effects & CTRANS_START_C && !ct->is_hurried)
         ct->end_at = now + timer_c;
     if (effects & CTRANS_START_LONG) /* timer D is 0 on a stream, M is not */
-        ct->end_at =
-            ct->is_reliable && ct->state == CTRANS_COMPLETED ? now : now + 64 * T1;
+        ct->end_at = ct->is_reliable && ct->state == CTRANS_COMPLETED ? now : now + 64 * T1;
     if (effects & CTRANS_START_SHORT)
         ct->end_at = ct->is_reliable ? now : now + T4;
 }

@@ -268,8 +268,8 @@ static bool is_end(const struct message *response)
            response->status == 481;
 }
 
-void dialog_answer(struct core *core, const struct context *context,
-                   const struct message *response, struct actions *out)
+void dialog_answer(struct core *core, const struct context *context, const struct message *response,
+                   struct actions *out)
 {
     struct dialog *dialog;
 

@@ -25,8 +25,8 @@ void dialog_accept(struct core *core, struct server_transaction *server,
                    const struct message *response, struct moment now, struct actions *out);
 
 /* The final response to another request in a dialog passes, or, with NULL, none came. */
-void dialog_answer(struct core *core, const struct context *context,
-                   const struct message *response, struct actions *out);
+void dialog_answer(struct core *core, const struct context *context, const struct message *response,
+                   struct actions *out);
 
 /* Timer: the call is too old to be true. */
 void dialog_expire(struct core *core, struct dialog *dialog, struct actions *out);

@@ -8,16 +8,16 @@
 
 enum fault_number {
     FAULT_NONE,
-    FAULT_TIMER_DROPPED,     /* a client transaction's retransmission is not set */
-    FAULT_ACK_LOST,          /* a non-2xx final is not acknowledged */
+    FAULT_TIMER_DROPPED,       /* a client transaction's retransmission is not set */
+    FAULT_ACK_LOST,            /* a non-2xx final is not acknowledged */
     FAULT_SEND_BEFORE_PERSIST, /* a REGISTER's 200 goes out before its record */
-    FAULT_CANCEL_AFTER_2XX,  /* the branch that answered is cancelled too */
-    FAULT_SECOND_FINAL,      /* a final response goes out though one went before */
-    FAULT_COOKIE_UNCHECKED,  /* any cookie is believed */
-    FAULT_BRANCH_LEAKED,     /* a cancelled branch's transaction is never freed */
+    FAULT_CANCEL_AFTER_2XX,    /* the branch that answered is cancelled too */
+    FAULT_SECOND_FINAL,        /* a final response goes out though one went before */
+    FAULT_COOKIE_UNCHECKED,    /* any cookie is believed */
+    FAULT_BRANCH_LEAKED,       /* a cancelled branch's transaction is never freed */
     FAULT_BINDING_RESURRECTED, /* a removal is not persisted */
-    FAULT_NONCE_REPLAYED,    /* a nonce count may come twice */
-    FAULT_OBSERVER_BLIND,    /* the observer misses the end of a call */
+    FAULT_NONCE_REPLAYED,      /* a nonce count may come twice */
+    FAULT_OBSERVER_BLIND,      /* the observer misses the end of a call */
     FAULT_COUNT,
 };
 

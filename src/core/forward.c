@@ -331,8 +331,7 @@ static struct slice write_companion(struct slice request, struct slice method, s
     return text_since(w, start);
 }
 
-struct slice forward_ack(struct slice request, const struct message *response,
-                         struct actions *out)
+struct slice forward_ack(struct slice request, const struct message *response, struct actions *out)
 {
     return write_companion(request, S("ACK"), message_first(response, HEADER_TO), NO_SLICE, out);
 }

@@ -17,9 +17,9 @@ void stamp_via(struct splice *s, const struct request *req, size_t origin, char 
 
 /* What is particular to one branch of a forwarded request. */
 struct forwarding {
-    struct flow flow;  /* to the next hop */
-    struct slice uri;  /* the new Request-URI; empty: it stays */
-    uint64_t binding;  /* the callee's, for the cookie; 0: the flow */
+    struct flow flow;     /* to the next hop */
+    struct slice uri;     /* the new Request-URI; empty: it stays */
+    uint64_t binding;     /* the callee's, for the cookie; 0: the flow */
     uint64_t transaction; /* for the branch; 0: stateless */
     uint32_t max_breadth; /* written if not 0 */
 };
@@ -37,6 +37,5 @@ struct slice forward_response(const struct message *response, struct actions *ou
 
 /* The ACK for a failure (17.1.1.3) and the CANCEL (9.1) of a request as it was sent, into
  * out->bytes; `reason` is why (RFC 3326), or empty. */
-struct slice forward_ack(struct slice request, const struct message *response,
-                         struct actions *out);
+struct slice forward_ack(struct slice request, const struct message *response, struct actions *out);
 struct slice forward_cancel(struct slice request, struct slice reason, struct actions *out);

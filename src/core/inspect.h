@@ -10,7 +10,7 @@ struct census {
     uint32_t bindings;
     uint32_t dialogs;
     uint32_t timers;
-    size_t text_bytes; /* in blocks of the slab, bindings and users included */
+    size_t text_bytes;      /* in blocks of the slab, bindings and users included */
     uint32_t strans_states; /* bit n: state n of enum strans_state has been entered */
     uint32_t ctrans_states;
     uint32_t dialog_states;

@@ -80,8 +80,8 @@ void pending_put(struct core *core, struct server_transaction *server, struct ac
     server->is_recorded = true;
 }
 
-void pending_put_failed(struct core *core, struct server_transaction *server,
-                        struct slice response, struct actions *out)
+void pending_put_failed(struct core *core, struct server_transaction *server, struct slice response,
+                        struct actions *out)
 {
     struct writer *w;
 

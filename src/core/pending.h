@@ -15,8 +15,8 @@
 void pending_put(struct core *core, struct server_transaction *server, struct actions *out);
 
 /* The image of one that is about to be refused with this response. */
-void pending_put_failed(struct core *core, struct server_transaction *server,
-                        struct slice response, struct actions *out);
+void pending_put_failed(struct core *core, struct server_transaction *server, struct slice response,
+                        struct actions *out);
 
 /* The server transaction ended: its image too. */
 void pending_end(struct core *core, struct server_transaction *server, struct actions *out);

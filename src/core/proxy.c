@@ -272,8 +272,7 @@ static enum verdict authenticate_in_dialog(struct core *core, struct request *re
 }
 
 /* 22: our own users prove who they are; others reach our users only, if the settings say so. */
-static enum verdict authenticate_sender(struct core *core, struct request *req,
-                                        struct actions *out)
+static enum verdict authenticate_sender(struct core *core, struct request *req, struct actions *out)
 {
     enum method method = req->message.method;
 
@@ -402,7 +401,7 @@ static enum verdict target_outside(struct core *core, struct request *req, struc
 }
 
 #define ALLOW                                                                                      \
-    S("Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, PRACK, UPDATE, REFER, " \
+    S("Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, PRACK, UPDATE, REFER, "  \
       "SUBSCRIBE, NOTIFY, PUBLISH\r\n")
 
 static enum verdict answer_options(struct core *core, struct request *req, struct actions *out)
@@ -417,8 +416,7 @@ static enum verdict answer_options(struct core *core, struct request *req, struc
 }
 
 /* 8.2.1: a method that nobody knows, or one that is for phones. */
-static enum verdict refuse_method(struct core *core, const struct request *req,
-                                  struct actions *out)
+static enum verdict refuse_method(struct core *core, const struct request *req, struct actions *out)
 {
     size_t start = out->bytes.len;
     struct writer *w;
@@ -459,8 +457,7 @@ static enum verdict find_target_set(struct core *core, struct request *req, stru
 }
 
 /* An ACK makes no transaction: it is sent on, once for each time it came (16.11). */
-static enum verdict forward_statelessly(struct core *core, struct request *req,
-                                        struct actions *out)
+static enum verdict forward_statelessly(struct core *core, struct request *req, struct actions *out)
 {
     struct forwarding to = {.flow = req->targets.at[0].flow};
     struct slice bytes = forward_request(core, req, &to, out);

@@ -8,8 +8,9 @@
 #define NONCE_TEXT (2 * NONCE_BYTES)
 #define WINDOW 64u /* nonce counts that may arrive out of order */
 #define WAYS 4u    /* places a nonce may have in the table */
-#define FIRST_USE 60u /* seconds: a nonce first seen later is stale, so that one which was evicted is
-                         not taken for new for long */
+#define FIRST_USE                                                                                  \
+    60u /* seconds: a nonce first seen later is stale, so that one which was evicted is            \
+           not taken for new for long */
 
 size_t realm_bytes(const struct limits *limits)
 {
@@ -168,8 +169,7 @@ static bool response_is_right(const struct core *core, const struct request *req
     digest_response(core->digests, c, is_known ? user_ha1(user, c->algorithm) : nobody,
                     message_span(&req->message, req->message.method_text),
                     message_body(&req->message), expected);
-    return digest_equal(c->response, slice_of(expected, 2 * digest_size(c->algorithm))) &&
-           is_known;
+    return digest_equal(c->response, slice_of(expected, 2 * digest_size(c->algorithm))) && is_known;
 }
 
 /* By name, or by what some phones send: user@realm. */
@@ -277,8 +277,7 @@ uint64_t realm_sender_binding(const struct core *core, const struct request *req
 {
     if (!req->sender)
         return 0;
-    for (const struct binding *b = location_first(core, req->sender); b;
-         b = location_next(core, b))
+    for (const struct binding *b = location_first(core, req->sender); b; b = location_next(core, b))
         if (flow_equal(&b->flow, &req->flow))
             return b->id;
     return 0;

@@ -10,10 +10,11 @@
 #include "core/request.h"
 
 enum proof {
-    PROOF_GIVEN,   /* req->sender is who it says */
-    PROOF_NONE,    /* no credentials for our realm, or wrong ones: challenge */
-    PROOF_STALE,   /* right, but the nonce is too old or unknown: challenge with stale=true */
-    PROOF_REPEATED, /* an exact copy of the request this nonce count was used for: req->sender set */
+    PROOF_GIVEN,    /* req->sender is who it says */
+    PROOF_NONE,     /* no credentials for our realm, or wrong ones: challenge */
+    PROOF_STALE,    /* right, but the nonce is too old or unknown: challenge with stale=true */
+    PROOF_REPEATED, /* an exact copy of the request this nonce count was used for: req->sender set
+                     */
 };
 
 size_t realm_bytes(const struct limits *limits);

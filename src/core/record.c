@@ -58,21 +58,21 @@ void write_instant(struct writer *w, const struct core *core, instant at, struct
     write_u64(w, (uint64_t)now.wall + ahead);
 }
 
-instant read_instant(struct reader *r, const struct core *core, struct moment now,
-                     duration longest)
+instant read_instant(struct reader *r, const struct core *core, struct moment now, duration longest)
 {
     uint64_t boot = read_u64(r);
     instant at = read_u64(r);
     int64_t wall = (int64_t)read_u64(r);
 
     if (boot != core->boot || !boot)
-        at = wall > now.wall ? now.boot + min_u64((uint64_t)(wall - now.wall), longest / SECONDS(1)) * SECONDS(1)
-                             : now.boot;
+        at =
+            wall > now.wall
+                ? now.boot + min_u64((uint64_t)(wall - now.wall), longest / SECONDS(1)) * SECONDS(1)
+                : now.boot;
     return min_u64(at, now.boot + longest);
 }
 
-void record_restore(struct core *core, struct slice payload, struct moment now,
-                    struct actions *out)
+void record_restore(struct core *core, struct slice payload, struct moment now, struct actions *out)
 {
     struct reader r = reader_over(payload);
     uint8_t type = read_u8(&r);

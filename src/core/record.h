@@ -9,14 +9,14 @@
 #include "core/state.h"
 
 enum record_type {
-    RECORD_BIND = 1,         /* a binding, whole */
-    RECORD_UNBIND,           /* id */
-    RECORD_INVITE,          /* an INVITE being forwarded: bytes, flow, targets, branches, position */
+    RECORD_BIND = 1, /* a binding, whole */
+    RECORD_UNBIND,   /* id */
+    RECORD_INVITE,   /* an INVITE being forwarded: bytes, flow, targets, branches, position */
     RECORD_INVITE_ACCEPTED, /* it was answered: what a late 2xx needs, in place of the INVITE */
     RECORD_INVITE_FAILED,   /* it was refused: the response, until its ACK */
     RECORD_INVITE_END,      /* nothing more is expected of it */
-    RECORD_DIALOG,           /* the observer's record of a call */
-    RECORD_DIALOG_END,       /* id */
+    RECORD_DIALOG,          /* the observer's record of a call */
+    RECORD_DIALOG_END,      /* id */
 };
 
 /* Starts a record in out->bytes; nothing else may be written there until record_end. */
@@ -34,7 +34,8 @@ void write_flow(struct writer *w, const struct flow *flow);
 struct flow read_flow(struct reader *r);
 
 /* An instant to come, by both clocks.  Within one boot of the machine boot time is read back, since
- * the wall clock may have jumped; after another the wall clock, and no more than `longest` ahead. */
+ * the wall clock may have jumped; after another the wall clock, and no more than `longest` ahead.
+ */
 void write_instant(struct writer *w, const struct core *core, instant at, struct moment now);
 instant read_instant(struct reader *r, const struct core *core, struct moment now,
                      duration longest);

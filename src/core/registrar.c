@@ -97,8 +97,7 @@ static struct fault read_star(const struct request *req, struct wishes *wishes)
     return NO_FAULT;
 }
 
-static struct fault read_wishes(struct core *core, const struct request *req,
-                                struct wishes *wishes)
+static struct fault read_wishes(struct core *core, const struct request *req, struct wishes *wishes)
 {
     const struct message *m = &req->message;
 
@@ -122,8 +121,8 @@ static struct fault read_wishes(struct core *core, const struct request *req,
     return NO_FAULT;
 }
 
-/* 10.3 step 7: from the same Call-ID, a lower CSeq comes too late.  The same CSeq again is a copy of
- * what was already done, and doing it again changes nothing. */
+/* 10.3 step 7: from the same Call-ID, a lower CSeq comes too late.  The same CSeq again is a copy
+ * of what was already done, and doing it again changes nothing. */
 static bool is_late(const struct request *req, const struct binding *binding)
 {
     return binding && slice_equal(binding_call_id(binding), req->call_id) &&
@@ -149,8 +148,7 @@ static struct fault check_order(struct core *core, const struct request *req,
     if (core->is_recovering && has_removal(wishes))
         return (struct fault){503, NULL};
     if (wishes->all)
-        for (struct binding *b = location_first(core, req->sender); b;
-             b = location_next(core, b))
+        for (struct binding *b = location_first(core, req->sender); b; b = location_next(core, b))
             if (is_late(req, b))
                 return late;
     for (unsigned i = 0; i < wishes->count; i++) {
@@ -167,8 +165,7 @@ static struct fault check_order(struct core *core, const struct request *req,
 
 /* A copy of a request may be done again if the bindings say that it was not yet, or that it changes
  * nothing.  Where they do not, it may have been done and undone since. */
-static bool is_safe_again(struct core *core, const struct request *req,
-                          const struct wishes *wishes)
+static bool is_safe_again(struct core *core, const struct request *req, const struct wishes *wishes)
 {
     if (wishes->all)
         return !req->sender->binding_count;
@@ -195,8 +192,7 @@ static void unbind_all(struct core *core, const struct request *req, struct acti
  * now. */
 static bool is_copy(const struct request *req, const struct binding *binding)
 {
-    return slice_equal(binding_call_id(binding), req->call_id) &&
-           req->cseq.number == binding->cseq;
+    return slice_equal(binding_call_id(binding), req->call_id) && req->cseq.number == binding->cseq;
 }
 
 static bool apply(struct core *core, const struct request *req, const struct wish *wish,

@@ -5,12 +5,9 @@
 /* 8.2.6.2: the same for each copy of a request, and unguessable. */
 static uint64_t tag_of(const struct core *core, const struct request *req)
 {
-    uint64_t words[2] = {
-        hash_bytes(&core->key_tag, req->call_id),
-        hash_bytes(&core->key_tag, req->via.text),
-    };
-
-    return hash_bytes(&core->key_tag, slice_of((const char *)words, sizeof words));
+    if (req->via.branch.len > sizeof BRANCH_COOKIE - 1)
+        return hash_bytes(&core->key_tag, req->via.text);
+    return hash_bytes(&core->key_tag, req->via.text) ^ hash_bytes(&core->key_table, req->call_id);
 }
 
 /* A field as the request has it, its whole line; one that it lacks is not made up. */

@@ -7,8 +7,8 @@
 #include "core/request.h"
 
 /* Writes a response into out->bytes up to the empty line's place: status line, Via (with received
- * and rport, RFC 3581), From, To (with a tag above 100), Call-ID, CSeq, Server.  The caller adds header fields
- * and calls reply_end. */
+ * and rport, RFC 3581), From, To (with a tag above 100), Call-ID, CSeq, Server.  The caller adds
+ * header fields and calls reply_end. */
 struct writer *reply_begin(struct core *core, const struct request *req, unsigned status,
                            struct slice reason, struct actions *out);
 /* Content-Length and the end; the response's bytes, within out->bytes. */

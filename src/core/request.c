@@ -34,8 +34,7 @@ static void write_key(struct writer *w, const struct core *core, const struct re
     write_u32(w, req->via.port ? req->via.port : 5060);
     for (size_t i = 0; i < req->via.host.len && i < PART_LIMIT; i++)
         write_char(w, ascii_lower(req->via.host.at[i]));
-    write_part(w, core,
-               is_invite ? S("I") : message_span(&req->message, req->message.method_text));
+    write_part(w, core, is_invite ? S("I") : message_span(&req->message, req->message.method_text));
 }
 
 void request_key(const struct core *core, struct request *req)
@@ -98,8 +97,7 @@ static bool socket_has(const struct core *core, struct slice host, uint32_t port
     const struct settings *settings = core->settings;
 
     for (unsigned i = 0; i < settings->socket_count; i++)
-        if (settings->sockets[i].port == port &&
-            host_equal(settings->sockets[i].host, host))
+        if (settings->sockets[i].port == port && host_equal(settings->sockets[i].host, host))
             return true;
     return false;
 }

@@ -28,14 +28,14 @@ struct request {
 
     uint32_t max_forwards;
     uint32_t max_breadth;
-    unsigned own_routes;     /* Route values at the front that are ours */
-    bool has_foreign_route;  /* and behind them is one that is not */
-    bool is_strict;          /* a strict router put our Route into the Request-URI (16.4) */
+    unsigned own_routes;    /* Route values at the front that are ours */
+    bool has_foreign_route; /* and behind them is one that is not */
+    bool is_strict;         /* a strict router put our Route into the Request-URI (16.4) */
     enum cookie_direction direction;
     struct cookie cookie;
     struct user *sender; /* authenticated; NULL for a stranger */
     bool is_repeated;    /* an exact copy of a request that was authenticated before */
-    uint64_t caller; /* binding by whose flow it came; 0 = none */
+    uint64_t caller;     /* binding by whose flow it came; 0 = none */
     struct target_set targets;
     struct handle dialog; /* that it is part of, if the observer knows it */
     struct hash128 merge; /* of what merged requests share, once context_is_merged was called */

@@ -21,7 +21,7 @@ struct user_settings {
 };
 
 struct settings {
-    struct slice realm; /* the digest realm; also the domain served */
+    struct slice realm;             /* the digest realm; also the domain served */
     const struct slice *localnames; /* further names of this domain: hosts and addresses */
     unsigned localname_count;
     const struct socket_settings *sockets;

@@ -68,11 +68,11 @@ struct server_transaction {
     uint16_t status;  /* of the final response to an INVITE */
     bool is_recorded; /* the journal knows of it, under key.low */
     uint8_t accepted_count;
-    bool is_initial;   /* an INVITE that makes dialogs */
+    bool is_initial; /* an INVITE that makes dialogs */
     uint8_t answer_count;
-    uint32_t answers[ANSWER_LIMIT]; /* hashes of the To tags of the 2xx forwarded */
+    uint32_t answers[ANSWER_LIMIT];  /* hashes of the To tags of the 2xx forwarded */
     uint64_t accepted[ANSWER_LIMIT]; /* branches that they came by */
-    struct block response; /* the last, while it may have to be sent again */
+    struct block response;           /* the last, while it may have to be sent again */
 };
 
 struct client_transaction {
@@ -86,7 +86,7 @@ struct client_transaction {
     struct handle cancel; /* its CANCEL, once sent */
     struct block request; /* as sent, while it may have to be sent again */
     uint8_t method;
-    uint8_t branch; /* index in the context */
+    uint8_t branch;    /* index in the context */
     bool is_cancelled; /* CANCEL is due, or sent */
     bool is_decided;   /* its final response, or the lack of one, was counted */
 };
@@ -147,16 +147,16 @@ struct dialog {
     int64_t began; /* wall seconds */
     instant began_at;
     uint32_t caller_cseq, callee_cseq;
-    uint8_t state; /* enum dialog_state */
+    uint8_t state;    /* enum dialog_state */
     uint16_t lens[7]; /* of the parts of its text: enum dialog_part */
     struct block text;
 };
 
 struct nonce_slot {
-    uint64_t nonce;   /* its MAC, 0 = empty */
-    uint64_t window;  /* bit n: count `highest - n` was used */
+    uint64_t nonce;  /* its MAC, 0 = empty */
+    uint64_t window; /* bit n: count `highest - n` was used */
     uint32_t highest;
-    uint32_t last;    /* what the latest request was, so that its copy is known */
+    uint32_t last; /* what the latest request was, so that its copy is known */
 };
 
 /* The walk of a checkpoint over all that must be in the newest segment. */
@@ -178,13 +178,13 @@ struct core {
     bool is_started;
     bool store_failed;
     bool is_recovering; /* it failed, and the checkpoint that mends it is not yet written */
-    bool has_md5_only; /* some user has no SHA-256 digest */
+    bool has_md5_only;  /* some user has no SHA-256 digest */
 
     struct timers timers;
     struct slab slab;
     struct pool users, bindings, servers, clients, contexts, dialogs;
-    struct table users_by_id, users_by_extension, bindings_by_id, servers_by_key,
-        clients_by_branch, contexts_by_merge, dialogs_by_key;
+    struct table users_by_id, users_by_extension, bindings_by_id, servers_by_key, clients_by_branch,
+        contexts_by_merge, dialogs_by_key;
     struct nonce_slot *nonces;
     struct checkpoint checkpoint;
     int64_t wall_zero; /* wall seconds at boot time 0, as they stand in the journal's records */

@@ -42,7 +42,7 @@ enum strans_effect {
     STRANS_TIMED_OUT = 1 << 1, /* no ACK came */
     STRANS_ENDED = 1 << 2,     /* free it */
     STRANS_START_RESEND = 1 << 3,
-    STRANS_START_LONG = 1 << 4, /* 64 T1: H, J or L */
+    STRANS_START_LONG = 1 << 4,  /* 64 T1: H, J or L */
     STRANS_START_SHORT = 1 << 5, /* T4: I */
 };
 

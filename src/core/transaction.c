@@ -63,8 +63,8 @@ struct server_transaction *server_find(const struct core *core, const struct has
     return NULL;
 }
 
-struct server_transaction *server_open(struct core *core, const struct hash128 *key,
-                                       bool is_invite, const struct flow *flow)
+struct server_transaction *server_open(struct core *core, const struct hash128 *key, bool is_invite,
+                                       const struct flow *flow)
 {
     struct server_transaction *server = pool_take(&core->servers);
 
@@ -160,14 +160,12 @@ uint64_t client_branch(const struct core *core, const struct client_transaction 
 {
     struct handle handle = pool_handle(&core->clients, client);
 
-    return client->restored ? client->restored
-                            : (uint64_t)handle.index << 32 | handle.generation;
+    return client->restored ? client->restored : (uint64_t)handle.index << 32 | handle.generation;
 }
 
 static uint32_t branch_hash(const struct core *core, uint64_t branch)
 {
-    return (uint32_t)hash_bytes(&core->key_table,
-                                slice_of((const char *)&branch, sizeof branch));
+    return (uint32_t)hash_bytes(&core->key_table, slice_of((const char *)&branch, sizeof branch));
 }
 
 struct client_transaction *client_find(const struct core *core, uint64_t branch)
@@ -230,8 +228,8 @@ bool client_send(struct core *core, struct client_transaction *client, struct sl
 {
     if (bytes.len > MESSAGE_LIMIT || !slab_copy(&core->slab, bytes, &client->request))
         return false;
-    ctrans_init(&client->machine, client->method == METHOD_INVITE,
-                flow_is_reliable(&client->flow), now);
+    ctrans_init(&client->machine, client->method == METHOD_INVITE, flow_is_reliable(&client->flow),
+                now);
     enter_client(core, client);
     client_arm(core, client);
     send_bytes(&client->flow, bytes, out);
@@ -296,8 +294,8 @@ static void tell_user(struct core *core, struct client_transaction *client, unsi
 }
 
 /* Timer C: cancel, and if that was done and led to nothing, give up (16.8). */
-static unsigned give_up_or_cancel(struct core *core, struct client_transaction *client,
-                                  instant now, struct actions *out)
+static unsigned give_up_or_cancel(struct core *core, struct client_transaction *client, instant now,
+                                  struct actions *out)
 {
     if (client->is_cancelled) {
         client->machine.state = CTRANS_TERMINATED;
@@ -311,8 +309,7 @@ void client_step(struct core *core, struct client_transaction *client, enum ctra
                  const struct message *response, struct moment now, struct actions *out)
 {
     bool was_calling = client->machine.state == CTRANS_CALLING;
-    unsigned effects =
-        ctrans_step(&client->machine, input, now.boot, core->settings->timer_c);
+    unsigned effects = ctrans_step(&client->machine, input, now.boot, core->settings->timer_c);
 
     enter_client(core, client);
     if (effects & CTRANS_SEND)

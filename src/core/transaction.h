@@ -14,8 +14,8 @@ void transaction_init(struct core *core, struct arena *from, uint32_t first_gene
 struct server_transaction *server_find(const struct core *core, const struct hash128 *key);
 
 /* NULL if there is no room. */
-struct server_transaction *server_open(struct core *core, const struct hash128 *key,
-                                       bool is_invite, const struct flow *flow);
+struct server_transaction *server_open(struct core *core, const struct hash128 *key, bool is_invite,
+                                       const struct flow *flow);
 
 /* Sends a response, if one may still go out: false if not.  `bytes` lie in out->bytes. */
 bool server_respond(struct core *core, struct server_transaction *server, unsigned status,

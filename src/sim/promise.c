@@ -112,12 +112,17 @@ void promise_requested(struct sim *sim, const struct flow *flow, const struct me
     int user = user_of(sim, m);
     struct slice rest = message_first(m, HEADER_CONTACT);
     struct address address;
+    bool is_copy;
 
-    if (user < 0 || !m->first[HEADER_AUTHORIZATION] ||
-        ledger_first(&sim->judge.answered, register_key(user, m)))
+    if (user < 0 || !m->first[HEADER_AUTHORIZATION])
         return;
+    is_copy = ledger_first(&sim->judge.answered, register_key(user, m)) != 0;
     while (address_next(&rest, &address)) {
         struct promise *promise = have_promise(p, user, address.uri);
+        if (is_copy) { /* it changes nothing but where the phone is */
+            note_reach(p, promise, flow, machine_elapsed(sim));
+            continue;
+        }
         promise->is_doubtful = true;
         promise->touched = step;
         promise->flow = *flow;

@@ -6,18 +6,26 @@
 
 /* Letters, digits and -.!%*_+`'~ (25.1). */
 static const bool token_chars[256] = {
-    ['!'] = 1, ['%'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1, ['_'] = 1,
-    ['`'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
+    ['!'] = 1,         ['%'] = 1,         ['\''] = 1,        ['*'] = 1, ['+'] = 1,
+    ['-'] = 1,         ['.'] = 1,         ['_'] = 1,         ['`'] = 1, ['~'] = 1,
+    ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
 };
 
 static const struct slice method_names[METHOD_COUNT] = {
-    [METHOD_ACK] = S("ACK"),           [METHOD_BYE] = S("BYE"),
-    [METHOD_CANCEL] = S("CANCEL"),     [METHOD_INFO] = S("INFO"),
-    [METHOD_INVITE] = S("INVITE"),     [METHOD_MESSAGE] = S("MESSAGE"),
-    [METHOD_NOTIFY] = S("NOTIFY"),     [METHOD_OPTIONS] = S("OPTIONS"),
-    [METHOD_PRACK] = S("PRACK"),       [METHOD_PUBLISH] = S("PUBLISH"),
-    [METHOD_REFER] = S("REFER"),       [METHOD_REGISTER] = S("REGISTER"),
-    [METHOD_SUBSCRIBE] = S("SUBSCRIBE"), [METHOD_UPDATE] = S("UPDATE"),
+    [METHOD_ACK] = S("ACK"),
+    [METHOD_BYE] = S("BYE"),
+    [METHOD_CANCEL] = S("CANCEL"),
+    [METHOD_INFO] = S("INFO"),
+    [METHOD_INVITE] = S("INVITE"),
+    [METHOD_MESSAGE] = S("MESSAGE"),
+    [METHOD_NOTIFY] = S("NOTIFY"),
+    [METHOD_OPTIONS] = S("OPTIONS"),
+    [METHOD_PRACK] = S("PRACK"),
+    [METHOD_PUBLISH] = S("PUBLISH"),
+    [METHOD_REFER] = S("REFER"),
+    [METHOD_REGISTER] = S("REGISTER"),
+    [METHOD_SUBSCRIBE] = S("SUBSCRIBE"),
+    [METHOD_UPDATE] = S("UPDATE"),
 };
 
 static const struct {
@@ -258,8 +266,7 @@ static enum header usual_header(struct slice bytes, size_t at, size_t *colon)
 #ifdef __SSE2__
     if (at + 16 <= bytes.len) {
         __m128i line = _mm_loadu_si128((const __m128i *)(const void *)(bytes.at + at));
-        unsigned colons =
-            (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(line, _mm_set1_epi8(':')));
+        unsigned colons = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(line, _mm_set1_epi8(':')));
         unsigned len = colons ? (unsigned)__builtin_ctz(colons) : 0;
         for (const uint8_t *header = headers_by_length[len]; *header; header++) {
             __m128i name =

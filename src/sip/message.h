@@ -68,9 +68,9 @@ enum header {
 
 /* One header field: the line or lines from its name to the CRLF that ends it. */
 struct field {
-    uint16_t line;  /* first byte of the name */
-    uint16_t value; /* first byte of the value, past white space */
-    uint16_t end;   /* past the value's last byte, before trailing white space */
+    uint16_t line;      /* first byte of the name */
+    uint16_t value;     /* first byte of the value, past white space */
+    uint16_t end;       /* past the value's last byte, before trailing white space */
     uint16_t next_line; /* past the CRLF */
     uint8_t header;
     uint8_t next; /* next field of the same header, 0 = none */
@@ -98,7 +98,7 @@ struct message {
     uint16_t headers;            /* first byte after the start line */
     uint16_t headers_end;        /* the empty line */
     uint16_t body;
-    struct cseq cseq; /* once the message was parsed without a fault */
+    struct cseq cseq;                        /* once the message was parsed without a fault */
     struct field fields[MESSAGE_FIELDS + 1]; /* the first is never used */
 };
 

@@ -19,7 +19,7 @@ struct via {
     struct slice text; /* this value, without the comma */
     enum transport transport;
     struct slice host;
-    uint32_t port; /* 0 = none */
+    uint32_t port;       /* 0 = none */
     struct slice params; /* from the first ';' */
     struct slice branch; /* at == NULL if there is none */
     struct slice received;
@@ -31,4 +31,4 @@ struct via {
 bool via_next(struct slice *rest, struct via *via);
 
 struct slice transport_name(enum transport transport); /* as in Via: "UDP" */
-enum transport transport_of(struct slice name);         /* case does not count */
+enum transport transport_of(struct slice name);        /* case does not count */

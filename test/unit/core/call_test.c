@@ -1,8 +1,8 @@
 /* Calls through the core, by hand: who is sent what, in which order, and what survives a crash. */
 #include "world.h"
 
-#include <stdarg.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
