@@ -353,6 +353,9 @@ bool cseq_parse(struct slice value, struct cseq *cseq)
     size_t digits = 0;
     uint64_t number;
 
+    *cseq = (struct cseq){0};
+    if (!value.len)
+        return false;
     while (digits < value.len && value.at[digits] >= '0' && value.at[digits] <= '9')
         digits++;
     cseq->method_text = slice_trim(slice_from(value, digits));
