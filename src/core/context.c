@@ -217,6 +217,19 @@ static void forward_group(struct core *core, struct context *context, const stru
 static void conclude(struct core *core, struct context *context, struct moment now,
                      struct actions *out);
 
+static struct span span_of(const struct message *m, struct slice part)
+{
+    return part.len ? (struct span){(uint16_t)(part.at - m->bytes.at), (uint16_t)part.len}
+                    : (struct span){0, 0};
+}
+
+/* What the observer will ask of the request when it is answered. */
+static void note_dialog_parts(struct context *context, const struct message *m)
+{
+    context->contact = span_of(m, dialog_contact(m));
+    context->route = span_of(m, message_first(m, HEADER_RECORD_ROUTE));
+}
+
 /* Its bytes are needed again for an INVITE's record and answers, and for further targets. */
 static bool keep_request(struct core *core, struct context *context, const struct request *req)
 {
@@ -243,6 +256,8 @@ void context_open(struct core *core, struct request *req, struct actions *out)
     context->dialog = req->dialog;
     context->merge = req->merge;
     table_insert(&core->contexts_by_merge, server->context, (uint32_t)context->merge.low);
+    if (is_invite)
+        note_dialog_parts(context, &req->message);
     if (keep_targets(core, context, &req->targets) && keep_request(core, context, req))
         forward_group(core, context, req, out);
     if (!context->open)
@@ -515,6 +530,7 @@ bool context_restore(struct core *core, struct context *context, const uint64_t 
     if (!read_request(context, now, &req))
         return false;
     context->method = METHOD_INVITE;
+    note_dialog_parts(context, &req.message);
     context->merge = merge_key(core, &req);
     table_insert(&core->contexts_by_merge, pool_index(&core->contexts, context),
                  (uint32_t)context->merge.low);

@@ -93,7 +93,7 @@ void dialog_request(struct core *core, const struct request *req)
     struct dialog *dialog = pool_get(&core->dialogs, req->dialog);
     uint32_t *cseq;
 
-    if (!dialog || req->message.method == METHOD_ACK)
+    if (!dialog)
         return;
     cseq = req->direction == COOKIE_TO_CALLEE ? &dialog->caller_cseq : &dialog->callee_cseq;
     if (req->cseq.number > *cseq)
@@ -102,7 +102,7 @@ void dialog_request(struct core *core, const struct request *req)
         enter(core, dialog, DIALOG_ENDING);
 }
 
-static struct slice contact_of(const struct message *m)
+struct slice dialog_contact(const struct message *m)
 {
     struct slice value = message_first(m, HEADER_CONTACT);
     struct address contact;
@@ -164,13 +164,12 @@ void dialog_persist(struct core *core, const struct dialog *dialog, struct momen
 }
 
 /* A dialog that stands: a re-INVITE was accepted, and may have moved either Contact (12.2.1.2). */
-static void refresh(struct core *core, struct dialog *dialog, const struct message *request,
+static void refresh(struct core *core, struct dialog *dialog, struct slice ours,
                     const struct message *response, bool is_callers, struct moment now,
                     struct actions *out)
 {
     struct slice parts[DIALOG_PART_COUNT];
-    struct slice ours = request ? contact_of(request) : NO_SLICE;
-    struct slice theirs = contact_of(response);
+    struct slice theirs = dialog_contact(response);
     char copy[4096];
     struct writer w = writer_over(copy, sizeof copy);
 
@@ -195,20 +194,27 @@ static void refresh(struct core *core, struct dialog *dialog, const struct messa
         dialog_persist(core, dialog, now, out);
 }
 
+/* A part of the request that is being answered; empty for a late answer, when it has gone. */
+static struct slice request_part(const struct context *context, struct span part)
+{
+    return context && context->request.at ? slice_of(context->request.at + part.at, part.len)
+                                          : NO_SLICE;
+}
+
 /* Record-Route below us is the callee's side, above us the caller's. */
 static void open_accepted(struct core *core, const struct hash128 *key,
-                          const struct message *request, const struct message *response,
+                          const struct context *context, const struct message *response,
                           struct moment now, struct actions *out)
 {
+    const struct span none = {0, 0};
     struct dialog *dialog = open_dialog(core, key, now.boot);
-    struct cseq cseq;
     struct slice parts[DIALOG_PART_COUNT] = {
         [DIALOG_CALL_ID] = message_first(response, HEADER_CALL_ID),
         [DIALOG_CALLER_TAG] = address_tag(message_first(response, HEADER_FROM)),
         [DIALOG_CALLEE_TAG] = address_tag(message_first(response, HEADER_TO)),
-        [DIALOG_CALLER_CONTACT] = request ? contact_of(request) : NO_SLICE,
-        [DIALOG_CALLEE_CONTACT] = contact_of(response),
-        [DIALOG_CALLER_ROUTE] = request ? message_first(request, HEADER_RECORD_ROUTE) : NO_SLICE,
+        [DIALOG_CALLER_CONTACT] = request_part(context, context ? context->contact : none),
+        [DIALOG_CALLEE_CONTACT] = dialog_contact(response),
+        [DIALOG_CALLER_ROUTE] = request_part(context, context ? context->route : none),
         [DIALOG_CALLEE_ROUTE] = message_first(response, HEADER_RECORD_ROUTE),
     };
 
@@ -219,8 +225,7 @@ static void open_accepted(struct core *core, const struct hash128 *key,
         return;
     }
     dialog->began = now.wall;
-    if (cseq_parse(message_first(response, HEADER_CSEQ), &cseq))
-        dialog->caller_cseq = cseq.number;
+    dialog->caller_cseq = response->cseq.number;
     dialog_persist(core, dialog, now, out);
 }
 
@@ -248,17 +253,13 @@ void dialog_accept(struct core *core, struct server_transaction *server,
     struct slice to_tag = address_tag(message_first(response, HEADER_TO));
     struct hash128 key = key_of(core, message_first(response, HEADER_CALL_ID), from_tag, to_tag);
     struct dialog *dialog = find_key(core, &key);
-    struct message request;
-    bool has_request = context && context->request.at &&
-                       !message_parse(block_slice(&context->request), &request).status;
-
     bool is_new = server->is_initial && note_answer(core, server, to_tag);
 
-    if (dialog && has_request)
-        refresh(core, dialog, &request, response,
+    if (dialog && context)
+        refresh(core, dialog, request_part(context, context->contact), response,
                 slice_equal(from_tag, dialog_part(dialog, DIALOG_CALLER_TAG)), now, out);
     else if (!dialog && is_new)
-        open_accepted(core, &key, has_request ? &request : NULL, response, now, out);
+        open_accepted(core, &key, context, response, now, out);
 }
 
 /* What ends a dialog in the eyes of who sent the BYE (15.1.1): success, 481, 408 or silence. */

@@ -16,6 +16,9 @@ void dialog_init(struct core *core, struct arena *from);
 struct handle dialog_find(const struct core *core, struct slice call_id, struct slice tag,
                           struct slice other_tag);
 
+/* The URI of a message's first Contact, empty if there is none. */
+struct slice dialog_contact(const struct message *m);
+
 /* A request in a known dialog passes: req->dialog. */
 void dialog_request(struct core *core, const struct request *req);
 

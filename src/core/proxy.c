@@ -342,8 +342,10 @@ static enum verdict target_other_end(struct core *core, struct request *req, str
     if (target.flow.socket >= core->settings->socket_count)
         return refuse(core, req, 480, NULL, out);
     add_target(req, &target, NO_SLICE);
-    req->dialog = dialog_find(core, req->call_id, req->from_tag, req->to_tag);
-    dialog_request(core, req);
+    if (req->message.method != METHOD_ACK) {
+        req->dialog = dialog_find(core, req->call_id, req->from_tag, req->to_tag);
+        dialog_request(core, req);
+    }
     return PASS;
 }
 

@@ -121,6 +121,8 @@ struct context {
     uint8_t open;        /* branches without a final response */
     uint16_t best_status;
     struct block request; /* as received */
+    struct span contact;  /* in the request: its Contact URI, for the observer */
+    struct span route;    /* and its Record-Route */
     struct block targets; /* struct target each, then their URIs */
     struct block best;    /* the best response so far, as it would go to the caller */
     struct block reason;  /* why it was cancelled: a Reason value (RFC 3326) */
