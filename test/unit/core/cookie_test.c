@@ -1,0 +1,103 @@
+/* What Record-Route and Via carry under a MAC: round trips, and no other bytes are believed. */
+#include "unit.h"
+
+#include "core/branch.h"
+#include "core/cookie.h"
+
+static const struct hash_key key = {3, 4};
+
+static struct cookie sample(void)
+{
+    return (struct cookie){
+        .caller = {.flow = {.transport = TRANSPORT_UDP, .port = 5062, .address = {192, 0, 2, 9}}},
+        .callee = {.binding = UINT64_C(0x1234567890abcdef)},
+    };
+}
+
+static struct slice write_sample(char *text)
+{
+    struct writer w = writer_over(text, COOKIE_TEXT);
+    struct cookie cookie = sample();
+
+    cookie_write(&w, &key, &cookie, S("call"), S("caller"));
+    assert_false(w.failed);
+    return writer_slice(&w);
+}
+
+static void a_cookie_says_which_way_by_the_tags(void **state)
+{
+    char text[COOKIE_TEXT];
+    struct slice written = write_sample(text);
+    struct cookie cookie;
+
+    (void)state;
+    assert_int_equal(cookie_read(written, &key, S("call"), S("caller"), S("callee"), &cookie),
+                     COOKIE_TO_CALLEE);
+    assert_int_equal(cookie_read(written, &key, S("call"), S("callee"), S("caller"), &cookie),
+                     COOKIE_TO_CALLER);
+    assert_true(cookie.callee.binding == sample().callee.binding);
+    assert_int_equal(cookie.caller.flow.port, 5062);
+    assert_int_equal(cookie.caller.flow.address[3], 9);
+}
+
+static void a_cookie_is_void_in_another_dialog(void **state)
+{
+    char text[COOKIE_TEXT];
+    struct slice written = write_sample(text);
+    struct cookie cookie;
+
+    (void)state;
+    assert_int_equal(cookie_read(written, &key, S("other"), S("caller"), S("callee"), &cookie),
+                     COOKIE_INVALID);
+    assert_int_equal(cookie_read(written, &key, S("call"), S("x"), S("callee"), &cookie),
+                     COOKIE_INVALID);
+    assert_int_equal(cookie_read(written, &key, S("call"), S("caller"), S(""), &cookie),
+                     COOKIE_INVALID);
+}
+
+static void a_cookie_with_one_digit_changed_is_void(void **state)
+{
+    char text[COOKIE_TEXT];
+    struct slice written = write_sample(text);
+    struct cookie cookie;
+
+    (void)state;
+    for (size_t i = 0; i < written.len; i++) {
+        char was = text[i];
+        text[i] = was == '7' ? '8' : '7';
+        assert_int_equal(cookie_read(written, &key, S("call"), S("caller"), S("callee"), &cookie),
+                         COOKIE_INVALID);
+        text[i] = was;
+    }
+}
+
+static void a_branch_is_read_back_and_no_other(void **state)
+{
+    char text[BRANCH_TEXT];
+    struct writer w = writer_over(text, sizeof text);
+    struct branch branch = {.shard = 1, .transaction = 0xabcdef, .loop = 77}, read;
+
+    (void)state;
+    branch_write(&w, &key, &branch);
+    assert_int_equal(w.len, BRANCH_TEXT);
+    assert_true(branch_read(writer_slice(&w), &key, &read));
+    assert_true(read.transaction == branch.transaction && read.loop == 77 && read.shard == 1);
+    for (size_t i = 0; i < w.len; i++) {
+        char was = text[i];
+        text[i] = was == '7' ? '8' : '7';
+        assert_false(branch_read(writer_slice(&w), &key, &read));
+        text[i] = was;
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_cookie_says_which_way_by_the_tags),
+        cmocka_unit_test(a_cookie_is_void_in_another_dialog),
+        cmocka_unit_test(a_cookie_with_one_digit_changed_is_void),
+        cmocka_unit_test(a_branch_is_read_back_and_no_other),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
