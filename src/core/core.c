@@ -228,6 +228,8 @@ bool core_next_dialog(const struct core *core, uint32_t *cursor, struct dialog_v
             .call_id = dialog_part(dialog, DIALOG_CALL_ID),
             .caller_tag = dialog_part(dialog, DIALOG_CALLER_TAG),
             .callee_tag = dialog_part(dialog, DIALOG_CALLEE_TAG),
+            .from = dialog_part(dialog, DIALOG_FROM),
+            .to = dialog_part(dialog, DIALOG_TO),
             .caller_cseq = dialog->caller_cseq,
             .callee_cseq = dialog->callee_cseq,
             .began = dialog->began_at,

@@ -170,7 +170,7 @@ static void refresh(struct core *core, struct dialog *dialog, struct slice ours,
 {
     struct slice parts[DIALOG_PART_COUNT];
     struct slice theirs = dialog_contact(response);
-    char copy[4096];
+    char copy[8192];
     struct writer w = writer_over(copy, sizeof copy);
 
     for (unsigned i = 0; i < DIALOG_PART_COUNT; i++) { /* its own text is about to move */
@@ -216,6 +216,8 @@ static void open_accepted(struct core *core, const struct hash128 *key,
         [DIALOG_CALLEE_CONTACT] = dialog_contact(response),
         [DIALOG_CALLER_ROUTE] = request_part(context, context ? context->route : none),
         [DIALOG_CALLEE_ROUTE] = message_first(response, HEADER_RECORD_ROUTE),
+        [DIALOG_FROM] = message_first(response, HEADER_FROM),
+        [DIALOG_TO] = message_first(response, HEADER_TO),
     };
 
     if (!dialog)

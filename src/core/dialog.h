@@ -48,6 +48,8 @@ enum dialog_part {
     DIALOG_CALLEE_CONTACT,
     DIALOG_CALLER_ROUTE, /* Record-Route as the caller's side wrote it */
     DIALOG_CALLEE_ROUTE,
+    DIALOG_FROM, /* whole values of the first request's From and its answer's To, tags included */
+    DIALOG_TO,
     DIALOG_PART_COUNT,
 };
 

@@ -35,6 +35,8 @@ struct dialog_view {
     struct slice call_id;
     struct slice caller_tag; /* of the one who sent the INVITE */
     struct slice callee_tag;
+    struct slice from; /* values of the INVITE's From and its answer's To */
+    struct slice to;
     uint32_t caller_cseq; /* the last seen */
     uint32_t callee_cseq;
     instant began;

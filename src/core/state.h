@@ -150,7 +150,7 @@ struct dialog {
     instant began_at;
     uint32_t caller_cseq, callee_cseq;
     uint8_t state;    /* enum dialog_state */
-    uint16_t lens[7]; /* of the parts of its text: enum dialog_part */
+    uint16_t lens[9]; /* of the parts of its text: enum dialog_part */
     struct block text;
 };
 

@@ -153,6 +153,32 @@ static void test_an_answered_call_is_hung_up_after_a_crash(void **state)
     world_end(&w);
 }
 
+static void assert_the_call_is_carols_to_bob(const struct world *w)
+{
+    struct dialog_view call;
+    uint32_t cursor = 0;
+
+    assert_true(core_next_dialog(w->core, &cursor, &call));
+    assert_true(slice_equal(call.from, S("<sip:carol@elsewhere.example>;tag=carol")));
+    assert_true(slice_equal(call.to, S("<sip:bob@example.com>;tag=bob")));
+    assert_false(core_next_dialog(w->core, &cursor, &call));
+}
+
+static void test_the_observer_knows_who_calls_whom_also_after_a_crash(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_begin(&w, true);
+    world_register(&w, "bob", "builder", 2, 5060, 3600);
+    invite(&w, 9, "inv");
+    answer(&w, 1, 2, 200, "bob");
+    assert_the_call_is_carols_to_bob(&w);
+    world_restart(&w);
+    assert_the_call_is_carols_to_bob(&w);
+    world_end(&w);
+}
+
 static void test_a_forged_cookie_is_refused(void **state)
 {
     struct world w;
@@ -216,6 +242,7 @@ int main(void)
         cmocka_unit_test(test_a_call_is_made_and_ended_by_the_caller),
         cmocka_unit_test(test_a_ringing_call_survives_a_crash),
         cmocka_unit_test(test_an_answered_call_is_hung_up_after_a_crash),
+        cmocka_unit_test(test_the_observer_knows_who_calls_whom_also_after_a_crash),
         cmocka_unit_test(test_a_forged_cookie_is_refused),
         cmocka_unit_test(test_cancel_stops_a_ringing_phone),
     };
