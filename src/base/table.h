@@ -1,8 +1,11 @@
 /*
- * Table: finds the items of a pool by hash.  Linear hashing with chains (Litwin, 1980): it grows
- * by one bucket at a time, so no step pays for a rehash of the whole.  It keeps twice as many
- * buckets as items: most that are looked for are not there, and an empty bucket says so at the
- * price of one cache line.
+ * Table: finds the items of a pool by hash.  Linear hashing (Litwin, 1980): it grows by one bucket
+ * at a time, so no step pays for a rehash of the whole.
+ *
+ * A bucket is one cache line and holds the hashes of its items beside their indices, so that what
+ * is not there, as most that is looked for, costs that line alone, and so does taking an item out.
+ * What a bucket has no room for hangs on a chain through the items' links; with three items a
+ * bucket on average that is one in a hundred.
  *
  * An item carries a struct table_link for each table it is in.  The table compares hashes; its
  * user compares the whole key of each candidate.
@@ -13,11 +16,13 @@
 
 struct table_link {
     uint32_t hash;
-    uint32_t next; /* index of the next item in the chain, 0 = none */
+    uint32_t next; /* of an item on a chain: the next one's index, 0 = none */
 };
 
+struct bucket;
+
 struct table {
-    uint32_t *buckets;
+    struct bucket *buckets;
     char *links; /* the link of the item of index 0 */
     size_t stride;
     uint32_t limit; /* buckets at most; a power of two */
