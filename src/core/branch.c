@@ -4,7 +4,7 @@ static uint64_t mac_of(const struct hash_key *key, const struct branch *branch)
 {
     uint64_t words[2] = {branch->transaction, (uint64_t)branch->shard << 32 | branch->loop};
 
-    return hash_bytes(key, slice_of((const char *)words, sizeof words));
+    return hash_sign(key, slice_of((const char *)words, sizeof words));
 }
 
 void branch_write(struct writer *w, const struct hash_key *key, const struct branch *branch)

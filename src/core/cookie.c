@@ -20,7 +20,7 @@ static void write_part(struct writer *w, const struct hash_key *key, struct slic
     if (part.len <= PART_LIMIT)
         write_slice(w, part);
     else
-        write_u64(w, hash_bytes(key, part));
+        write_u64(w, hash_sign(key, part));
 }
 
 static uint64_t mac_of(const struct hash_key *key, struct slice body, struct slice call_id,
@@ -33,7 +33,7 @@ static uint64_t mac_of(const struct hash_key *key, struct slice body, struct sli
     write_part(&w, key, call_id);
     write_part(&w, key, caller_tag);
     assert(!w.failed);
-    return hash_bytes(key, writer_slice(&w));
+    return hash_sign(key, writer_slice(&w));
 }
 
 static void write_end(struct writer *w, const struct end *end)

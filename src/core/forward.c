@@ -66,7 +66,7 @@ uint32_t forward_loop(const struct core *core, const struct request *req)
     write_slice(&w, req->call_id);
     write_u32(&w, req->cseq.number);
     write_slice(&w, message_first(m, HEADER_PROXY_REQUIRE));
-    return (uint32_t)hash_bytes(&core->key_branch, writer_slice(&w));
+    return (uint32_t)hash_bytes(&core->key_loop, writer_slice(&w));
 }
 
 static void write_socket(struct writer *w, const struct socket_settings *socket)
@@ -269,7 +269,8 @@ struct slice forward_response(const struct message *m, struct actions *out)
     if (m->status == 503)
         splice_add(&s, (size_t)m->reason.at - 4, m->reason.len + 4u,
                    S("500 Server Internal Error"));
-    if (via_next(&rest, &via) && rest.len)
+    /* Nearly always it is alone in its field. */
+    if (slice_find(value, ',') < value.len && via_next(&rest, &via) && rest.len)
         splice_add(&s, f->value, value.len - rest.len, NO_SLICE);
     else
         splice_add(&s, f->line, (size_t)(f->next_line - f->line), NO_SLICE);

@@ -38,7 +38,7 @@ static uint64_t nonce_mac(const struct core *core, const struct nonce *nonce,
     uint64_t words[4] = {(uint64_t)nonce->second << 32 | nonce->run, nonce->salt};
 
     memcpy(&words[2], flow->address, 16);
-    return hash_bytes(&core->key_nonce, slice_of((const char *)words, sizeof words));
+    return hash_sign(&core->key_nonce, slice_of((const char *)words, sizeof words));
 }
 
 static void nonce_write(struct writer *w, struct core *core, const struct flow *flow,
@@ -116,13 +116,13 @@ static uint32_t what_was_asked(const struct core *core, const struct request *re
                                const struct credentials *c)
 {
     uint64_t words[4] = {
-        hash_bytes(&core->key_nonce, c->response),
-        hash_bytes(&core->key_nonce, req->call_id),
-        hash_bytes(&core->key_nonce, req->via.branch),
+        hash_bytes(&core->key_table, c->response),
+        hash_bytes(&core->key_table, req->call_id),
+        hash_bytes(&core->key_table, req->via.branch),
         (uint64_t)req->cseq.number << 32 | c->nc,
     };
 
-    return (uint32_t)hash_bytes(&core->key_nonce, slice_of((const char *)words, sizeof words)) | 1;
+    return (uint32_t)hash_bytes(&core->key_table, slice_of((const char *)words, sizeof words)) | 1;
 }
 
 static enum proof check_nonce(struct core *core, const struct request *req,

@@ -6,8 +6,8 @@
 static uint64_t tag_of(const struct core *core, const struct request *req)
 {
     if (req->via.branch.len > sizeof BRANCH_COOKIE - 1)
-        return hash_bytes(&core->key_tag, req->via.text);
-    return hash_bytes(&core->key_tag, req->via.text) ^ hash_bytes(&core->key_table, req->call_id);
+        return hash_sign(&core->key_tag, req->via.text);
+    return hash_sign(&core->key_tag, req->via.text) ^ hash_sign(&core->key_tag, req->call_id);
 }
 
 /* A field as the request has it, its whole line; one that it lacks is not made up. */

@@ -12,7 +12,16 @@ static void write_part(struct writer *w, const struct core *core, struct slice p
     if (part.len <= PART_LIMIT)
         write_slice(w, part);
     else
-        write_u64(w, hash_bytes(&core->key_tag, part));
+        write_u64(w, hash_bytes(&core->key_table, part));
+}
+
+static void write_lower(struct writer *w, struct slice host)
+{
+    size_t start = w->len;
+
+    write_slice(w, host);
+    for (size_t i = start; i < w->len; i++)
+        w->at[i] = ascii_lower(w->at[i]);
 }
 
 /* 17.2.3: branch, sent-by, and the method, an ACK being its INVITE's; before RFC 3261 there was no
@@ -32,8 +41,7 @@ static void write_key(struct writer *w, const struct core *core, const struct re
         write_part(w, core, req->via.branch);
     }
     write_u32(w, req->via.port ? req->via.port : 5060);
-    for (size_t i = 0; i < req->via.host.len && i < PART_LIMIT; i++)
-        write_char(w, ascii_lower(req->via.host.at[i]));
+    write_lower(w, slice_until(req->via.host, min_u64(req->via.host.len, PART_LIMIT)));
     write_part(w, core, is_invite ? S("I") : message_span(&req->message, req->message.method_text));
 }
 
@@ -64,6 +72,7 @@ void request_read(struct request *req, const struct flow *flow)
     req->call_id = request_header(req, HEADER_CALL_ID);
     if (!rest.len || !via_next(&rest, &req->via))
         req->via = (struct via){0};
+    req->via_rest = rest;
     req->cseq = m->cseq;
     read_address(request_header(req, HEADER_FROM), &req->from, &req->from_tag);
     read_address(request_header(req, HEADER_TO), &req->to, &req->to_tag);

@@ -32,6 +32,19 @@ static const struct {
 };
 /* clang-format on */
 
+/* SipHash-1-3 with a key of zeros, as CPython 3.11 computes hash(bytes(range(len))) under
+ * PYTHONHASHSEED=0. */
+static const struct {
+    size_t len;
+    uint64_t hash;
+} quick_vectors[] = {
+    {1, UINT64_C(0x68a914128e01e473)},  {2, UINT64_C(0x010bac45c41e3669)},
+    {3, UINT64_C(0x4d4c9a4a8ef6e0ad)},  {7, UINT64_C(0x2f098ab0c751325a)},
+    {8, UINT64_C(0xead411e67ebe2eea)},  {9, UINT64_C(0x75927f9d95124362)},
+    {15, UINT64_C(0xf30eb725bb91c9ea)}, {16, UINT64_C(0x8972188433a5c5b7)},
+    {63, UINT64_C(0x385d3e39e5f37359)},
+};
+
 static struct slice counting_bytes(size_t len)
 {
     static char bytes[64];
@@ -41,19 +54,44 @@ static struct slice counting_bytes(size_t len)
     return slice_of(bytes, len);
 }
 
-static void hash_gives_the_published_vectors(void **state)
+static void signing_gives_the_published_vectors(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < COUNT_OF(vectors); i++)
-        assert_true(hash_bytes(&vector_key, counting_bytes(vectors[i].len)) == vectors[i].hash);
+        assert_true(hash_sign(&vector_key, counting_bytes(vectors[i].len)) == vectors[i].hash);
 }
 
-static void wide_hash_gives_the_published_vectors(void **state)
+static void derived_keys_are_the_published_wide_vectors(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < COUNT_OF(vectors); i++) {
-        struct hash128 wide = hash_bytes_wide(&vector_key, counting_bytes(vectors[i].len));
-        assert_true(wide.low == vectors[i].wide.low && wide.high == vectors[i].wide.high);
+        struct hash_key derived = hash_derive(&vector_key, counting_bytes(vectors[i].len));
+        assert_true(derived.k0 == vectors[i].wide.low && derived.k1 == vectors[i].wide.high);
+    }
+}
+
+static void hash_agrees_with_another_implementation(void **state)
+{
+    const struct hash_key zeros = {0, 0};
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(quick_vectors); i++)
+        assert_true(hash_bytes(&zeros, counting_bytes(quick_vectors[i].len)) ==
+                    quick_vectors[i].hash);
+}
+
+static void wide_hashes_differ_in_both_halves_wherever_a_bit_differs(void **state)
+{
+    char bytes[33] = {0};
+    struct hash128 plain = hash_bytes_wide(&vector_key, slice_of(bytes, sizeof bytes));
+
+    (void)state;
+    for (unsigned bit = 0; bit < 8 * sizeof bytes; bit++) {
+        bytes[bit / 8] = (char)(1u << bit % 8);
+        struct hash128 other = hash_bytes_wide(&vector_key, slice_of(bytes, sizeof bytes));
+        assert_true(other.low != plain.low && other.high != plain.high);
+        assert_true(other.low != other.high);
+        bytes[bit / 8] = 0;
     }
 }
 
@@ -82,8 +120,10 @@ static void keys_of_different_purposes_differ(void **state)
 
 int main(void)
 {
-    RUN(cmocka_unit_test(hash_gives_the_published_vectors),
-        cmocka_unit_test(wide_hash_gives_the_published_vectors),
+    RUN(cmocka_unit_test(signing_gives_the_published_vectors),
+        cmocka_unit_test(derived_keys_are_the_published_wide_vectors),
+        cmocka_unit_test(hash_agrees_with_another_implementation),
+        cmocka_unit_test(wide_hashes_differ_in_both_halves_wherever_a_bit_differs),
         cmocka_unit_test(hash_does_not_depend_on_where_the_bytes_lie),
         cmocka_unit_test(keys_of_different_purposes_differ));
 }
