@@ -60,7 +60,7 @@ static inline char ascii_lower(char c)
 /* Linear white space: SP, HTAB, and the CRLF of a fold. */
 static inline bool slice_is_space(char c)
 {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+    return (unsigned char)c <= ' ' && (c == ' ' || c == '\t' || c == '\r' || c == '\n');
 }
 
 /* The same letters, whatever their case; of slices of one length. */

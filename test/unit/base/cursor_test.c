@@ -121,6 +121,55 @@ static void a_slice_longer_than_its_count_can_say_fails(void **state)
     assert_int_equal(w.len, 0);
 }
 
+static void every_byte_is_a_hex_digit_or_none_wherever_it_stands(void **state)
+{
+    uint8_t out[20];
+
+    (void)state;
+    for (unsigned c = 0; c < 256; c++) {
+        for (unsigned at = 0; at < 40; at++) {
+            char text[41] = "0123456789abcdefABCDEF01234567899876543f";
+            text[at] = (char)c;
+            assert_int_equal(hex_decode(slice_of(text, 40), out, 20), hex_digit((char)c) >= 0);
+            if (hex_digit((char)c) >= 0)
+                assert_int_equal(at % 2 ? out[at / 2] & 15 : out[at / 2] >> 4, hex_digit((char)c));
+        }
+    }
+}
+
+static void hex_of_any_length_comes_back(void **state)
+{
+    uint8_t bytes[37], back[37];
+    char text[80];
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 37 + 11);
+    for (unsigned len = 0; len <= sizeof bytes; len++) {
+        struct writer w = writer_over(text, sizeof text);
+        write_hex_bytes(&w, bytes, len);
+        assert_int_equal(w.len, 2 * len);
+        assert_true(hex_decode(writer_slice(&w), back, len));
+        assert_memory_equal(back, bytes, len);
+    }
+}
+
+static void numbers_around_each_power_of_ten_have_their_digits(void **state)
+{
+    (void)state;
+    for (uint64_t n = 1, digits = 1; digits <= 19; n *= 10, digits++) {
+        char text[24];
+        struct writer w = writer_over(text, sizeof text);
+        write_number(&w, n);
+        assert_int_equal(w.len, digits);
+        assert_int_equal(text[0], '1');
+        w.len = 0;
+        write_number(&w, n - 1);
+        assert_int_equal(w.len, digits > 1 ? digits - 1 : 1);
+        assert_int_equal(text[w.len - 1], digits > 1 ? '9' : '0');
+    }
+}
+
 static void hex_decodes_in_either_case_and_only_whole(void **state)
 {
     uint8_t out[2];
@@ -146,5 +195,8 @@ int main(void)
         cmocka_unit_test(reading_past_the_end_yields_nothing_ever_after),
         cmocka_unit_test(a_count_beyond_the_bytes_fails),
         cmocka_unit_test(a_slice_longer_than_its_count_can_say_fails),
+        cmocka_unit_test(every_byte_is_a_hex_digit_or_none_wherever_it_stands),
+        cmocka_unit_test(hex_of_any_length_comes_back),
+        cmocka_unit_test(numbers_around_each_power_of_ten_have_their_digits),
         cmocka_unit_test(hex_decodes_in_either_case_and_only_whole));
 }
