@@ -93,23 +93,26 @@ static enum verdict check_loop(struct core *core, struct request *req, bool *is_
                                struct actions *out)
 {
     const struct message *m = &req->message;
+    struct via via = req->via;
+    struct slice rest = req->via_rest;
     unsigned looked_at = 0;
 
-    for (unsigned i = m->first[HEADER_VIA]; i; i = m->fields[i].next) {
-        struct slice rest = message_value(m, i);
-        struct via via;
+    for (unsigned i = m->first[HEADER_VIA];;) {
         struct branch branch;
-        while (rest.len && via_next(&rest, &via)) {
-            if (++looked_at > VIA_LIMIT)
-                return refuse(core, req, 483, NULL, out);
-            if (!branch_read(via.branch, &core->key_branch, &branch))
-                continue;
+        if (++looked_at > VIA_LIMIT)
+            return refuse(core, req, 483, NULL, out);
+        if (branch_read(via.branch, &core->key_branch, &branch)) {
             *is_spiral = true;
             if (branch.loop == forward_loop(core, req))
                 return refuse(core, req, 482, NULL, out);
         }
+        while (!rest.len || !via_next(&rest, &via)) { /* a broken one hides those behind it */
+            i = m->fields[i].next;
+            if (!i)
+                return PASS;
+            rest = message_value(m, i);
+        }
     }
-    return PASS;
 }
 
 static enum verdict refuse_extension(struct core *core, const struct request *req,

@@ -17,9 +17,10 @@ struct target_set {
 
 struct request {
     struct message message;
-    struct flow flow; /* by which it came */
-    struct via via;   /* the topmost */
-    struct uri uri;   /* the Request-URI; valid if uri_is_valid */
+    struct flow flow;      /* by which it came */
+    struct via via;        /* the topmost */
+    struct slice via_rest; /* what stands behind it in its field */
+    struct uri uri;        /* the Request-URI; valid if uri_is_valid */
     bool uri_is_valid;
     struct cseq cseq;
     struct address from, to; /* uri.len == 0 where the grammar is broken */

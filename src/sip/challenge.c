@@ -140,9 +140,18 @@ static bool parse_params(struct slice s, size_t at, struct slice *values)
     }
 }
 
-static bool all_in(struct slice s, unsigned classes)
+static bool is_token(struct slice s)
 {
-    return grammar_skip(s, 0, classes) == s.len;
+    return s.len && grammar_skip(s, 0, IN_TOKEN) == s.len;
+}
+
+static bool is_hex(struct slice s)
+{
+    size_t at = 0;
+
+    while (at < s.len && grammar_is(s.at[at], IS_HEX))
+        at++;
+    return at == s.len;
 }
 
 /* What the grammar says of the values themselves (25.1); the length of a response of an unknown
@@ -157,7 +166,7 @@ static bool check_values(const struct slice *values, struct credentials *credent
         if (!values[i].at)
             return false;
     if (algorithm != ALGORITHM_OTHER &&
-        (response.len != 2 * digest_size(algorithm) || !all_in(response, IS_HEX)))
+        (response.len != 2 * digest_size(algorithm) || !is_hex(response)))
         return false;
     if (values[NC].at) {
         if (!hex_decode(values[NC], nc, sizeof nc))
@@ -166,8 +175,7 @@ static bool check_values(const struct slice *values, struct credentials *credent
             (uint32_t)nc[0] << 24 | (uint32_t)nc[1] << 16 | (uint32_t)nc[2] << 8 | (uint32_t)nc[3];
     }
     if (values[QOP].at)
-        return values[QOP].len && all_in(values[QOP], IN_TOKEN) && values[CNONCE].at &&
-               values[NC].at;
+        return is_token(values[QOP]) && values[CNONCE].at && values[NC].at;
     return true;
 }
 

@@ -164,7 +164,7 @@ static size_t find_line_end(struct slice bytes, size_t at)
 
 static bool is_crlf(struct slice bytes, size_t at)
 {
-    return at + 2 <= bytes.len && bytes.at[at] == '\r' && bytes.at[at + 1] == '\n';
+    return at + 2 <= bytes.len && memcmp(bytes.at + at, "\r\n", 2) == 0;
 }
 
 static bool is_blank(char c)
@@ -247,16 +247,12 @@ static struct fault parse_start_line(struct message *m)
     return parse_request_line(m, at, end);
 }
 
-static void add_field(struct message *m, struct field field)
+static void list_field(struct message *m, enum header header, uint8_t index)
 {
-    uint8_t index = ++m->field_count;
+    uint8_t *last = &m->last[header];
 
-    if (field.header != HEADER_OTHER) {
-        uint8_t *last = &m->last[field.header];
-        *(*last ? &m->fields[*last].next : &m->first[field.header]) = index;
-        *last = index;
-    }
-    m->fields[index] = field;
+    *(*last ? &m->fields[*last].next : &m->first[header]) = index;
+    *last = index;
 }
 
 /* The header of a name that is written as the RFC writes it, with the colon right behind, as nearly
@@ -304,6 +300,7 @@ static size_t parse_name(struct slice bytes, size_t at, enum header *header)
 static size_t parse_field(struct message *m, size_t at)
 {
     struct slice bytes = m->bytes;
+    struct field *field = &m->fields[m->field_count + 1];
     enum header header;
     size_t value = parse_name(bytes, at, &header);
     size_t end, next_line;
@@ -322,13 +319,15 @@ static size_t parse_field(struct message *m, size_t at)
         value++;
     while (end > value && slice_is_space(bytes.at[end - 1]))
         end--;
-    add_field(m, (struct field){
-                     .line = (uint16_t)at,
-                     .value = (uint16_t)value,
-                     .end = (uint16_t)end,
-                     .next_line = (uint16_t)next_line,
-                     .header = (uint8_t)header,
-                 });
+    field->line = (uint16_t)at;
+    field->value = (uint16_t)value;
+    field->end = (uint16_t)end;
+    field->next_line = (uint16_t)next_line;
+    field->header = (uint8_t)header;
+    field->next = 0;
+    m->field_count++;
+    if (header != HEADER_OTHER)
+        list_field(m, header, m->field_count);
     return next_line;
 }
 
