@@ -504,6 +504,7 @@ void machine_jump_wall(struct sim *sim, int64_t seconds)
     trace_note(sim, "the wall clock jumps %lld s", (long long)seconds);
     sim->report.counts[COUNT_WALL_JUMPS]++;
     sim->machine.wall_zero += seconds;
+    promise_jumped(sim, seconds);
     judge_jumped(sim);
 }
 

@@ -290,6 +290,16 @@ void promise_power_cut(struct sim *sim)
             p->at[i].is_doubtful = true;
 }
 
+/* What is stored by the clock may have been stored before it was set back or after: who starts by
+ * another boot cannot tell, so only what holds by both readings is still promised. */
+void promise_jumped(struct sim *sim, int64_t seconds)
+{
+    struct promises *p = &sim->judge.promises;
+
+    for (unsigned i = 0; i < p->count && seconds < 0; i++)
+        p->at[i].stored_wall += seconds;
+}
+
 /* -- looking -- */
 
 /* One whose time has come counts for nothing, even if its timer has not fired yet. */

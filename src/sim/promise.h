@@ -55,6 +55,8 @@ void promise_made(struct sim *sim, const struct held *held, const struct message
 
 void promise_checkpointed(struct sim *sim);
 void promise_power_cut(struct sim *sim);
+/* The wall clock was set by so many seconds. */
+void promise_jumped(struct sim *sim, int64_t seconds);
 
 /* Compares with what the core shows: at any time, and just after it was restored. */
 void promise_inspect(struct sim *sim);
