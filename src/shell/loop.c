@@ -12,6 +12,7 @@
 #define STORE_PATIENCE SECONDS(2)
 #define DEADLINES_PER_ROUND 64u /* steps; each fires up to STEP_WORK timers */
 #define ROUNDS_UNLOOKED 16u     /* rounds without asking the kernel what else is ready */
+#define HOLD_LONGEST MS(1)      /* that records wait for more to be written with them */
 
 /* What is waited for: by poll, which stands in a socket's wait queue only while we sleep.  epoll
  * stays there, and the kernel then calls it back for each datagram that comes or is sent, which
@@ -30,6 +31,9 @@ struct loop {
     unsigned rounds; /* since the kernel was asked */
     unsigned ready_count;
     bool is_ready[LOCAL_LIMIT];
+
+    bool is_holding; /* the current batch has something for the store */
+    instant held_since;
 
     bool is_failed;        /* the store fails or is late: nothing is given to it */
     bool owes_failed;      /* the core does not know it yet */
@@ -92,6 +96,19 @@ static void give_to_store(struct loop *loop)
         loop->progressed_at = loop->now.boot;
     store_current(loop->store)->order = loop->order;
     store_give(loop->store);
+    loop->is_holding = false;
+}
+
+/* A hand-over costs two switches of thread whatever it holds: while more messages are waiting to be
+ * read, what they ask for is written with it. */
+static bool is_worth_giving(struct loop *loop)
+{
+    if (!loop->is_holding) {
+        loop->is_holding = true;
+        loop->held_since = loop->now.boot;
+    }
+    return !loop->ready_count || loop->now.boot - loop->held_since >= HOLD_LONGEST ||
+           !batch_has_room(store_current(loop->store));
 }
 
 /* While the store is at work the current batch grows: it then writes many records at once. */
@@ -109,7 +126,7 @@ static void carry_out(struct loop *loop)
         carry_out_free(loop, batch);
         if (batch->done == batch->actions.count)
             batch_clear(batch);
-        else
+        else if (is_worth_giving(loop))
             give_to_store(loop);
     } else if (!batch_has_room(batch) && store_can_give(loop->store)) {
         give_to_store(loop);
@@ -399,6 +416,7 @@ void loop_start(struct loop *loop)
 static void finish(struct loop *loop)
 {
     loop->now = clock_now();
+    loop->ready_count = 0; /* nothing more is read that could be waited for */
     carry_out(loop);
     while (store_has_given(loop->store) && !loop->is_failed) {
         wait_for_store(loop);
