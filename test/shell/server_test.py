@@ -50,6 +50,13 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def cpu_seconds(pid):
+    """Of all threads of a process: what it took, however busy the machine is."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Server:
     def __init__(self, folder, config=CONFIG, port=None):
         self.folder = folder
@@ -486,10 +493,9 @@ def many_users_load_fast():
     text = ("<sipwitch><registry><realm>lab.test</realm><range>0</range></registry>\n"
             f"<provision>{users}</provision></sipwitch>")
     with server(config=text) as one:
-        begin = time.monotonic()
         one.start()
-        took = time.monotonic() - begin
-        expect(took < 3, f"100,000 users took {took:.1f} s")
+        took = cpu_seconds(one.process.pid)
+        expect(took < 3, f"100,000 users took {took:.1f} s of CPU")
         phone = Phone(one.port, "u99999", "s99999").bind()
         expect(phone.bindings() == [phone.contact()], "the last user cannot register")
 
