@@ -22,6 +22,9 @@ struct settings settings_default(void)
         .nonce_life = SECONDS(3600),
         .call_longest = SECONDS(12 * 3600),
         .agent = S("SIP Witch"),
+        .system = S("system"),
+        .anonymous = S("anonymous"),
+        .unregistered = 480,
     };
 }
 
@@ -68,7 +71,7 @@ struct core *core_create(void *memory, const struct core_origin *origin, struct 
 
 bool core_put_user(struct core *core, const struct user_settings *user)
 {
-    return location_put_user(core, user);
+    return location_put_user(core, user, false, NULL);
 }
 
 /* The branch of a response names its client transaction; one that we did not make is dropped
@@ -143,6 +146,39 @@ static void take_deadline(struct core *core, struct moment now, struct actions *
     }
     if (core->checkpoint.is_running && out->count < count && out->bytes.len < bytes)
         record_checkpoint(core, now, out);
+    if (core->sweep && out->count < count && out->bytes.len < bytes)
+        location_sweep(core, out);
+}
+
+static void put_user(struct core *core, const struct user_settings *user, struct actions *out)
+{
+    size_t start = out->bytes.len;
+
+    if (location_put_user(core, user, true, out))
+        return;
+    write_slice(&out->bytes, S("user "));
+    write_slice(&out->bytes, user->id);
+    write_slice(&out->bytes,
+                S(" is left out: there is no room, or another has its id or extension"));
+    actions_push(out, (struct action){
+                          .kind = ACTION_LOG,
+                          .bytes = slice_of(out->bytes.at + start, out->bytes.len - start),
+                      });
+}
+
+static void replace_settings(struct core *core, const struct settings *settings)
+{
+    core->settings = settings;
+    core->epoch++;
+    core->sweep = 0;
+}
+
+static void remove_user(struct core *core, struct slice id, struct actions *out)
+{
+    struct user *user = location_find_id(core, id);
+
+    if (user)
+        location_remove_user(core, user, out);
 }
 
 /* The wall clock was set: what is stored by it is stored anew. */
@@ -174,13 +210,17 @@ void core_step(struct core *core, const struct event *event, struct moment now, 
     case EVENT_STORE_FAILED: core->store_failed = core->is_recovering = true; break;
     case EVENT_STORE_WORKS: core->store_failed = false; /* fall through */
     case EVENT_CHECKPOINT: core->checkpoint = (struct checkpoint){.is_running = true}; break;
+    case EVENT_SETTINGS: replace_settings(core, event->settings); break;
+    case EVENT_USER: put_user(core, event->user, out); break;
+    case EVENT_USER_GONE: remove_user(core, event->bytes, out); break;
+    case EVENT_USERS_PUT: core->sweep = 1; break;
     }
     assert(!out->bytes.failed);
 }
 
 instant core_deadline(const struct core *core)
 {
-    return core->checkpoint.is_running ? 0 : timers_deadline(&core->timers);
+    return core->checkpoint.is_running || core->sweep ? 0 : timers_deadline(&core->timers);
 }
 
 struct census core_census(const struct core *core)

@@ -33,7 +33,8 @@ size_t core_bytes(const struct limits *limits);
  * touched.  The memory stays the caller's and must outlive the core; there is nothing to free. */
 struct core *core_create(void *memory, const struct core_origin *origin, struct moment now);
 
-/* Adds a user; false if there is no room, or the id or extension is taken (the first wins). */
+/* Adds a user before the start; false if there is no room, or the id or extension is taken (the
+ * first wins; see enum user_source). */
 bool core_put_user(struct core *core, const struct user_settings *user);
 
 /* `out` must have room for STEP_ACTIONS actions and STEP_BYTES bytes. */

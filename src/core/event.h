@@ -1,7 +1,7 @@
 /* What can happen to the core: one event at one instant. */
 #pragma once
 
-#include "core/flow.h"
+#include "core/settings.h"
 
 enum event_kind {
     EVENT_RECEIVED = 1, /* a whole message came in on flow */
@@ -12,10 +12,18 @@ enum event_kind {
                            scratch if a checkpoint is under way */
     EVENT_STORE_FAILED, /* a persist failed, or is late by two seconds */
     EVENT_STORE_WORKS,  /* it works again, in a new segment: a checkpoint begins from scratch */
+    EVENT_SETTINGS,     /* settings replace the old ones, which are not looked at after this step;
+                           sockets stay what they are */
+    EVENT_USER,         /* user is new, or replaces the row of that id; its phones stay bound */
+    EVENT_USER_GONE,    /* bytes: the id of a user who goes, with all bindings */
+    EVENT_USERS_PUT,    /* the rows of files and accounts that were not put since the last
+                           EVENT_SETTINGS go; a few in each step */
 };
 
 struct event {
     enum event_kind kind;
     struct flow flow;
     struct slice bytes; /* the message, or the record's payload; the shell's, for this step */
+    const struct settings *settings;
+    const struct user_settings *user; /* copied in this step */
 };

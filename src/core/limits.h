@@ -27,6 +27,15 @@
 /* Timers fired, or records of a checkpoint, in one step; the rest have an immediate deadline. */
 #define STEP_WORK 8u
 
+/* Rows looked at in one step of the walk that removes users whom a new configuration lacks. */
+#define SWEEP_ROWS 1024u
+
+/* Bytes of a user's static contacts. */
+#define CONTACTS_LIMIT 8192u
+
+/* Aliases and rewritten numbers that lead to one another; more is a circle. */
+#define DIAL_HOPS 4u
+
 /* A name that a user, a domain or a tag may have; longer ones are refused. */
 #define NAME_LIMIT 255u
 

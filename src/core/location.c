@@ -36,63 +36,201 @@ struct slice user_extension(const struct user *user)
     return slice_of(user->text.at + user->id_len, user->extension_len);
 }
 
+struct slice user_contacts(const struct user *user)
+{
+    return slice_of(user->text.at + user->text.len - user->contacts_len, user->contacts_len);
+}
+
 static uint32_t name_hash(const struct core *core, struct slice name)
 {
     return (uint32_t)hash_bytes(&core->key_table, name);
 }
 
-struct user *location_find(const struct core *core, struct slice name)
+struct user *location_find_id(const struct core *core, struct slice id)
 {
-    uint32_t hash = name_hash(core, name);
-    struct user *user;
+    uint32_t hash = name_hash(core, id);
 
     for (uint32_t i = table_first(&core->users_by_id, hash); i;
          i = table_next(&core->users_by_id, i)) {
-        user = pool_at(&core->users, i);
-        if (slice_equal(user_id(user), name))
-            return user;
-    }
-    for (uint32_t i = table_first(&core->users_by_extension, hash); i;
-         i = table_next(&core->users_by_extension, i)) {
-        user = pool_at(&core->users, i);
-        if (slice_equal(user_extension(user), name))
+        struct user *user = pool_at(&core->users, i);
+        if (slice_equal(user_id(user), id))
             return user;
     }
     return NULL;
 }
 
-bool location_put_user(struct core *core, const struct user_settings *settings)
+static struct user *find_extension(const struct core *core, struct slice extension)
 {
-    struct user *user;
-    struct writer w;
-    uint32_t index;
+    uint32_t hash = name_hash(core, extension);
 
-    if (!settings->id.len || settings->id.len > NAME_LIMIT ||
-        settings->extension.len > NAME_LIMIT || location_find(core, settings->id) ||
-        (settings->extension.len && location_find(core, settings->extension)))
-        return false;
-    user = pool_take(&core->users);
-    if (!user)
-        return false;
-    if (!slab_take(&core->slab, settings->id.len + settings->extension.len, &user->text)) {
-        pool_give(&core->users, user);
-        return false;
+    for (uint32_t i = table_first(&core->users_by_extension, hash); i;
+         i = table_next(&core->users_by_extension, i)) {
+        struct user *user = pool_at(&core->users, i);
+        if (slice_equal(user_extension(user), extension))
+            return user;
     }
-    w = writer_over(user->text.at, user->text.len);
+    return NULL;
+}
+
+struct user *location_find(const struct core *core, struct slice name)
+{
+    struct user *user = location_find_id(core, name);
+
+    return user ? user : find_extension(core, name);
+}
+
+/* It was put with the present settings, or outlives them: no leftover of an older configuration. */
+static bool is_present(const struct core *core, const struct user *user)
+{
+    return user->source == SOURCE_DATABASE || user->epoch == core->epoch;
+}
+
+/* Nobody else who is present, and counts as much, has this id or extension. */
+static bool is_free(const struct core *core, const struct user_settings *settings,
+                    const struct user *user)
+{
+    const struct user *by_id = find_extension(core, settings->id);
+    const struct user *by_extension =
+        settings->extension.len ? location_find(core, settings->extension) : NULL;
+
+    if (by_id && by_id != user && is_present(core, by_id))
+        return false;
+    return !by_extension || by_extension == user || !is_present(core, by_extension);
+}
+
+static void drop_extension(struct core *core, struct user *user)
+{
+    if (!user->extension_len)
+        return;
+    table_remove(&core->users_by_extension, pool_index(&core->users, user));
+    user->extension_len = 0;
+}
+
+static bool set_user_text(struct core *core, struct user *user,
+                          const struct user_settings *settings)
+{
+    struct block text;
+    struct writer w;
+
+    if (!slab_take(&core->slab, settings->id.len + settings->extension.len + settings->contacts.len,
+                   &text))
+        return false;
+    w = writer_over(text.at, text.len);
     write_slice(&w, settings->id);
     write_slice(&w, settings->extension);
+    write_slice(&w, settings->contacts);
+    slab_give(&core->slab, &user->text);
+    user->text = text;
     user->id_len = (uint8_t)settings->id.len;
-    user->extension_len = (uint8_t)settings->extension.len;
+    user->contacts_len = (uint16_t)settings->contacts.len;
+    return true;
+}
+
+static void set_extension(struct core *core, struct user *user, struct slice extension)
+{
+    struct user *former;
+
+    if (!extension.len)
+        return;
+    former = find_extension(core, extension); /* of an older configuration */
+    if (former)
+        drop_extension(core, former);
+    user->extension_len = (uint8_t)extension.len;
+    table_insert(&core->users_by_extension, pool_index(&core->users, user),
+                 name_hash(core, extension));
+}
+
+static void count_md5_only(struct core *core, const struct user *user, uint32_t count)
+{
+    if (user->has_ha1 && !(user->has_ha1 >> ALGORITHM_SHA256 & 1))
+        core->md5_only_count += count;
+}
+
+static void set_rights(struct core *core, struct user *user, const struct user_settings *settings)
+{
+    count_md5_only(core, user, UINT32_MAX);
     memcpy(user->ha1_md5, settings->ha1[ALGORITHM_MD5], sizeof user->ha1_md5);
     memcpy(user->ha1_sha256, settings->ha1[ALGORITHM_SHA256], sizeof user->ha1_sha256);
+    user->has_ha1 = 0;
     for (unsigned i = 0; i < ALGORITHM_COUNT; i++)
         user->has_ha1 |= (uint8_t)(settings->has_ha1[i] << i);
-    core->has_md5_only |= !settings->has_ha1[ALGORITHM_SHA256];
-    index = pool_index(&core->users, user);
-    table_insert(&core->users_by_id, index, name_hash(core, settings->id));
-    if (settings->extension.len)
-        table_insert(&core->users_by_extension, index, name_hash(core, settings->extension));
+    count_md5_only(core, user, 1);
+    user->epoch = core->epoch;
+    user->source = (uint8_t)settings->source;
+    user->kind = (uint8_t)settings->kind;
+    user->level = settings->level;
+    user->is_closed = settings->is_closed;
+    user->is_inside_only = settings->is_inside_only;
+    user->status = settings->status;
+}
+
+static bool may_replace(const struct core *core, const struct user *user,
+                        const struct user_settings *settings, bool replaces)
+{
+    if (!is_present(core, user))
+        return true;
+    return user->source > settings->source || (replaces && user->source == settings->source);
+}
+
+static void unbind_all(struct core *core, struct user *user, struct actions *out)
+{
+    while (user->first_binding)
+        location_unbind(core, pool_at(&core->bindings, user->first_binding), out);
+}
+
+bool location_put_user(struct core *core, const struct user_settings *settings, bool replaces,
+                       struct actions *out)
+{
+    struct user *user = location_find_id(core, settings->id);
+    bool is_new = !user;
+
+    if (!settings->id.len || settings->id.len > NAME_LIMIT ||
+        settings->extension.len > NAME_LIMIT || settings->contacts.len > CONTACTS_LIMIT ||
+        (user && !may_replace(core, user, settings, replaces)) || !is_free(core, settings, user))
+        return false;
+    if (is_new)
+        user = pool_take(&core->users);
+    if (!user)
+        return false;
+    if (!is_new)
+        drop_extension(core, user);
+    if (!set_user_text(core, user, settings)) {
+        if (is_new)
+            pool_give(&core->users, user);
+        return false;
+    }
+    if (is_new)
+        table_insert(&core->users_by_id, pool_index(&core->users, user),
+                     name_hash(core, settings->id));
+    set_extension(core, user, settings->extension);
+    set_rights(core, user, settings);
+    if (user->kind >= USER_REJECT)
+        unbind_all(core, user, out);
     return true;
+}
+
+void location_remove_user(struct core *core, struct user *user, struct actions *out)
+{
+    unbind_all(core, user, out);
+    count_md5_only(core, user, UINT32_MAX);
+    drop_extension(core, user);
+    table_remove(&core->users_by_id, pool_index(&core->users, user));
+    slab_give(&core->slab, &user->text);
+    pool_give(&core->users, user);
+}
+
+void location_sweep(struct core *core, struct actions *out)
+{
+    uint32_t end = (uint32_t)min_u64(core->users.used, (uint64_t)core->sweep + SWEEP_ROWS);
+    uint32_t count = out->count + STEP_ACTIONS / 4;
+
+    for (; core->sweep <= end && out->count < count; core->sweep++) {
+        struct user *user = pool_live_at(&core->users, core->sweep);
+        if (user && !is_present(core, user))
+            location_remove_user(core, user, out);
+    }
+    if (core->sweep > core->users.used)
+        core->sweep = 0;
 }
 
 static uint32_t id_hash(const struct core *core, uint64_t id)

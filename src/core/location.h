@@ -12,13 +12,25 @@
 void location_init(struct core *core, struct arena *from);
 size_t location_bytes(const struct limits *limits);
 
-/* False if there is no room or the id or extension is taken. */
-bool location_put_user(struct core *core, const struct user_settings *settings);
+/* False if there is no room or the id or extension is taken: by a row of a source that counts more,
+ * or by any that was put with the present settings, unless `replaces` and it has this id.  `out`
+ * takes the records of bindings that go, where what it was could be bound and what it is cannot;
+ * NULL before the start. */
+bool location_put_user(struct core *core, const struct user_settings *settings, bool replaces,
+                       struct actions *out);
+
+/* Removes a user with all bindings. */
+void location_remove_user(struct core *core, struct user *user, struct actions *out);
+
+/* EVENT_USERS_PUT: a few steps of the walk that removes the rows of older epochs. */
+void location_sweep(struct core *core, struct actions *out);
 
 /* The user with this id or extension; NULL if there is none.  Escapes must be decoded. */
 struct user *location_find(const struct core *core, struct slice name);
+struct user *location_find_id(const struct core *core, struct slice id);
 struct slice user_id(const struct user *user);
 struct slice user_extension(const struct user *user);
+struct slice user_contacts(const struct user *user); /* static ones: URIs, one a line */
 
 struct binding *location_binding(const struct core *core, uint64_t id);
 /* Walks a user's bindings, the newest first: NULL at the end. */

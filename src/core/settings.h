@@ -2,6 +2,7 @@
  * outlive the core or the next settings that replace it. */
 #pragma once
 
+#include "core/dialplan.h"
 #include "core/flow.h"
 #include "sip/challenge.h"
 
@@ -12,12 +13,39 @@ struct socket_settings {
     uint16_t port;
 };
 
+/* What a row of the location service is. */
+enum user_kind {
+    USER_PERSON, /* all its phones ring */
+    USER_DEVICE, /* a device or service: its newest binding alone */
+    USER_GATEWAY,
+    USER_REJECT, /* nobody can be it or reach it: settings say by which status */
+    USER_TEST,   /* answers with a status */
+    USER_ALIAS,  /* stands for its contacts */
+};
+
+/* Where a row was written.  Where two have the same id or extension, the lower one counts. */
+enum user_source {
+    SOURCE_FILE, /* the XML files */
+    SOURCE_DATABASE,
+    SOURCE_ACCOUNT, /* the system's accounts */
+};
+
+#define LEVEL_LIMIT 9u /* the highest level, which may use every route */
+
+/* Left out is what most users have: a person whom strangers may reach, who may call them. */
 struct user_settings {
     struct slice id;        /* the user part of its address of record */
     struct slice extension; /* digits; empty if there is none */
     struct slice display;
+    struct slice contacts; /* where it is without a registration: URIs, one a line */
     uint8_t ha1[ALGORITHM_COUNT][DIGEST_LIMIT];
     bool has_ha1[ALGORITHM_COUNT];
+    enum user_kind kind;
+    enum user_source source;
+    uint8_t level;       /* it may use routes whose priority is below it */
+    bool is_closed;      /* strangers do not reach it */
+    bool is_inside_only; /* it does not call other domains */
+    uint16_t status;     /* of a reject or test node */
 };
 
 struct settings {
@@ -35,6 +63,10 @@ struct settings {
     duration nonce_life;       /* after it: stale */
     duration call_longest;     /* a call of that age is no longer kept in mind */
     struct slice agent;        /* Server header */
+    struct dialplan dialplan;  /* where numbers go that are no user's */
+    struct slice system;       /* the id that nobody may call (403) */
+    struct slice anonymous;    /* and the one that nobody has (404) */
+    uint16_t unregistered;     /* status for a user of ours without a phone: 480, or 410 */
 };
 
 /* The defaults; realm, sockets and users are left empty. */

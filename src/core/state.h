@@ -28,7 +28,7 @@ struct user {
     struct pool_item item;
     struct table_link by_id;
     struct table_link by_extension;
-    struct block text; /* id, extension, display */
+    struct block text; /* id, extension, static contacts */
     uint8_t id_len;
     uint8_t extension_len;
     uint8_t binding_count;
@@ -36,6 +36,14 @@ struct user {
     uint32_t first_binding;
     uint8_t ha1_md5[16];
     uint8_t ha1_sha256[32];
+    uint8_t epoch; /* of the settings that it was last put with */
+    uint8_t source;
+    uint8_t kind;
+    uint8_t level;
+    bool is_closed;
+    bool is_inside_only;
+    uint16_t status;
+    uint16_t contacts_len;
 };
 
 /* One contact of an address of record. */
@@ -179,8 +187,10 @@ struct core {
     uint64_t boot;
     bool is_started;
     bool store_failed;
-    bool is_recovering; /* it failed, and the checkpoint that mends it is not yet written */
-    bool has_md5_only;  /* some user has no SHA-256 digest */
+    bool is_recovering;      /* it failed, and the checkpoint that mends it is not yet written */
+    uint8_t epoch;           /* of the settings; counts their replacements */
+    uint32_t md5_only_count; /* users who can answer MD5 alone */
+    uint32_t sweep;          /* the row to look at next for an older epoch; 0 = none is due */
 
     struct timers timers;
     struct slab slab;

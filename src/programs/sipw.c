@@ -4,10 +4,9 @@
  * Exit status: 0 stopped, or checked and fine; 1 usage, or an address cannot be listened on; 2 the
  * configuration is at fault; 3 the state directory cannot be used.
  */
-#include "config/config.h"
 #include "shell/clock.h"
 #include "shell/digests.h"
-#include "shell/file.h"
+#include "shell/load.h"
 #include "shell/loop.h"
 #include "shell/memory.h"
 #include "shell/notify.h"
@@ -25,9 +24,6 @@
 #ifndef VERSION
 #define VERSION "3.0.0"
 #endif
-
-#define CONFIG_BYTES (size_t)(256u << 20)
-#define NAMES_OF_OURS 2u /* the host's name and localhost */
 
 enum status { STATUS_FINE, STATUS_USAGE, STATUS_CONFIG, STATUS_STATE };
 
@@ -198,42 +194,6 @@ static bool read_options(struct options *options, int count, char **words, struc
     return false;
 }
 
-/* ---- configuration */
-
-static void log_warnings(const struct report *report, struct log *log)
-{
-    struct slice rest = report_warnings(report), line;
-
-    while (report_next(&rest, &line))
-        log_line(log, LOG_WARNING, "%.*s", (int)line.len, line.at);
-    if (report->warnings_left_out)
-        log_line(log, LOG_WARNING, "%s: and %u warnings more", report->file,
-                 report->warnings_left_out);
-}
-
-static struct config *load_config(const char *path, struct slice realm, struct log *log)
-{
-    struct report *report = malloc(sizeof *report);
-    struct config *config = NULL;
-    struct slice xml;
-    int error = report ? file_read(AT_FDCWD, path, CONFIG_BYTES, &xml) : -ENOMEM;
-
-    if (error) {
-        log_line(log, LOG_FAILURE, "%s cannot be read: %s; name another with --configpath", path,
-                 strerror(-error));
-    } else {
-        report_init(report, path);
-        config = config_read(xml, realm, &digests_openssl, report);
-        explicit_bzero((void *)(uintptr_t)xml.at, xml.len);
-        free((void *)(uintptr_t)xml.at);
-        log_warnings(report, log);
-        if (!config)
-            log_line(log, LOG_FAILURE, "%s", report->fault);
-    }
-    free(report);
-    return config;
-}
-
 /* ---- background */
 
 /* The parent waits until the child is ready, or has failed, and ends with its status. */
@@ -278,49 +238,34 @@ struct server {
     struct options options;
     struct log log;
     struct state state;
-    struct config *config;
-    struct settings settings; /* the configuration's, with what only this machine knows */
-    struct slice *localnames;
-    char hostname[256];
+    struct sources sources;
+    struct epoch *epoch;
     struct udp *udp;
     struct core *core;
     size_t core_size;
     struct journal journal;
     struct store *store;
+    struct reload *reload;
     struct loop *loop;
 };
 
-static bool make_settings(struct server *server)
+static struct config *read_config(const struct sources *sources, struct log *log)
 {
-    struct settings *settings = &server->settings;
-    unsigned sockets = udp_count(server->udp), count;
+    struct report *report = malloc(sizeof *report);
+    struct config *config = report ? load_config(sources, report) : NULL;
 
-    *settings = server->config->settings;
-    settings->sockets = udp_settings(server->udp);
-    settings->socket_count = sockets;
-    settings->is_public |= server->options.is_public;
-    count = settings->localname_count;
-    server->localnames = calloc(count + sockets + NAMES_OF_OURS, sizeof *server->localnames);
-    if (!server->localnames)
-        return false;
-    if (count)
-        memcpy(server->localnames, settings->localnames, count * sizeof *server->localnames);
-    if (gethostname(server->hostname, sizeof server->hostname - 1) == 0 && server->hostname[0])
-        server->localnames[count++] = slice_text(server->hostname);
-    server->localnames[count++] = S("localhost");
-    for (unsigned i = 0; i < sockets; i++)
-        server->localnames[count++] = settings->sockets[i].host;
-    settings->localnames = server->localnames;
-    settings->localname_count = count;
-    return true;
+    if (report)
+        log_report(log, report);
+    free(report);
+    return config;
 }
 
 static bool make_core(struct server *server)
 {
-    const struct config *config = server->config;
+    const struct config *config = server->epoch->config;
     struct core_origin origin = {
         .limits = memory_limits(config->user_count, config->bindings),
-        .settings = &server->settings,
+        .settings = &server->epoch->settings,
         .digests = &digests_openssl,
         .secret = server->state.key,
         .boot = clock_boot(),
@@ -358,26 +303,53 @@ static bool open_journal(struct server *server)
     return !error;
 }
 
-static enum status open_server(struct server *server)
+static enum status open_sockets(struct server *server)
 {
     const struct options *options = &server->options;
+    struct config *config;
 
-    if (!state_open(&server->state, options->state_path, &server->log))
-        return STATUS_STATE;
-    server->config =
-        load_config(options->config_path, slice_of(server->state.uuid, UUID_LENGTH), &server->log);
-    if (!server->config)
+    server->sources = (struct sources){
+        .config_path = options->config_path,
+        .realm = slice_of(server->state.uuid, UUID_LENGTH),
+        .is_public = options->is_public,
+    };
+    config = read_config(&server->sources, &server->log);
+    if (!config)
         return STATUS_CONFIG;
-    server->udp =
-        udp_open(options->address ? slice_text(options->address) : server->config->interface,
-                 options->port ? options->port : server->config->port, &server->log);
-    if (!server->udp || !make_settings(server) || !make_core(server))
+    server->udp = udp_open(options->address ? slice_text(options->address) : config->interface,
+                           options->port ? options->port : config->port, &server->log);
+    if (server->udp)
+        server->epoch = epoch_make(config, server->udp, options->is_public);
+    else
+        config_free(config);
+    return server->epoch ? STATUS_FINE : STATUS_USAGE;
+}
+
+static bool open_loop(struct server *server)
+{
+    server->reload = reload_create(&server->sources, server->udp);
+    if (!server->reload)
+        return false;
+    struct loop_parts parts = {server->core, server->udp,    server->store,
+                               &server->log, server->reload, &server->epoch};
+    server->loop = loop_create(&parts);
+    return server->loop != NULL;
+}
+
+static enum status open_server(struct server *server)
+{
+    enum status status;
+
+    if (!state_open(&server->state, server->options.state_path, &server->log))
+        return STATUS_STATE;
+    status = open_sockets(server);
+    if (status != STATUS_FINE)
+        return status;
+    if (!make_core(server))
         return STATUS_USAGE;
     if (!open_journal(server))
         return STATUS_STATE;
-    struct loop_parts parts = {server->core, server->udp, server->store, &server->log};
-    server->loop = loop_create(&parts);
-    if (!server->loop)
+    if (!open_loop(server))
         return STATUS_USAGE;
     return loop_restore(server->loop, &server->journal) ? STATUS_FINE : STATUS_STATE;
 }
@@ -386,6 +358,8 @@ static void close_server(struct server *server)
 {
     if (server->loop)
         loop_destroy(server->loop);
+    if (server->reload)
+        reload_destroy(server->reload);
     if (server->store)
         store_stop(server->store);
     if (server->journal.path)
@@ -394,9 +368,8 @@ static void close_server(struct server *server)
         memory_give(server->core, server->core_size);
     if (server->udp)
         udp_close(server->udp);
-    free(server->localnames);
-    if (server->config)
-        config_free(server->config);
+    if (server->epoch)
+        epoch_free(server->epoch);
     state_close(&server->state);
 }
 
@@ -424,7 +397,8 @@ static enum status run_server(struct server *server)
 
 static enum status check_config(const struct options *options, struct log *log)
 {
-    struct config *config = load_config(options->config_path, S("localhost"), log);
+    struct sources sources = {.config_path = options->config_path, .realm = S("localhost")};
+    struct config *config = read_config(&sources, log);
 
     if (!config)
         return STATUS_CONFIG;

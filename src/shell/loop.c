@@ -11,20 +11,26 @@
 
 #define STORE_PATIENCE SECONDS(2)
 #define DEADLINES_PER_ROUND 64u /* steps; each fires up to STEP_WORK timers */
+#define USERS_PER_ROUND 64u     /* of a new configuration, between messages */
 #define ROUNDS_UNLOOKED 16u     /* rounds without asking the kernel what else is ready */
 #define HOLD_LONGEST MS(1)      /* that records wait for more to be written with them */
 
 /* What is waited for: by poll, which stands in a socket's wait queue only while we sleep.  epoll
  * stays there, and the kernel then calls it back for each datagram that comes or is sent, which
  * costs 0.12 us of 2.2. */
-enum { POLL_SIGNALS, POLL_STORE, POLL_SOCKETS };
+enum { POLL_SIGNALS, POLL_STORE, POLL_RELOAD, POLL_SOCKETS };
 
 struct loop {
     struct core *core;
     struct udp *udp;
     struct store *store;
     struct log *log;
+    struct reload *reload;
+    struct epoch **epoch; /* in force */
     struct moment now;
+
+    bool is_putting;    /* the users of a new configuration are being given to the core */
+    uint32_t user_next; /* of them */
 
     struct pollfd polled[POLL_SOCKETS + LOCAL_LIMIT];
     bool ends;
@@ -274,7 +280,85 @@ static void meet_deadlines(struct loop *loop)
         step_kind(loop, EVENT_DEADLINE);
 }
 
+/* ---- a new configuration */
+
+void log_report(struct log *log, const struct report *report)
+{
+    struct slice rest = report_warnings(report), line;
+
+    while (report_next(&rest, &line))
+        log_line(log, LOG_WARNING, "%.*s", (int)line.len, line.at);
+    if (report->warnings_left_out)
+        log_line(log, LOG_WARNING, "%s: and %u warnings more", report->file,
+                 report->warnings_left_out);
+    if (report->has_fault)
+        log_line(log, LOG_FAILURE, "%s", report->fault);
+}
+
+/* Sockets and the core's memory are what they were at the start. */
+static void note_unchanged(struct loop *loop, const struct config *old, const struct config *fresh)
+{
+    if (old->port != fresh->port || !slice_equal(old->interface, fresh->interface) ||
+        old->bindings != fresh->bindings)
+        log_line(loop->log, LOG_WARNING,
+                 "interface, port and mapped count from the next start on; stop and start sipw");
+}
+
+static void take_configuration(struct loop *loop)
+{
+    struct epoch *fresh, *old = *loop->epoch;
+    const struct report *report;
+
+    if (!reload_take(loop->reload, &fresh, &report))
+        return;
+    log_report(loop->log, report);
+    if (!fresh) {
+        log_line(loop->log, LOG_FAILURE, "the old configuration stays in force");
+        reload_finish(loop->reload, report->fault);
+        return;
+    }
+    note_unchanged(loop, old->config, fresh->config);
+    step(loop, &(struct event){.kind = EVENT_SETTINGS, .settings = &fresh->settings});
+    *loop->epoch = fresh;
+    epoch_free(old);
+    loop->is_putting = true;
+    loop->user_next = 0;
+}
+
+/* Its users, some in each round. */
+static void put_users(struct loop *loop)
+{
+    const struct config *config = (*loop->epoch)->config;
+
+    for (unsigned n = 0; n < USERS_PER_ROUND && loop->user_next < config->user_count; n++)
+        step(loop, &(struct event){.kind = EVENT_USER, .user = &config->users[loop->user_next++]});
+    if (loop->user_next < config->user_count)
+        return;
+    step_kind(loop, EVENT_USERS_PUT);
+    loop->is_putting = false;
+    log_line(loop->log, LOG_NOTICE, "the new configuration is in force, %u users",
+             config->user_count);
+    reload_finish(loop->reload, NULL);
+}
+
+bool loop_reload(struct loop *loop, reload_told *tell, void *self)
+{
+    return reload_ask(loop->reload, tell, self);
+}
+
 /* ---- waiting */
+
+static void take_signals(struct loop *loop)
+{
+    struct signalfd_siginfo signal;
+
+    while (read(loop->polled[POLL_SIGNALS].fd, &signal, sizeof signal) == sizeof signal) {
+        if (signal.ssi_signo == SIGHUP)
+            loop_reload(loop, NULL, NULL);
+        else
+            loop->ends = true;
+    }
+}
 
 /* Until something is due. */
 static duration patience(const struct loop *loop)
@@ -295,7 +379,10 @@ static void look(struct loop *loop, duration longest)
     loop->rounds = 0;
     if (ppoll(loop->polled, POLL_SOCKETS + count, &wait, NULL) <= 0)
         return;
-    loop->ends |= loop->polled[POLL_SIGNALS].revents != 0;
+    if (loop->polled[POLL_SIGNALS].revents)
+        take_signals(loop);
+    if (loop->polled[POLL_RELOAD].revents)
+        take_configuration(loop);
     for (unsigned i = 0; i < count; i++) {
         if (loop->polled[POLL_SOCKETS + i].revents && !loop->is_ready[i]) {
             loop->is_ready[i] = true;
@@ -319,38 +406,41 @@ static void go_round(struct loop *loop)
     tell_of_store(loop);
     receive(loop);
     meet_deadlines(loop);
+    if (loop->is_putting)
+        put_users(loop);
     carry_out(loop);
     if (++loop->rounds >= ROUNDS_UNLOOKED)
         look(loop, 0);
-    else if (!loop->ready_count && !loop->owes_failed && !is_due(loop))
+    else if (!loop->is_putting && !loop->ready_count && !loop->owes_failed && !is_due(loop))
         sleep_until_needed(loop);
 }
 
 /* ---- the loop's life */
 
-static sigset_t ending_signals(void)
+static sigset_t own_signals(void)
 {
-    sigset_t ends;
+    sigset_t own;
 
-    sigemptyset(&ends);
-    sigaddset(&ends, SIGTERM);
-    sigaddset(&ends, SIGINT);
-    return ends;
+    sigemptyset(&own);
+    sigaddset(&own, SIGTERM);
+    sigaddset(&own, SIGINT);
+    sigaddset(&own, SIGHUP);
+    return own;
 }
 
 void loop_block_signals(void)
 {
-    sigset_t ends = ending_signals();
+    sigset_t own = own_signals();
 
-    sigprocmask(SIG_BLOCK, &ends, NULL);
+    sigprocmask(SIG_BLOCK, &own, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is a failing store, not our end */
 }
 
 struct loop *loop_create(const struct loop_parts *parts)
 {
-    sigset_t ends = ending_signals();
-    int signals = signalfd(-1, &ends, SFD_NONBLOCK | SFD_CLOEXEC);
+    sigset_t own = own_signals();
+    int signals = signalfd(-1, &own, SFD_NONBLOCK | SFD_CLOEXEC);
     struct loop *loop = signals < 0 ? NULL : calloc(1, sizeof *loop);
 
     if (!loop) {
@@ -361,10 +451,14 @@ struct loop *loop_create(const struct loop_parts *parts)
                           .udp = parts->udp,
                           .store = parts->store,
                           .log = parts->log,
+                          .reload = parts->reload,
+                          .epoch = parts->epoch,
                           .now = clock_now()};
     loop->polled[POLL_SIGNALS] = (struct pollfd){.fd = signals, .events = POLLIN};
     loop->polled[POLL_STORE] =
         (struct pollfd){.fd = store_descriptor(loop->store), .events = POLLIN};
+    loop->polled[POLL_RELOAD] =
+        (struct pollfd){.fd = reload_descriptor(loop->reload), .events = POLLIN};
     for (unsigned i = 0; i < udp_count(loop->udp); i++)
         loop->polled[POLL_SOCKETS + i] =
             (struct pollfd){.fd = udp_descriptor(loop->udp, i), .events = POLLIN};

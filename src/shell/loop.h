@@ -11,6 +11,7 @@
 #include "core/core.h"
 #include "shell/journal.h"
 #include "shell/log.h"
+#include "shell/reload.h"
 #include "shell/store.h"
 #include "shell/udp.h"
 
@@ -20,11 +21,13 @@ struct loop_parts {
     struct udp *udp;
     struct store *store;
     struct log *log;
+    struct reload *reload;
+    struct epoch **epoch; /* the configuration in force; a reload replaces it */
 };
 
 struct loop;
 
-/* Blocks SIGTERM and SIGINT for itself; before any thread is started. */
+/* Blocks SIGTERM, SIGINT and SIGHUP for itself; before any thread is started. */
 void loop_block_signals(void);
 
 /* NULL, and it was logged why, if the kernel does not let us. */
@@ -38,3 +41,11 @@ bool loop_restore(struct loop *loop, const struct journal *journal);
 /* The world may speak from now on.  Until SIGTERM or SIGINT. */
 void loop_start(struct loop *loop);
 void loop_run(struct loop *loop);
+
+/* Reads the configuration anew, as SIGHUP does: calls, transactions and registrations go on, and a
+ * bad one changes nothing.  `tell`, if it is not NULL, is told how it went; false if it cannot be,
+ * because too many wait already. */
+bool loop_reload(struct loop *loop, reload_told *tell, void *self);
+
+/* Writes the warnings and the fault of a report to the log. */
+void log_report(struct log *log, const struct report *report);

@@ -30,7 +30,7 @@ struct limits memory_limits(uint32_t users, uint32_t bindings_asked)
 {
     uint64_t bytes = machine_bytes();
     struct limits limits = {
-        .users = users + 1000, /* for those who come while we run */
+        .users = 2 * users + 10000, /* for those who come while we run */
         .bindings = between(max_u64(1000, bindings_asked), 10 * (uint64_t)users, 4 * MILLION),
         .transactions = between(10000, bytes / 4 / 1024, 16 * MILLION),
         .contexts = between(4096, bytes / 16 / 1024, 262144),
