@@ -11,7 +11,10 @@
 #include "core/flow.h"
 
 enum action_kind {
-    ACTION_SEND = 1,     /* write bytes to flow */
+    ACTION_SEND = 1,     /* write bytes to flow; where its stream has ended, nothing happens */
+    ACTION_CONNECT,      /* open a stream to flow, which names it already: what is sent to it waits
+                            until it stands; EVENT_CLOSED if it never will */
+    ACTION_CLOSE,        /* end a stream, once all that was sent to it has left */
     ACTION_PERSIST,      /* append bytes to the journal as one record */
     ACTION_CHECKPOINTED, /* all that lives is in the newest segment: drop the older ones */
     ACTION_LOG,          /* a line for the administrator; rare, never one a message */

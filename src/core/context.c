@@ -1,8 +1,10 @@
 #include "core/context.h"
 
+#include "core/connection.h"
 #include "core/dialog.h"
 #include "core/fault.h"
 #include "core/forward.h"
+#include "core/location.h"
 #include "core/pending.h"
 #include "core/proxy.h"
 #include "core/reply.h"
@@ -10,6 +12,8 @@
 
 /* Text kept free for what is under way, so that admission fails before anything else does. */
 #define TEXT_RESERVE (8u * MESSAGE_LIMIT)
+#define WAIT_LONGEST SECONDS(5)     /* a request waits for a phone that our restart cut off */
+#define RETURN_PATIENCE SECONDS(60) /* one that has not come back by then is not waited for */
 #define MERGE_PART 256u     /* longer parts of what merged requests share stand as their hash */
 #define EDITS_RESERVE 1024u /* bytes that forwarding adds to a message */
 
@@ -152,6 +156,28 @@ static void open_branch(struct core *core, struct context *context, unsigned ind
     context->open++;
 }
 
+/* How long a request waits for a way to its target: a phone whose connection our restart broke is
+ * about to come back. */
+static instant wait_until(const struct core *core, const struct target *target, instant now)
+{
+    const struct binding *binding =
+        target->binding ? location_binding(core, target->binding) : NULL;
+
+    if (!binding || !binding->is_restored || now >= core->started_at + RETURN_PATIENCE)
+        return now;
+    return now + WAIT_LONGEST;
+}
+
+static bool find_way(struct core *core, const struct target *target,
+                     struct client_transaction *client, struct flow *way, struct actions *out)
+{
+    bool may_dial = !client->has_dialled;
+    bool is_found = connection_way(core, target, &may_dial, way, out);
+
+    client->has_dialled = !may_dial;
+    return is_found;
+}
+
 static void send_branch(struct core *core, struct context *context, const struct request *req,
                         unsigned index, uint32_t breadth, struct actions *out)
 {
@@ -166,6 +192,11 @@ static void send_branch(struct core *core, struct context *context, const struct
 
     if (!client)
         return;
+    if (!find_way(core, target, client, &to.flow, out)) {
+        client_wait(core, client, wait_until(core, target, req->now.boot), req->now.boot);
+        return;
+    }
+    client->flow = to.flow;
     to.transaction = client_branch(core, client);
     if (client_send(core, client, forward_request(core, req, &to, out), req->now.boot, out))
         return;
@@ -233,7 +264,8 @@ static void note_dialog_parts(struct context *context, const struct message *m)
 /* Its bytes are needed again for an INVITE's record and answers, and for further targets. */
 static bool keep_request(struct core *core, struct context *context, const struct request *req)
 {
-    bool is_needed = context->flags & CONTEXT_INVITE || context->target_count > 1;
+    bool is_needed = context->flags & CONTEXT_INVITE || context->target_count > 1 ||
+                     flow_is_reliable(&context_targets(context)->flow);
 
     return !is_needed || slab_copy(&core->slab, req->message.bytes, &context->request);
 }
@@ -242,7 +274,8 @@ void context_open(struct core *core, struct request *req, struct actions *out)
 {
     bool is_invite = req->message.method == METHOD_INVITE;
     struct flow back = reply_flow(req);
-    struct server_transaction *server = server_open(core, &req->key, is_invite, &back);
+    struct server_transaction *server =
+        server_open(core, &req->key, is_invite, &back, reply_sent_by(req));
     struct context *context = pool_take(&core->contexts);
 
     assert(server && context);
@@ -267,7 +300,8 @@ void context_open(struct core *core, struct request *req, struct actions *out)
 void context_refuse(struct core *core, struct request *req, struct fault fault, struct actions *out)
 {
     struct flow back = reply_flow(req);
-    struct server_transaction *server = server_open(core, &req->key, true, &back);
+    struct server_transaction *server =
+        server_open(core, &req->key, true, &back, reply_sent_by(req));
     size_t start = out->bytes.len;
     struct writer *w = reply_begin(core, req, fault.status, slice_text(fault.reason), out);
 
@@ -325,9 +359,8 @@ static void add_challenges(struct core *core, struct context *context, const str
 
 /* Keeps a failure if it is better than those before. */
 static void weigh(struct core *core, struct context *context, const struct message *response,
-                  struct actions *out)
+                  unsigned status, struct actions *out)
 {
-    unsigned status = response ? response->status : 408;
     size_t start = out->bytes.len;
 
     if (is_challenge(status) && is_challenge(context->best_status) && context->best.at) {
@@ -340,7 +373,7 @@ static void weigh(struct core *core, struct context *context, const struct messa
     context->best_status = (uint16_t)status;
     if (response)
         slab_copy(&core->slab, forward_response(response, out), &context->best);
-    if (status == 503)
+    if (status == 503 && response)
         context->best_status = 500;
     out->bytes.len = start;
 }
@@ -375,16 +408,20 @@ void context_cancel(struct core *core, struct server_transaction *server, struct
     cancel_branches(core, context, now.boot, out);
 }
 
-/* A failure of our own making: 487 after a CANCEL, 408 when nobody answered, 503 without room. */
+/* A failure of our own making: 487 after a CANCEL, 408 when nobody answered, 503 without room.
+ * Where nobody was reached: a user's phones are away, others are none of ours to explain (16.7 step
+ * 6). */
 static struct slice write_failure(struct core *core, const struct context *context,
                                   struct moment now, unsigned *status, struct actions *out)
 {
     size_t start = out->bytes.len;
     struct request req;
 
-    *status = context->flags & CONTEXT_CANCELLED ? 487
-              : context->best_status             ? context->best_status
-                                                 : 503;
+    *status = context->flags & CONTEXT_CANCELLED  ? 487
+              : !context->best_status             ? 503
+              : context->best_status != 503       ? context->best_status
+              : context_targets(context)->binding ? 480
+                                                  : 500;
     if (!context->request.at || !read_request(context, now, &req))
         return NO_SLICE;
     return reply_end(out, reply_begin(core, &req, *status, NO_SLICE, out), start);
@@ -464,11 +501,11 @@ static void accept(struct core *core, struct context *context, struct client_tra
 }
 
 static void fail(struct core *core, struct context *context, const struct message *response,
-                 struct moment now, struct actions *out)
+                 unsigned status, struct moment now, struct actions *out)
 {
     struct server_transaction *server = pool_at(&core->servers, context->server);
 
-    weigh(core, context, response, out);
+    weigh(core, context, response, response ? response->status : status, out);
     dialog_answer(core, context, response, out);
     if (fault_is(FAULT_SECOND_FINAL) && response && context->open)
         server_respond(core, server, response->status, forward_response(response, out), now.boot,
@@ -482,7 +519,8 @@ static void fail(struct core *core, struct context *context, const struct messag
 }
 
 void context_decide(struct core *core, struct context *context, struct client_transaction *client,
-                    const struct message *response, struct moment now, struct actions *out)
+                    const struct message *response, unsigned status, struct moment now,
+                    struct actions *out)
 {
     assert(context->open);
     context->open--;
@@ -490,7 +528,7 @@ void context_decide(struct core *core, struct context *context, struct client_tr
     if (response && response->status < 300)
         accept(core, context, client, response, now, out);
     else
-        fail(core, context, response, now, out);
+        fail(core, context, response, status, now, out);
     if (!context->open)
         conclude(core, context, now, out);
 }
@@ -538,6 +576,64 @@ bool context_restore(struct core *core, struct context *context, const uint64_t 
         if (branches[i])
             restore_branch(core, context, &req, i, branches[i], out);
     return true;
+}
+
+bool context_find_flow(struct core *core, struct client_transaction *client, struct actions *out)
+{
+    const struct server_transaction *server = pool_get(&core->servers, client->server);
+    const struct context *context =
+        server && server->context ? pool_at(&core->contexts, server->context) : NULL;
+
+    if (connection_stands(core, &client->flow))
+        return true;
+    return context &&
+           find_way(core, &context_targets(context)[client->branch], client, &client->flow, out);
+}
+
+static void send_again(struct core *core, struct context *context,
+                       struct client_transaction *client, const struct forwarding *to,
+                       struct moment now, struct actions *out)
+{
+    struct forwarding again = *to;
+    struct request req;
+
+    if (!read_request(context, now, &req)) {
+        client_step(core, client, CTRANS_UNREACHED, NULL, now, out);
+        return;
+    }
+    again.transaction = client_branch(core, client);
+    again.max_breadth = req.message.first[HEADER_MAX_BREADTH] ? 1 : 0;
+    client->flow = again.flow;
+    if (!client_send(core, client, forward_request(core, &req, &again, out), now.boot, out))
+        client_step(core, client, CTRANS_UNREACHED, NULL, now, out);
+}
+
+void context_seek(struct core *core, struct client_transaction *client, struct moment now,
+                  struct actions *out)
+{
+    const struct server_transaction *server = pool_get(&core->servers, client->server);
+    struct context *context =
+        server && server->context ? pool_at(&core->contexts, server->context) : NULL;
+    bool is_over =
+        context && context->flags & (CONTEXT_CANCELLED | CONTEXT_ACCEPTED | CONTEXT_REFUSED);
+    /* One that went out before is sent all the same, so that its CANCEL finds it. */
+    bool is_given_up = !context || !context->request.at || (is_over && !client->is_cancelled);
+
+    if (!is_given_up) {
+        const struct target *target = &context_targets(context)[client->branch];
+        struct forwarding to = {.uri = context_target_uri(context, client->branch),
+                                .binding = target->binding};
+        if (find_way(core, target, client, &to.flow, out)) {
+            send_again(core, context, client, &to, now, out);
+            return;
+        }
+        if (client->machine.end_at == NEVER)
+            client->machine.end_at = wait_until(core, target, now.boot);
+    }
+    if (is_given_up || now.boot >= client->machine.end_at)
+        client_step(core, client, CTRANS_UNREACHED, NULL, now, out);
+    else
+        client_wait(core, client, client->machine.end_at, now.boot);
 }
 
 void context_resume(struct core *core, struct context *context, struct moment now,

@@ -27,9 +27,19 @@ void context_refuse(struct core *core, struct request *req, struct fault fault,
 void context_cancel(struct core *core, struct server_transaction *server, struct slice reason,
                     struct moment now, struct actions *out);
 
-/* A branch is decided: by a final response, or, with NULL, by none.  Called once a branch. */
+/* A branch is decided: by a final response, or, with NULL, by none: then `status` is what counts in
+ * its place, 408 or, where nobody was reached, 503 (16.9).  Called once a branch. */
 void context_decide(struct core *core, struct context *context, struct client_transaction *client,
-                    const struct message *response, struct moment now, struct actions *out);
+                    const struct message *response, unsigned status, struct moment now,
+                    struct actions *out);
+
+/* The flow of a branch, which may have ended since: the present way to its target.  False if there
+ * is none. */
+bool context_find_flow(struct core *core, struct client_transaction *client, struct actions *out);
+
+/* A branch whose target could not be reached: looks for a way again, and gives up in time. */
+void context_seek(struct core *core, struct client_transaction *client, struct moment now,
+                  struct actions *out);
 
 /* Rebuilds the branches of a restored INVITE: its request, flow, flags, targets and position are
  * set; branches[i] is what the branch of target i said, 0 if it is closed.  False if the request

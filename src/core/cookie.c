@@ -2,15 +2,17 @@
 
 #include "core/fault.h"
 
-#define COOKIE_VERSION 1u
+#define COOKIE_VERSION 2u
 #define MAC_BYTES 8u
-#define BYTES_LIMIT 48u
+#define BYTES_LIMIT (COOKIE_TEXT / 2)
 #define PART_LIMIT 128u /* longer texts stand as their hash */
 
 enum end_kind {
     END_BINDING,
     END_FLOW_V4,
     END_FLOW_V6,
+    END_STREAM_V4, /* TCP */
+    END_STREAM_V6,
 };
 
 /* A text with its length before it, so that no two dialogs share their bytes. */
@@ -43,8 +45,13 @@ static void write_end(struct writer *w, const struct end *end)
         write_u64(w, end->binding);
         return;
     }
-    write_u8(w, end->flow.is_v6 ? END_FLOW_V6 : END_FLOW_V4);
-    write_u8(w, (uint8_t)end->flow.socket);
+    if (flow_is_reliable(&end->flow)) {
+        write_u8(w, end->flow.is_v6 ? END_STREAM_V6 : END_STREAM_V4);
+        write_u32(w, end->flow.connection);
+    } else {
+        write_u8(w, end->flow.is_v6 ? END_FLOW_V6 : END_FLOW_V4);
+    }
+    write_u16(w, end->flow.socket);
     write_u16(w, end->flow.port);
     write_bytes(w, end->flow.address, end->flow.is_v6 ? 16 : 4);
 }
@@ -59,14 +66,16 @@ static bool read_end(struct reader *r, struct end *end)
         end->binding = read_u64(r);
         return end->binding != 0;
     }
-    end->flow.transport = TRANSPORT_UDP;
-    end->flow.is_v6 = kind == END_FLOW_V6;
-    end->flow.socket = read_u8(r);
+    end->flow.transport = kind >= END_STREAM_V4 ? TRANSPORT_TCP : TRANSPORT_UDP;
+    end->flow.is_v6 = kind == END_FLOW_V6 || kind == END_STREAM_V6;
+    if (kind >= END_STREAM_V4)
+        end->flow.connection = read_u32(r);
+    end->flow.socket = read_u16(r);
     end->flow.port = read_u16(r);
     address = read_bytes(r, end->flow.is_v6 ? 16 : 4);
     if (address.len)
         memcpy(end->flow.address, address.at, address.len);
-    return kind <= END_FLOW_V6 && !r->failed;
+    return kind <= END_STREAM_V6 && !r->failed;
 }
 
 void cookie_write(struct writer *w, const struct hash_key *key, const struct cookie *cookie,

@@ -3,14 +3,15 @@
  *
  * It says, under a MAC, which dialog it belongs to (Call-ID and the From tag of its first request)
  * and where both ends are, so that requests in a dialog are forwarded without any state, and only
- * those.  An end is a binding, reached by its current flow, or a bare UDP address pair.
+ * those.  An end is a binding, reached by its current flow, or a bare flow: a UDP address pair, or
+ * a connection.
  */
 #pragma once
 
 #include "base/hash.h"
 #include "core/flow.h"
 
-#define COOKIE_TEXT 96u /* characters at most */
+#define COOKIE_TEXT 120u /* characters at most */
 
 struct end {
     uint64_t binding; /* its id; 0: the flow says where */

@@ -1,6 +1,7 @@
 #include "core/core.h"
 
 #include "core/branch.h"
+#include "core/connection.h"
 #include "core/context.h"
 #include "core/dialog.h"
 #include "core/inspect.h"
@@ -31,8 +32,8 @@ struct settings settings_default(void)
 size_t core_bytes(const struct limits *limits)
 {
     return sizeof(struct core) + location_bytes(limits) + transaction_bytes(limits) +
-           context_bytes(limits) + dialog_bytes(limits) + realm_bytes(limits) + limits->text +
-           16 * 64;
+           context_bytes(limits) + dialog_bytes(limits) + realm_bytes(limits) +
+           connection_bytes(limits) + limits->text + 16 * 64;
 }
 
 static int64_t wall_zero(struct moment now)
@@ -65,6 +66,7 @@ struct core *core_create(void *memory, const struct core_origin *origin, struct 
     context_init(core, &arena);
     dialog_init(core, &arena);
     realm_init(core, &arena);
+    connection_init(core, &arena);
     slab_init(&core->slab, &arena, limits->text);
     return core;
 }
@@ -76,8 +78,8 @@ bool core_put_user(struct core *core, const struct user_settings *user)
 
 /* The branch of a response names its client transaction; one that we did not make is dropped
  * (RFC 6026 8.9). */
-static void take_response(struct core *core, const struct message *m, struct moment now,
-                          struct actions *out)
+static void take_response(struct core *core, const struct message *m, const struct flow *flow,
+                          struct moment now, struct actions *out)
 {
     struct slice rest = message_first(m, HEADER_VIA);
     struct client_transaction *client;
@@ -90,8 +92,22 @@ static void take_response(struct core *core, const struct message *m, struct mom
     client = client_find(core, branch.transaction);
     if (client && m->cseq.method == METHOD_CANCEL) /* a CANCEL has the branch of its INVITE (9.1) */
         client = pool_get(&core->clients, client->cancel);
-    if (client && client->method == m->cseq.method)
-        client_step(core, client, ctrans_input_of(m->status), m, now, out);
+    if (!client || client->method != m->cseq.method)
+        return;
+    if (!connection_stands(core, &client->flow))
+        client->flow = *flow; /* the phone is back, and answers by another stream */
+    client_step(core, client, ctrans_input_of(m->status), m, now, out);
+}
+
+static void close_stream(const struct flow *flow, struct actions *out)
+{
+    actions_push(out, (struct action){.kind = ACTION_CLOSE, .flow = *flow});
+}
+
+/* What cannot even be answered is no message but the middle of one, or another protocol. */
+static bool is_out_of_step(const struct message *m, struct fault fault)
+{
+    return !m->bytes.len || (fault.status && !m->first[HEADER_VIA]);
 }
 
 static void take_message(struct core *core, const struct event *event, struct moment now,
@@ -100,11 +116,15 @@ static void take_message(struct core *core, const struct event *event, struct mo
     struct request req;
     struct fault fault = message_parse(event->bytes, &req.message);
 
+    if (flow_is_reliable(&event->flow) && is_out_of_step(&req.message, fault)) {
+        close_stream(&event->flow, out);
+        return;
+    }
     if (!req.message.bytes.len)
         return; /* a keep-alive, or nothing of SIP */
     if (!req.message.is_request) {
         if (!fault.status)
-            take_response(core, &req.message, now, out);
+            take_response(core, &req.message, &event->flow, now, out);
         return;
     }
     request_read(&req, &event->flow);
@@ -115,6 +135,22 @@ static void take_message(struct core *core, const struct event *event, struct mo
         reply_because(core, &req, fault, out); /* without a Via nobody could take it */
     else if (!fault.status)
         proxy_request(core, &req, out);
+}
+
+/* Where one message ends and the next begins cannot be told any more (18.3): the sender hears why,
+ * if it is a request, and the stream ends. */
+static void take_broken(struct core *core, const struct event *event, struct moment now,
+                        struct actions *out)
+{
+    struct request req;
+
+    message_parse(event->bytes, &req.message);
+    if (req.message.bytes.len && req.message.is_request && req.message.first[HEADER_VIA]) {
+        request_read(&req, &event->flow);
+        req.now = now;
+        reply_because(core, &req, event->fault, out);
+    }
+    close_stream(&event->flow, out);
 }
 
 static void fire(struct core *core, struct timer *timer, struct moment now, struct actions *out)
@@ -201,10 +237,14 @@ void core_step(struct core *core, const struct event *event, struct moment now, 
     watch_wall(core, now);
     switch (event->kind) {
     case EVENT_RECEIVED: take_message(core, event, now, out); break;
+    case EVENT_BROKEN: take_broken(core, event, now, out); break;
+    case EVENT_OPENED: connection_opened(core, &event->flow); break;
+    case EVENT_CLOSED: connection_closed(core, &event->flow, now.boot); break;
     case EVENT_DEADLINE: take_deadline(core, now, out); break;
     case EVENT_RESTORED: record_restore(core, event->bytes, now, out); break;
     case EVENT_STARTED:
         core->is_started = true;
+        core->started_at = now.boot;
         pending_start(core, now, out);
         break;
     case EVENT_STORE_FAILED: core->store_failed = core->is_recovering = true; break;

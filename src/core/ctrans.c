@@ -77,8 +77,10 @@ static bool is_invite(const struct ctrans *ct)
 /* Timer A doubles without bound, timer E up to T2 and is T2 once a 1xx came (17.1.2.2). */
 static void start_resend(struct ctrans *ct, instant now)
 {
-    if (ct->is_reliable || fault_is(FAULT_TIMER_DROPPED))
+    if (ct->is_reliable || fault_is(FAULT_TIMER_DROPPED)) {
+        ct->resend_at = NEVER;
         return;
+    }
     ct->resend_after = ct->resend_after ? 2 * ct->resend_after : T1 / MS(1);
     if (!is_invite(ct) && (ct->resend_after > T2 / MS(1) || ct->state == CTRANS_PENDING))
         ct->resend_after = T2 / MS(1);

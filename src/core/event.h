@@ -2,14 +2,20 @@
 #pragma once
 
 #include "core/settings.h"
+#include "sip/message.h"
 
 enum event_kind {
     EVENT_RECEIVED = 1, /* a whole message came in on flow */
-    EVENT_DEADLINE,     /* the instant of core_deadline has come */
-    EVENT_RESTORED,     /* a record of the journal, oldest first; only before EVENT_STARTED */
-    EVENT_STARTED,      /* the journal is read: from now on the world may speak */
-    EVENT_CHECKPOINT,   /* a new journal segment was begun: persist all that lives once more, from
-                           scratch if a checkpoint is under way */
+    EVENT_BROKEN,     /* what came on a stream is no message: `bytes` are its head, as much of it as
+                         there is, and `fault` says why */
+    EVENT_OPENED,     /* a peer opened a stream; one that outlived the last run comes before the
+                         records */
+    EVENT_CLOSED,     /* a stream has ended, or could not be opened; its handle is void */
+    EVENT_DEADLINE,   /* the instant of core_deadline has come */
+    EVENT_RESTORED,   /* a record of the journal, oldest first; only before EVENT_STARTED */
+    EVENT_STARTED,    /* the journal is read: from now on the world may speak */
+    EVENT_CHECKPOINT, /* a new journal segment was begun: persist all that lives once more, from
+                         scratch if a checkpoint is under way */
     EVENT_STORE_FAILED, /* a persist failed, or is late by two seconds */
     EVENT_STORE_WORKS,  /* it works again, in a new segment: a checkpoint begins from scratch */
     EVENT_SETTINGS,     /* settings replace the old ones, which are not looked at after this step;
@@ -26,4 +32,5 @@ struct event {
     struct slice bytes; /* the message, or the record's payload; the shell's, for this step */
     const struct settings *settings;
     const struct user_settings *user; /* copied in this step */
+    struct fault fault; /* EVENT_BROKEN */
 };

@@ -11,10 +11,25 @@ struct flow {
     bool is_v6;
     uint16_t port;       /* the peer's */
     uint16_t socket;     /* ours: index into the settings' sockets */
-    uint16_t unused;     /* zero */
-    uint32_t connection; /* a stream's handle; 0 for UDP */
+    uint16_t unused;     /* zero; room for a shard */
+    uint32_t connection; /* a stream's handle; 0 for UDP, and where one is still to be opened */
     uint8_t address[16]; /* the peer's; IPv4 in the first four, the rest zero */
 };
+
+/* A stream's handle: its place among the streams, and above that a generation, so that the name of
+ * one that has ended finds nothing. */
+#define CONNECTION_BITS 20u
+#define CONNECTION_GENERATIONS (1u << (32u - CONNECTION_BITS))
+
+static inline uint32_t connection_place(uint32_t connection)
+{
+    return connection & ((1u << CONNECTION_BITS) - 1u);
+}
+
+static inline uint32_t connection_name(uint32_t place, uint32_t generation)
+{
+    return place | (generation % CONNECTION_GENERATIONS) << CONNECTION_BITS;
+}
 
 static inline bool flow_equal(const struct flow *a, const struct flow *b)
 {

@@ -97,10 +97,14 @@ static void write_via(struct writer *w, const struct core *core, const struct re
 static void write_record_route(struct writer *w, const struct core *core, unsigned socket,
                                const char *cookie, size_t cookie_len)
 {
+    enum transport transport = core->settings->sockets[socket].transport;
+
     write_slice(w, S("Record-Route: <sip:"));
     write_bytes(w, cookie, cookie_len);
     write_char(w, '@');
     write_socket(w, &core->settings->sockets[socket]);
+    if (transport == TRANSPORT_TCP)
+        write_slice(w, S(";transport=tcp"));
     write_slice(w, S(";lr>\r\n"));
 }
 

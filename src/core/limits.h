@@ -14,8 +14,9 @@
 /* Contacts of one address of record: as many phones as may ring for it. */
 #define BINDINGS_PER_AOR 16u
 
-/* A step's actions: a CANCEL, a persist and a response for each branch, and a few more. */
-#define STEP_ACTIONS 64u
+/* A step's actions: a CANCEL, a persist and a response for each branch, or a connect and a request,
+ * and a few more. */
+#define STEP_ACTIONS 96u
 
 /* A step's bytes: twice a forwarded request a branch at the message limit, and room for records. */
 #define STEP_BYTES ((2 * BRANCH_LIMIT + 8u) * (MESSAGE_LIMIT + 1024u))
@@ -56,5 +57,7 @@ struct limits {
     uint32_t contexts;     /* requests being forwarded, not yet answered */
     uint32_t dialogs;      /* calls */
     uint32_t nonces;       /* nonces whose count is kept; a power of two */
+    uint32_t accepted;     /* streams that peers opened; the shell names them: places 1 to here */
+    uint32_t connected;    /* streams that we open; the core names them: the places behind those */
     size_t text;           /* bytes for all texts that outlive a step */
 };

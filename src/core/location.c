@@ -1,5 +1,6 @@
 #include "core/location.h"
 
+#include "core/connection.h"
 #include "core/fault.h"
 #include "core/record.h"
 
@@ -368,6 +369,7 @@ bool location_bind(struct core *core, struct user *user, struct binding *binding
     binding->cseq = request->cseq;
     binding->q = request->q;
     binding->flow = request->flow;
+    binding->is_restored = false;
     if (core->store_failed) /* a short grant, which must not cut an earlier promise */
         expires = max_u64(expires, binding->expires);
     binding->expires = expires;
@@ -416,7 +418,7 @@ void location_restore_bind(struct core *core, struct reader *r, struct moment no
     struct slice call_id = read_counted(r);
     struct binding *binding = location_binding(core, id);
 
-    if (r->failed || !user || flow.socket >= core->settings->socket_count)
+    if (r->failed || !user || !flow_find_socket(core, &flow))
         return;
     if (until <= now.boot) { /* it expired while nobody was there to see it */
         if (binding)
@@ -434,6 +436,7 @@ void location_restore_bind(struct core *core, struct reader *r, struct moment no
     binding->cseq = cseq;
     binding->q = q;
     binding->flow = flow;
+    binding->is_restored = true;
     binding->expires = binding->stored_until = until;
     timer_set(&core->timers, &binding->timer, binding->expires);
 }

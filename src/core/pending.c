@@ -1,5 +1,6 @@
 #include "core/pending.h"
 
+#include "core/connection.h"
 #include "core/context.h"
 #include "core/record.h"
 #include "core/transaction.h"
@@ -11,6 +12,7 @@ static struct writer *begin(const struct server_transaction *server, enum record
 
     write_u64(w, server->key.high);
     write_flow(w, &server->flow);
+    write_u16(w, server->sent_by);
     return w;
 }
 
@@ -153,15 +155,17 @@ static struct server_transaction *read_server(struct core *core, struct reader *
 {
     struct hash128 key = {.low = read_u64(r)};
     struct flow flow;
+    uint16_t sent_by;
     struct server_transaction *server = find(core, key.low);
 
     key.high = read_u64(r);
     flow = read_flow(r);
+    sent_by = read_u16(r);
     if (r->failed)
         return NULL;
     if (server)
         drop(core, server);
-    server = server_open(core, &key, true, &flow);
+    server = server_open(core, &key, true, &flow, sent_by);
     if (server)
         server->is_recorded = true;
     return server;
@@ -250,7 +254,7 @@ static bool read_targets(struct core *core, struct context *context, struct read
         targets[i].uri_at = (uint32_t)len;
         targets[i].uri_len = (uint16_t)uris[i].len;
         len += uris[i].len;
-        if (targets[i].flow.socket >= core->settings->socket_count)
+        if (!r->failed && !flow_find_socket(core, &targets[i].flow))
             return false;
     }
     if (r->failed || !slab_take(&core->slab, len, &context->targets))
@@ -330,9 +334,14 @@ static void start_client(struct core *core, struct client_transaction *client, s
 {
     if (!ctrans_is_open(&client->machine)) {
         client->machine.end_at = now.boot + 64 * T1;
+    } else if (!connection_stands(core, &client->flow)) {
+        /* As long as by UDP: the phone may be ringing, and come back to say so. */
+        client_wait(core, client, now.boot + 64 * T1, now.boot);
+        return;
     } else {
         ctrans_init(&client->machine, true, flow_is_reliable(&client->flow), now.boot);
         client->machine.resend_at = now.boot;
+        connection_join(core, client);
     }
     core->ctrans_states |= 1u << client->machine.state;
     client_arm(core, client);

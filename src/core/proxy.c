@@ -1,6 +1,7 @@
 #include "core/proxy.h"
 
 #include "core/branch.h"
+#include "core/connection.h"
 #include "core/context.h"
 #include "core/dialog.h"
 #include "core/forward.h"
@@ -224,6 +225,14 @@ static const struct end *sending_end(const struct request *req)
     return req->direction == COOKIE_TO_CALLEE ? &req->cookie.caller : &req->cookie.callee;
 }
 
+/* A phone whose stream has ended comes back by another, before it has registered anew. */
+static bool is_back(const struct core *core, const struct flow *bound, const struct flow *flow)
+{
+    return flow_is_reliable(bound) && bound->transport == flow->transport &&
+           memcmp(bound->address, flow->address, sizeof flow->address) == 0 &&
+           !connection_stands(core, bound);
+}
+
 /* A request in a dialog came by the flow of the end that its tags say it is from. */
 static bool comes_from_its_end(const struct core *core, const struct request *req)
 {
@@ -233,7 +242,8 @@ static bool comes_from_its_end(const struct core *core, const struct request *re
     if (!end->binding)
         return memcmp(end->flow.address, req->flow.address, 16) == 0;
     binding = location_binding(core, end->binding);
-    return binding && flow_equal(&binding->flow, &req->flow);
+    return binding &&
+           (flow_equal(&binding->flow, &req->flow) || is_back(core, &binding->flow, &req->flow));
 }
 
 static bool from_is_local(const struct core *core, const struct request *req)
@@ -328,6 +338,21 @@ static enum verdict refuse_firmly(struct core *core, struct request *req, unsign
     return FINISH;
 }
 
+/* A stream to an end without a binding: if it has ended, another to the same host, where the
+ * Request-URI says that it listens, if that is there. */
+static void renew_flow(const struct core *core, const struct request *req, struct flow *flow)
+{
+    struct address_bytes address;
+
+    if (connection_stands(core, flow))
+        return;
+    flow->connection = 0;
+    flow->port = 5060;
+    if (host_numeric(req->uri.host, &address) && address.is_v6 == flow->is_v6 &&
+        memcmp(address.at, flow->address, sizeof flow->address) == 0 && req->uri.port)
+        flow->port = (uint16_t)req->uri.port;
+}
+
 /* The other end of the dialog, wherever it is now. */
 static enum verdict target_other_end(struct core *core, struct request *req, struct actions *out)
 {
@@ -341,8 +366,10 @@ static enum verdict target_other_end(struct core *core, struct request *req, str
             return refuse_firmly(core, req, 480, NULL, out);
         target.binding = binding->id;
         target.flow = binding->flow;
+    } else {
+        renew_flow(core, req, &target.flow);
     }
-    if (target.flow.socket >= core->settings->socket_count)
+    if (!flow_find_socket(core, &target.flow))
         return refuse(core, req, 480, NULL, out);
     add_target(req, &target, NO_SLICE);
     if (req->message.method != METHOD_ACK) {
@@ -378,10 +405,21 @@ static enum verdict target_user(struct core *core, struct request *req, struct a
     return PASS;
 }
 
+/* RFC 3263 4.1: by the URI's transport parameter, or UDP. */
+static bool transport_asked(const struct uri *uri, struct flow *flow)
+{
+    struct slice name;
+
+    flow->transport = TRANSPORT_UDP;
+    if (uri_param(uri, S("transport"), &name))
+        flow->transport = (uint8_t)transport_of(name);
+    return uri->scheme == SCHEME_SIP &&
+           (flow->transport == TRANSPORT_UDP || flow->transport == TRANSPORT_TCP);
+}
+
 /* A numeric host outside; names need the resolver. */
 static enum verdict target_outside(struct core *core, struct request *req, struct actions *out)
 {
-    const struct settings *settings = core->settings;
     struct address_bytes address;
     struct target target = {.q = 1000};
 
@@ -389,18 +427,13 @@ static enum verdict target_outside(struct core *core, struct request *req, struc
         return refuse(core, req, 403, NULL, out);
     if (!host_numeric(req->uri.host, &address))
         return refuse(core, req, 500, "Domain Names Are Not Resolved Yet", out);
-    target.flow.transport = TRANSPORT_UDP;
+    if (!transport_asked(&req->uri, &target.flow))
+        return refuse(core, req, 500, "Transport Not Supported", out);
     target.flow.is_v6 = address.is_v6;
     target.flow.port = req->uri.port ? (uint16_t)req->uri.port : 5060;
     memcpy(target.flow.address, address.at, sizeof address.at);
-    target.flow.socket = UINT16_MAX;
-    for (unsigned i = 0; i < settings->socket_count; i++)
-        if ((settings->sockets[i].host.at[0] == '[') == address.is_v6) {
-            target.flow.socket = (uint16_t)i;
-            break;
-        }
-    if (target.flow.socket == UINT16_MAX)
-        return refuse(core, req, 500, "No Address Of That Family", out);
+    if (!flow_find_socket(core, &target.flow))
+        return refuse(core, req, 500, "No Address Of That Kind", out);
     add_target(req, &target, NO_SLICE);
     return PASS;
 }
@@ -464,9 +497,14 @@ static enum verdict find_target_set(struct core *core, struct request *req, stru
 /* An ACK makes no transaction: it is sent on, once for each time it came (16.11). */
 static enum verdict forward_statelessly(struct core *core, struct request *req, struct actions *out)
 {
-    struct forwarding to = {.flow = req->targets.at[0].flow};
-    struct slice bytes = forward_request(core, req, &to, out);
+    struct forwarding to;
+    struct slice bytes;
+    bool may_dial = true;
 
+    to = (struct forwarding){.flow = req->targets.at[0].flow};
+    if (!connection_way(core, &req->targets.at[0], &may_dial, &to.flow, out))
+        return FINISH; /* the callee's 2xx will come again, and so will this */
+    bytes = forward_request(core, req, &to, out);
     actions_push(out, (struct action){.kind = ACTION_SEND, .flow = to.flow, .bytes = bytes});
     return FINISH;
 }
@@ -530,7 +568,7 @@ void proxy_response(struct core *core, struct client_transaction *client,
     if (response->status >= 200 && !client->is_decided) {
         client->is_decided = true;
         if (context) {
-            context_decide(core, context, client, response, now, out);
+            context_decide(core, context, client, response, response->status, now, out);
             return;
         }
     }
@@ -544,15 +582,15 @@ void proxy_response(struct core *core, struct client_transaction *client,
     }
 }
 
-void proxy_timeout(struct core *core, struct client_transaction *client, struct moment now,
-                   struct actions *out)
+void proxy_timeout(struct core *core, struct client_transaction *client, unsigned status,
+                   struct moment now, struct actions *out)
 {
     struct context *context = context_of(core, pool_get(&core->servers, client->server));
 
     if (client->is_decided || !context)
         return;
     client->is_decided = true;
-    context_decide(core, context, client, NULL, now, out);
+    context_decide(core, context, client, NULL, status, now, out);
 }
 
 struct slice proxy_cancel_reason(const struct core *core, const struct client_transaction *client)

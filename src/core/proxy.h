@@ -15,9 +15,9 @@ void proxy_request(struct core *core, struct request *req, struct actions *out);
 void proxy_response(struct core *core, struct client_transaction *client,
                     const struct message *response, struct moment now, struct actions *out);
 
-/* A client transaction ended without a final response. */
-void proxy_timeout(struct core *core, struct client_transaction *client, struct moment now,
-                   struct actions *out);
+/* A client transaction ended without a final response: 408, or 503 where nobody was reached. */
+void proxy_timeout(struct core *core, struct client_transaction *client, unsigned status,
+                   struct moment now, struct actions *out);
 
 /* Why its branch is being cancelled, for the CANCEL's Reason field (RFC 3326). */
 struct slice proxy_cancel_reason(const struct core *core, const struct client_transaction *client);

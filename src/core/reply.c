@@ -84,12 +84,17 @@ struct slice reply_end(struct actions *out, struct writer *w, size_t start)
     return slice_of(out->bytes.at + start, out->bytes.len - start);
 }
 
+uint16_t reply_sent_by(const struct request *req)
+{
+    return req->via.port ? (uint16_t)req->via.port : 5060;
+}
+
 struct flow reply_flow(const struct request *req)
 {
     struct flow flow = req->flow;
 
     if (!flow_is_reliable(&flow) && !req->via.has_rport && req->via.text.at)
-        flow.port = req->via.port ? (uint16_t)req->via.port : 5060;
+        flow.port = reply_sent_by(req);
     return flow;
 }
 

@@ -22,5 +22,6 @@ void reply(struct core *core, const struct request *req, unsigned status, struct
 void reply_because(struct core *core, const struct request *req, struct fault fault,
                    struct actions *out);
 
-/* Where responses to it go. */
+/* Where responses to it go, and the port where its sender listens. */
 struct flow reply_flow(const struct request *req);
+uint16_t reply_sent_by(const struct request *req);

@@ -63,6 +63,7 @@ struct binding {
     struct timer timer;
     instant expires;
     instant stored_until; /* what the journal promises */
+    bool is_restored;     /* not heard of in this run */
 };
 
 struct server_transaction {
@@ -73,6 +74,7 @@ struct server_transaction {
     struct timer timer;
     struct flow flow; /* where responses go */
     uint32_t context; /* index, 0 when it is answered */
+    uint16_t sent_by; /* where the sender listens, should the stream be gone (18.2.2) */
     uint16_t status;  /* of the final response to an INVITE */
     bool is_recorded; /* the journal knows of it, under key.low */
     uint8_t accepted_count;
@@ -81,6 +83,16 @@ struct server_transaction {
     uint32_t answers[ANSWER_LIMIT];  /* hashes of the To tags of the 2xx forwarded */
     uint64_t accepted[ANSWER_LIMIT]; /* branches that they came by */
     struct block response;           /* the last, while it may have to be sent again */
+};
+
+/* A stream that the shell holds, or is opening. */
+struct connection {
+    struct table_link by_peer;
+    struct flow flow; /* its handle included */
+    bool is_live;
+    uint16_t generation;   /* the last, of one that we open */
+    uint32_t first_client; /* transactions whose request went by it; of a free place that we may
+                              open the next such, 0 = none */
 };
 
 struct client_transaction {
@@ -94,9 +106,13 @@ struct client_transaction {
     struct handle cancel; /* its CANCEL, once sent */
     struct block request; /* as sent, while it may have to be sent again */
     uint8_t method;
-    uint8_t branch;    /* index in the context */
-    bool is_cancelled; /* CANCEL is due, or sent */
-    bool is_decided;   /* its final response, or the lack of one, was counted */
+    uint8_t branch;            /* index in the context */
+    bool is_cancelled;         /* CANCEL is due, or sent */
+    bool is_decided;           /* its final response, or the lack of one, was counted */
+    bool has_dialled;          /* a connection was opened for it, and will not be again */
+    bool lacks_flow;           /* its stream is gone: looked for again until its machine's end_at */
+    uint32_t connection;       /* place of the stream it went by, 0 = none */
+    uint32_t next_on, prev_on; /* of the same stream */
 };
 
 enum context_flag {
@@ -191,6 +207,7 @@ struct core {
     uint8_t epoch;           /* of the settings; counts their replacements */
     uint32_t md5_only_count; /* users who can answer MD5 alone */
     uint32_t sweep;          /* the row to look at next for an older epoch; 0 = none is due */
+    instant started_at;
 
     struct timers timers;
     struct slab slab;
@@ -198,6 +215,9 @@ struct core {
     struct table users_by_id, users_by_extension, bindings_by_id, servers_by_key, clients_by_branch,
         contexts_by_merge, dialogs_by_key;
     struct nonce_slot *nonces;
+    struct connection *connections; /* by place */
+    struct table connections_by_peer;
+    uint32_t free_connection; /* place of the first that we may open */
     struct checkpoint checkpoint;
     int64_t wall_zero; /* wall seconds at boot time 0, as they stand in the journal's records */
 

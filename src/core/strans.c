@@ -80,7 +80,9 @@ static void start_timers(struct strans *st, unsigned effects, instant now)
 {
     bool is_invite = st->state < STRANS_TRYING;
 
-    if (effects & STRANS_START_RESEND && !st->is_reliable) {
+    if (effects & STRANS_START_RESEND && st->is_reliable) {
+        st->resend_at = NEVER;
+    } else if (effects & STRANS_START_RESEND) {
         st->resend_after = st->resend_after ? 2 * st->resend_after : T1 / MS(1);
         if (st->resend_after > T2 / MS(1))
             st->resend_after = T2 / MS(1);

@@ -1,10 +1,13 @@
 #include "core/transaction.h"
 
+#include "core/connection.h"
 #include "core/context.h"
 #include "core/fault.h"
 #include "core/forward.h"
 #include "core/pending.h"
 #include "core/proxy.h"
+
+#define SEEK_AGAIN MS(100) /* a request that waits for its phone to come back looks so often */
 
 size_t transaction_bytes(const struct limits *limits)
 {
@@ -64,7 +67,7 @@ struct server_transaction *server_find(const struct core *core, const struct has
 }
 
 struct server_transaction *server_open(struct core *core, const struct hash128 *key, bool is_invite,
-                                       const struct flow *flow)
+                                       const struct flow *flow, uint16_t sent_by)
 {
     struct server_transaction *server = pool_take(&core->servers);
 
@@ -72,6 +75,7 @@ struct server_transaction *server_open(struct core *core, const struct hash128 *
         return NULL;
     server->key = *key;
     server->flow = *flow;
+    server->sent_by = sent_by;
     server->timer.kind = TIMER_SERVER;
     strans_init(&server->machine, is_invite, flow_is_reliable(flow));
     table_insert(&core->servers_by_key, pool_index(&core->servers, server), (uint32_t)key->low);
@@ -99,13 +103,24 @@ void server_arm(struct core *core, struct server_transaction *server)
         timer_set(&core->timers, &server->timer, due);
 }
 
+/* 18.2.2: responses go by the connection that the request came by or, if that is gone, by one to
+ * where its sender listens. */
+static bool find_sender(struct core *core, struct server_transaction *server, struct actions *out)
+{
+    if (connection_stands(core, &server->flow))
+        return true;
+    server->flow.connection = 0;
+    server->flow.port = server->sent_by;
+    return connection_reach(core, &server->flow, out);
+}
+
 void server_step(struct core *core, struct server_transaction *server, enum strans_input input,
                  instant now, struct actions *out)
 {
     unsigned effects = strans_step(&server->machine, input, now);
 
     enter_server(core, server);
-    if (effects & STRANS_SEND)
+    if (effects & STRANS_SEND && find_sender(core, server, out))
         send_copy(&server->flow, &server->response, out);
     if (effects & STRANS_ENDED) {
         pending_end(core, server, out);
@@ -134,7 +149,8 @@ bool server_respond(struct core *core, struct server_transaction *server, unsign
     strans_step(&server->machine, input, now);
     enter_server(core, server);
     keep_response(core, server, bytes);
-    send_bytes(&server->flow, bytes, out);
+    if (find_sender(core, server, out))
+        send_bytes(&server->flow, bytes, out);
     server_arm(core, server);
     return true;
 }
@@ -207,6 +223,7 @@ struct client_transaction *client_open(struct core *core, enum method method,
 void client_close(struct core *core, struct client_transaction *client)
 {
     timer_clear(&core->timers, &client->timer);
+    connection_leave(core, client);
     if (client->restored)
         table_remove(&core->clients_by_branch, pool_index(&core->clients, client));
     slab_give(&core->slab, &client->request);
@@ -226,14 +243,27 @@ void client_arm(struct core *core, struct client_transaction *client)
 bool client_send(struct core *core, struct client_transaction *client, struct slice bytes,
                  instant now, struct actions *out)
 {
+    slab_give(&core->slab, &client->request);
     if (bytes.len > MESSAGE_LIMIT || !slab_copy(&core->slab, bytes, &client->request))
         return false;
+    client->lacks_flow = false;
+    connection_join(core, client);
     ctrans_init(&client->machine, client->method == METHOD_INVITE, flow_is_reliable(&client->flow),
                 now);
     enter_client(core, client);
     client_arm(core, client);
     send_bytes(&client->flow, bytes, out);
     return true;
+}
+
+void client_wait(struct core *core, struct client_transaction *client, instant until, instant now)
+{
+    if (client->machine.state == CTRANS_NONE)
+        ctrans_init(&client->machine, client->method == METHOD_INVITE, true, now);
+    enter_client(core, client);
+    client->lacks_flow = true;
+    client->machine.end_at = until;
+    timer_set(&core->timers, &client->timer, min_u64(until, now + SEEK_AGAIN));
 }
 
 /* 9.1: only for a request that has a provisional response and no final one. */
@@ -245,7 +275,8 @@ static void send_cancel(struct core *core, struct client_transaction *client, in
 
     ctrans_hurry(&client->machine, now);
     client_arm(core, client);
-    cancel = client_open(core, METHOD_CANCEL, &client->flow);
+    cancel = context_find_flow(core, client, out) ? client_open(core, METHOD_CANCEL, &client->flow)
+                                                  : NULL;
     if (!cancel)
         return; /* its 64 T1 end the branch all the same */
     if (client_send(core, cancel, forward_cancel(block_slice(&client->request), reason, out), now,
@@ -260,8 +291,12 @@ void client_cancel(struct core *core, struct client_transaction *client, instant
 {
     bool is_open = ctrans_is_open(&client->machine) || fault_is(FAULT_CANCEL_AFTER_2XX);
 
-    if (client->is_cancelled || !is_open || !client->request.at)
+    if (client->is_cancelled || !is_open)
         return;
+    if (!client->request.at) { /* it was not sent, and will not be */
+        client_wait(core, client, now, now);
+        return;
+    }
     client->is_cancelled = true;
     if (client->machine.state != CTRANS_CALLING)
         send_cancel(core, client, now, out);
@@ -283,14 +318,15 @@ static void drop_request(struct core *core, struct client_transaction *client)
 
 /* The transaction user is told before the machine's end frees anything it may look at. */
 static void tell_user(struct core *core, struct client_transaction *client, unsigned effects,
-                      const struct message *response, struct moment now, struct actions *out)
+                      bool is_unreached, const struct message *response, struct moment now,
+                      struct actions *out)
 {
     if (client->method == METHOD_CANCEL)
         return; /* its outcome changes nothing (9.1) */
     if (effects & CTRANS_PASS)
         proxy_response(core, client, response, now, out);
     else if (effects & CTRANS_FAILED)
-        proxy_timeout(core, client, now, out);
+        proxy_timeout(core, client, is_unreached ? 503 : 408, now, out);
 }
 
 /* Timer C: cancel, and if that was done and led to nothing, give up (16.8). */
@@ -318,9 +354,11 @@ void client_step(struct core *core, struct client_transaction *client, enum ctra
         effects |= give_up_or_cancel(core, client, now.boot, out);
     if (was_calling && client->machine.state == CTRANS_PROCEEDING && client->is_cancelled)
         send_cancel(core, client, now.boot, out);
-    if (effects)
+    if (effects) {
+        client->lacks_flow = false;
         client_arm(core, client);
-    tell_user(core, client, effects, response, now, out);
+    }
+    tell_user(core, client, effects, input == CTRANS_UNREACHED, response, now, out);
     if (effects & CTRANS_SEND_ACK) /* after what it ends is recorded */
         send_ack(client, response, out);
     drop_request(core, client);
@@ -333,7 +371,9 @@ void client_expire(struct core *core, struct client_transaction *client, struct 
 {
     enum ctrans_input input = ctrans_due(&client->machine, now.boot);
 
-    if (input == CTRANS_INPUT_COUNT)
+    if (client->lacks_flow)
+        context_seek(core, client, now, out);
+    else if (input == CTRANS_INPUT_COUNT)
         client_arm(core, client);
     else
         client_step(core, client, input, NULL, now, out);

@@ -13,9 +13,9 @@ void transaction_init(struct core *core, struct arena *from, uint32_t first_gene
 /* The server transaction that a request belongs to (17.2.3), or NULL. */
 struct server_transaction *server_find(const struct core *core, const struct hash128 *key);
 
-/* NULL if there is no room. */
+/* NULL if there is no room.  `sent_by` is the port where the sender listens. */
 struct server_transaction *server_open(struct core *core, const struct hash128 *key, bool is_invite,
-                                       const struct flow *flow);
+                                       const struct flow *flow, uint16_t sent_by);
 
 /* Sends a response, if one may still go out: false if not.  `bytes` lie in out->bytes. */
 bool server_respond(struct core *core, struct server_transaction *server, unsigned status,
@@ -49,6 +49,9 @@ struct client_transaction *client_open(struct core *core, enum method method,
  * again.  False, with nothing sent, if there is no room to keep them. */
 bool client_send(struct core *core, struct client_transaction *client, struct slice bytes,
                  instant now, struct actions *out);
+
+/* Nothing can be sent yet: context_seek is asked until `until` whether it can. */
+void client_wait(struct core *core, struct client_transaction *client, instant until, instant now);
 
 /* Sends a CANCEL for it, or will as soon as a provisional response allows it (9.1). */
 void client_cancel(struct core *core, struct client_transaction *client, instant now,

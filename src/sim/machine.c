@@ -211,6 +211,8 @@ static void carry_out(struct sim *sim, const struct held *held)
         drop_older_segments(m);
         judge_checkpointed(sim);
         break;
+    case ACTION_CONNECT:
+    case ACTION_CLOSE: break;
     case ACTION_LOG: trace_note(sim, "log: %.*s", (int)held->bytes.len, held->bytes.at); break;
     }
 }

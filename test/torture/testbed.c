@@ -186,6 +186,8 @@ static void carry_out(struct testbed *server)
         case ACTION_SEND: keep_sent(server, action); break;
         case ACTION_PERSIST: keep_record(server, action->bytes); break;
         case ACTION_CHECKPOINTED: drop_old_records(server); break;
+        case ACTION_CONNECT:
+        case ACTION_CLOSE:
         case ACTION_LOG: break;
         }
     }

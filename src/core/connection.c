@@ -1,0 +1,237 @@
+#include "core/connection.h"
+
+#include "core/location.h"
+#include "core/request.h"
+
+static uint32_t places(const struct limits *limits)
+{
+    return limits->accepted + limits->connected;
+}
+
+size_t connection_bytes(const struct limits *limits)
+{
+    return (places(limits) + 1) * sizeof(struct connection) + table_bytes(places(limits)) + 64;
+}
+
+void connection_init(struct core *core, struct arena *from)
+{
+    const struct limits *limits = &core->limits;
+    uint32_t n = places(limits);
+    uint16_t generation = (uint16_t)random_next(&core->random);
+
+    assert(n < 1u << CONNECTION_BITS);
+    core->connections = arena_take(from, (n + 1) * sizeof *core->connections);
+    table_init(&core->connections_by_peer, from, n, core->connections, sizeof *core->connections,
+               offsetof(struct connection, by_peer));
+    for (uint32_t place = n; place > limits->accepted; place--) {
+        core->connections[place].generation = generation;
+        core->connections[place].first_client = core->free_connection;
+        core->free_connection = place;
+    }
+}
+
+static bool is_ours(const struct core *core, uint32_t place)
+{
+    return place > core->limits.accepted;
+}
+
+/* The same peer: whatever the handle and our own socket. */
+static uint32_t peer_hash(const struct core *core, const struct flow *flow)
+{
+    struct flow peer = *flow;
+
+    peer.connection = 0;
+    peer.socket = 0;
+    return (uint32_t)hash_bytes(&core->key_table, slice_of((const char *)&peer, sizeof peer));
+}
+
+static bool is_peer(const struct flow *a, const struct flow *b)
+{
+    return a->transport == b->transport && a->is_v6 == b->is_v6 && a->port == b->port &&
+           memcmp(a->address, b->address, sizeof a->address) == 0;
+}
+
+static struct connection *find(const struct core *core, const struct flow *flow)
+{
+    uint32_t place = connection_place(flow->connection);
+    struct connection *connection;
+
+    if (!place || place > places(&core->limits))
+        return NULL;
+    connection = &core->connections[place];
+    return connection->is_live && flow_equal(&connection->flow, flow) ? connection : NULL;
+}
+
+static void enter(struct core *core, uint32_t place, const struct flow *flow)
+{
+    struct connection *connection = &core->connections[place];
+
+    assert(!connection->is_live);
+    connection->flow = *flow;
+    connection->is_live = true;
+    connection->first_client = 0;
+    table_insert(&core->connections_by_peer, place, peer_hash(core, flow));
+}
+
+void connection_opened(struct core *core, const struct flow *flow)
+{
+    uint32_t place = connection_place(flow->connection);
+
+    assert(place && !is_ours(core, place));
+    enter(core, place, flow);
+}
+
+void connection_leave(struct core *core, struct client_transaction *client)
+{
+    if (!client->connection)
+        return;
+    if (client->prev_on)
+        ((struct client_transaction *)pool_at(&core->clients, client->prev_on))->next_on =
+            client->next_on;
+    else
+        core->connections[client->connection].first_client = client->next_on;
+    if (client->next_on)
+        ((struct client_transaction *)pool_at(&core->clients, client->next_on))->prev_on =
+            client->prev_on;
+    client->connection = client->next_on = client->prev_on = 0;
+}
+
+void connection_join(struct core *core, struct client_transaction *client)
+{
+    const struct connection *found =
+        flow_is_reliable(&client->flow) ? find(core, &client->flow) : NULL;
+
+    connection_leave(core, client);
+    if (!found)
+        return;
+    client->connection = connection_place(client->flow.connection);
+    struct connection *connection = &core->connections[client->connection];
+    client->next_on = connection->first_client;
+    if (client->next_on)
+        ((struct client_transaction *)pool_at(&core->clients, client->next_on))->prev_on =
+            pool_index(&core->clients, client);
+    connection->first_client = pool_index(&core->clients, client);
+}
+
+/* Nothing was heard yet: whether the request arrived cannot be known.  Who has answered may do so
+ * again by a connection of its own (18.2.2). */
+static bool is_unheard(const struct client_transaction *client)
+{
+    return client->machine.state == CTRANS_CALLING || client->machine.state == CTRANS_TRYING;
+}
+
+void connection_closed(struct core *core, const struct flow *flow, instant now)
+{
+    struct connection *connection = find(core, flow);
+    uint32_t place = connection_place(flow->connection);
+
+    if (!connection)
+        return;
+    while (connection->first_client) {
+        struct client_transaction *client = pool_at(&core->clients, connection->first_client);
+        connection_leave(core, client);
+        if (is_unheard(client)) {
+            client->lacks_flow = true;
+            client->machine.end_at = NEVER; /* context_seek says until when it waits */
+            timer_set(&core->timers, &client->timer, now);
+        }
+    }
+    table_remove(&core->connections_by_peer, place);
+    connection->is_live = false;
+    if (is_ours(core, place)) {
+        connection->first_client = core->free_connection;
+        core->free_connection = place;
+    }
+}
+
+bool connection_stands(const struct core *core, const struct flow *flow)
+{
+    return !flow_is_reliable(flow) || find(core, flow);
+}
+
+bool flow_find_socket(const struct core *core, struct flow *flow)
+{
+    const struct settings *settings = core->settings;
+
+    for (unsigned i = 0; i <= settings->socket_count; i++) {
+        unsigned n = i ? i - 1 : flow->socket;
+        if (n < settings->socket_count && settings->sockets[n].transport == flow->transport &&
+            (settings->sockets[n].host.at[0] == '[') == flow->is_v6) {
+            flow->socket = (uint16_t)n;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool connection_reach(struct core *core, struct flow *to, struct actions *out)
+{
+    uint32_t hash = peer_hash(core, to);
+    uint32_t place = core->free_connection;
+    struct connection *connection;
+
+    for (uint32_t i = table_first(&core->connections_by_peer, hash); i;
+         i = table_next(&core->connections_by_peer, i))
+        if (is_peer(&core->connections[i].flow, to)) {
+            *to = core->connections[i].flow;
+            return true;
+        }
+    if (!place || !flow_find_socket(core, to))
+        return false;
+    connection = &core->connections[place];
+    core->free_connection = connection->first_client;
+    to->connection = connection_name(place, ++connection->generation);
+    enter(core, place, to);
+    actions_push(out, (struct action){.kind = ACTION_CONNECT, .flow = *to});
+    return true;
+}
+
+/* Where a phone says that it listens for streams, if that is the host it registered from. */
+static bool listens_at(const struct binding *binding, struct flow *flow)
+{
+    struct address_bytes address;
+    struct slice transport;
+    struct uri uri;
+
+    if (!uri_parse(binding_contact(binding), &uri) || !host_numeric(uri.host, &address) ||
+        !uri_param(&uri, S("transport"), &transport) ||
+        transport_of(transport) != (enum transport)flow->transport)
+        return false;
+    if (address.is_v6 != flow->is_v6 ||
+        memcmp(address.at, flow->address, sizeof flow->address) != 0)
+        return false;
+    flow->port = uri.port ? (uint16_t)uri.port : 5060;
+    return true;
+}
+
+/* To where its phone listens, or a bare target is. */
+static bool dial(struct core *core, const struct binding *binding, bool *may_dial, struct flow *way,
+                 struct actions *out)
+{
+    bool is_known =
+        binding ? way->transport == TRANSPORT_TCP && listens_at(binding, way) : !way->connection;
+
+    if (!is_known || !*may_dial || !connection_reach(core, way, out))
+        return false;
+    *may_dial = false;
+    return true;
+}
+
+bool connection_way(struct core *core, const struct target *target, bool *may_dial,
+                    struct flow *way, struct actions *out)
+{
+    const struct binding *binding = NULL;
+
+    *way = target->flow;
+    if (connection_stands(core, way))
+        return true;
+    if (target->binding) {
+        binding = location_binding(core, target->binding);
+        if (!binding)
+            return false;
+        *way = binding->flow;
+        if (connection_stands(core, way))
+            return true;
+    }
+    return dial(core, binding, may_dial, way, out);
+}

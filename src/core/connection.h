@@ -1,0 +1,39 @@
+/*
+ * Connections: the streams that the shell holds, as the core knows them (RFC 3261 18, RFC 5923).
+ *
+ * A request goes down the connection that its phone opened; only where that is gone, or there
+ * never was one, is another opened.  Who depends on a connection is told when it ends.
+ */
+#pragma once
+
+#include "core/state.h"
+
+size_t connection_bytes(const struct limits *limits);
+void connection_init(struct core *core, struct arena *from);
+
+/* EVENT_OPENED and EVENT_CLOSED.  The client transactions on one that ended, if they have heard
+ * nothing yet, fail or find another way at their next timer, which is now. */
+void connection_opened(struct core *core, const struct flow *flow);
+void connection_closed(struct core *core, const struct flow *flow, instant now);
+
+/* A datagram, or a stream that stands or is being opened. */
+bool connection_stands(const struct core *core, const struct flow *flow);
+
+/* Completes a flow to a peer that listens: by a connection that there is, or a new one.  False if
+ * there is no room for another, or none of our sockets is of that kind. */
+bool connection_reach(struct core *core, struct flow *to, struct actions *out);
+
+/* The way to a target: its flow, or, for a binding, its present one.  Where that stream has ended,
+ * the Contact, if it is at the address that the phone registered from: elsewhere might be
+ * somebody else.  `may_dial`: it may be a new connection, and is then set to false.  False if
+ * there is none at present. */
+bool connection_way(struct core *core, const struct target *target, bool *may_dial,
+                    struct flow *way, struct actions *out);
+
+/* Puts a client transaction on the connection it is sent by, and takes it off. */
+void connection_join(struct core *core, struct client_transaction *client);
+void connection_leave(struct core *core, struct client_transaction *client);
+
+/* One of our sockets of that transport and family, the flow's own if it is; false if there is none
+ * (a flow may be of an earlier run, with other sockets). */
+bool flow_find_socket(const struct core *core, struct flow *flow);
