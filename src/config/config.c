@@ -293,6 +293,35 @@ static void read_localnames(struct loading *l, struct slice *names)
     }
 }
 
+/* A list of transports; GNU SIP Witch took one, and listened on UDP and TCP all the same. */
+static bool read_transports(struct loading *l, struct config *config)
+{
+    struct slice rest = l->values.transport;
+
+    while (rest.len) {
+        size_t end = 0;
+
+        while (end < rest.len && !strchr(" ,;\t\r\n", rest.at[end]))
+            end++;
+        struct slice name = slice_until(rest, end);
+        rest = slice_from(rest, end < rest.len ? end + 1 : end);
+        if (slice_equal_nocase(name, S("udp")))
+            config->has_udp = true;
+        else if (slice_equal_nocase(name, S("tcp")))
+            config->has_tcp = true;
+        else if (slice_equal_nocase(name, S("tls")))
+            report_warning(l->report, (struct place){0},
+                           "transport tls has no effect in this version");
+        else if (name.len)
+            return report_fault(l->report, (struct place){0},
+                                "transport in <stack> is \"%.*s\"; write udp, tcp or both",
+                                (int)name.len, name.at);
+    }
+    if (!config->has_udp && !config->has_tcp)
+        config->has_udp = config->has_tcp = true;
+    return true;
+}
+
 static bool is_said(struct slice name)
 {
     return name.len && !slice_equal_nocase(name, S("none"));
@@ -319,7 +348,8 @@ static bool read_settings(struct loading *l, struct slice realm, struct slice *n
     config->port = (uint16_t)v->port;
     config->bindings = (uint32_t)v->mapped;
     read_localnames(l, names);
-    return check_realm(l, settings->realm) && read_digest(l, &settings->sha256_first);
+    return check_realm(l, settings->realm) && read_digest(l, &settings->sha256_first) &&
+           read_transports(l, config);
 }
 
 /* ---- the whole */

@@ -15,7 +15,8 @@ struct config {
     uint32_t user_count;
     struct slice interface; /* addresses to listen on */
     uint16_t port;
-    uint32_t bindings; /* at most; 0 = as many as there is room for */
+    bool has_udp, has_tcp; /* transports listened on */
+    uint32_t bindings;     /* at most; 0 = as many as there is room for */
 };
 
 /* NULL if there is a fault; it is in the report.  `realm` is for a file that names none.  All is in

@@ -34,7 +34,7 @@ struct schema {
 };
 
 struct values {
-    struct slice interface, localnames, published, public, agent;
+    struct slice interface, transport, localnames, published, public, agent;
     uint64_t port;
     struct slice realm, digest;
     uint64_t mapped, prefix, range, expires;

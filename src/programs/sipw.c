@@ -11,6 +11,7 @@
 #include "shell/memory.h"
 #include "shell/notify.h"
 #include "shell/state.h"
+#include "shell/stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -240,7 +241,10 @@ struct server {
     struct state state;
     struct sources sources;
     struct epoch *epoch;
+    struct limits limits;
     struct udp *udp;
+    struct streams *streams;
+    struct sockets sockets;
     struct core *core;
     size_t core_size;
     struct journal journal;
@@ -264,7 +268,7 @@ static bool make_core(struct server *server)
 {
     const struct config *config = server->epoch->config;
     struct core_origin origin = {
-        .limits = memory_limits(config->user_count, config->bindings),
+        .limits = server->limits,
         .settings = &server->epoch->settings,
         .digests = &digests_openssl,
         .secret = server->state.key,
@@ -303,6 +307,41 @@ static bool open_journal(struct server *server)
     return !error;
 }
 
+/* Memory and open files say how much there may be. */
+static bool open_streams(struct server *server, const struct config *config,
+                         struct streams_plan *plan)
+{
+    struct limits *limits = &server->limits;
+    uint32_t possible = streams_possible();
+
+    *limits = memory_limits(config->user_count, config->bindings);
+    limits->connected = (uint32_t)min_u64(limits->connected, possible / 4);
+    limits->accepted = (uint32_t)min_u64(limits->accepted, possible - limits->connected);
+    plan->is_listening = config->has_tcp;
+    plan->accepted = limits->accepted;
+    plan->connected = limits->connected;
+    plan->first_socket = udp_count(server->udp);
+    plan->now = clock_now().boot;
+    random_fill(&plan->generation, sizeof plan->generation);
+    server->streams = streams_open(plan, &server->log);
+    return server->streams != NULL;
+}
+
+/* Those of UDP, then those of TCP. */
+static bool list_sockets(struct server *server)
+{
+    unsigned datagrams = udp_count(server->udp);
+    unsigned streams = streams_socket_count(server->streams);
+    struct socket_settings *at = calloc(datagrams + streams, sizeof *at);
+
+    if (!at)
+        return false;
+    memcpy(at, udp_settings(server->udp), datagrams * sizeof *at);
+    memcpy(at + datagrams, streams_settings(server->streams), streams * sizeof *at);
+    server->sockets = (struct sockets){at, datagrams + streams};
+    return true;
+}
+
 static enum status open_sockets(struct server *server)
 {
     const struct options *options = &server->options;
@@ -316,10 +355,13 @@ static enum status open_sockets(struct server *server)
     config = read_config(&server->sources, &server->log);
     if (!config)
         return STATUS_CONFIG;
-    server->udp = udp_open(options->address ? slice_text(options->address) : config->interface,
-                           options->port ? options->port : config->port, &server->log);
-    if (server->udp)
-        server->epoch = epoch_make(config, server->udp, options->is_public);
+    struct streams_plan plan = {
+        .interface = options->address ? slice_text(options->address) : config->interface,
+        .port = options->port ? options->port : config->port,
+    };
+    server->udp = udp_open(plan.interface, plan.port, config->has_udp, &server->log);
+    if (server->udp && open_streams(server, config, &plan) && list_sockets(server))
+        server->epoch = epoch_make(config, &server->sockets, options->is_public);
     else
         config_free(config);
     return server->epoch ? STATUS_FINE : STATUS_USAGE;
@@ -327,10 +369,10 @@ static enum status open_sockets(struct server *server)
 
 static bool open_loop(struct server *server)
 {
-    server->reload = reload_create(&server->sources, server->udp);
+    server->reload = reload_create(&server->sources, &server->sockets);
     if (!server->reload)
         return false;
-    struct loop_parts parts = {server->core, server->udp,    server->store,
+    struct loop_parts parts = {server->core, server->udp,    server->streams, server->store,
                                &server->log, server->reload, &server->epoch};
     server->loop = loop_create(&parts);
     return server->loop != NULL;
@@ -368,6 +410,9 @@ static void close_server(struct server *server)
         memory_give(server->core, server->core_size);
     if (server->udp)
         udp_close(server->udp);
+    if (server->streams)
+        streams_close(server->streams);
+    free((void *)(uintptr_t)server->sockets.at);
     if (server->epoch)
         epoch_free(server->epoch);
     state_close(&server->state);

@@ -27,17 +27,26 @@ struct config *load_config(const struct sources *sources, struct report *report)
     return config;
 }
 
-static bool make_settings(struct epoch *epoch, const struct udp *udp, bool is_public)
+/* The same address by another transport is the same name. */
+static bool is_named(const struct sockets *sockets, unsigned i)
+{
+    for (unsigned n = 0; n < i; n++)
+        if (slice_equal(sockets->at[n].host, sockets->at[i].host))
+            return true;
+    return false;
+}
+
+static bool make_settings(struct epoch *epoch, const struct sockets *sockets, bool is_public)
 {
     struct settings *settings = &epoch->settings;
-    unsigned sockets = udp_count(udp), count;
+    unsigned count;
 
     *settings = epoch->config->settings;
-    settings->sockets = udp_settings(udp);
-    settings->socket_count = sockets;
+    settings->sockets = sockets->at;
+    settings->socket_count = sockets->count;
     settings->is_public |= is_public;
     count = settings->localname_count;
-    epoch->localnames = calloc(count + sockets + NAMES_OF_OURS, sizeof *epoch->localnames);
+    epoch->localnames = calloc(count + sockets->count + NAMES_OF_OURS, sizeof *epoch->localnames);
     if (!epoch->localnames)
         return false;
     if (count)
@@ -45,14 +54,15 @@ static bool make_settings(struct epoch *epoch, const struct udp *udp, bool is_pu
     if (gethostname(epoch->hostname, sizeof epoch->hostname - 1) == 0 && epoch->hostname[0])
         epoch->localnames[count++] = slice_text(epoch->hostname);
     epoch->localnames[count++] = S("localhost");
-    for (unsigned i = 0; i < sockets; i++)
-        epoch->localnames[count++] = settings->sockets[i].host;
+    for (unsigned i = 0; i < sockets->count; i++)
+        if (!is_named(sockets, i))
+            epoch->localnames[count++] = sockets->at[i].host;
     settings->localnames = epoch->localnames;
     settings->localname_count = count;
     return true;
 }
 
-struct epoch *epoch_make(struct config *config, const struct udp *udp, bool is_public)
+struct epoch *epoch_make(struct config *config, const struct sockets *sockets, bool is_public)
 {
     struct epoch *epoch = calloc(1, sizeof *epoch);
 
@@ -61,7 +71,7 @@ struct epoch *epoch_make(struct config *config, const struct udp *udp, bool is_p
         return NULL;
     }
     epoch->config = config;
-    if (make_settings(epoch, udp, is_public))
+    if (make_settings(epoch, sockets, is_public))
         return epoch;
     epoch_free(epoch);
     return NULL;

@@ -7,7 +7,6 @@
 #pragma once
 
 #include "config/config.h"
-#include "shell/udp.h"
 
 /* Where the configuration is.  It must outlive every loading. */
 struct sources {
@@ -26,6 +25,12 @@ struct epoch {
     char hostname[256];
 };
 
+/* All that we listen on. */
+struct sockets {
+    const struct socket_settings *at;
+    unsigned count;
+};
+
 /* Takes the configuration over; NULL, and it is freed, if there is no memory. */
-struct epoch *epoch_make(struct config *config, const struct udp *udp, bool is_public);
+struct epoch *epoch_make(struct config *config, const struct sockets *sockets, bool is_public);
 void epoch_free(struct epoch *epoch);

@@ -17,12 +17,14 @@
 
 /* What is waited for: by poll, which stands in a socket's wait queue only while we sleep.  epoll
  * stays there, and the kernel then calls it back for each datagram that comes or is sent, which
- * costs 0.12 us of 2.2. */
-enum { POLL_SIGNALS, POLL_STORE, POLL_RELOAD, POLL_SOCKETS };
+ * costs 0.12 us of 2.2.  Streams, of which there are thousands, stand behind an epoll of their own.
+ */
+enum { POLL_SIGNALS, POLL_STORE, POLL_STREAMS, POLL_RELOAD, POLL_SOCKETS };
 
 struct loop {
     struct core *core;
     struct udp *udp;
+    struct streams *streams;
     struct store *store;
     struct log *log;
     struct reload *reload;
@@ -37,6 +39,7 @@ struct loop {
     unsigned rounds; /* since the kernel was asked */
     unsigned ready_count;
     bool is_ready[LOCAL_LIMIT];
+    bool has_streams_ready;
 
     bool is_holding; /* the current batch has something for the store */
     instant held_since;
@@ -51,8 +54,14 @@ struct loop {
 
 static void carry_out_one(struct loop *loop, const struct action *act)
 {
-    if (act->kind == ACTION_SEND)
+    if (act->kind == ACTION_SEND && !flow_is_reliable(&act->flow))
         udp_send(loop->udp, &act->flow, act->bytes);
+    else if (act->kind == ACTION_SEND)
+        streams_send(loop->streams, &act->flow, act->bytes);
+    else if (act->kind == ACTION_CONNECT)
+        streams_connect(loop->streams, &act->flow);
+    else if (act->kind == ACTION_CLOSE)
+        streams_end(loop->streams, &act->flow);
     else if (act->kind == ACTION_LOG)
         log_line(loop->log, LOG_NOTICE, "%.*s", (int)act->bytes.len, act->bytes.at);
 }
@@ -269,6 +278,19 @@ static void receive(struct loop *loop)
     }
 }
 
+static void receive_from_streams(struct loop *loop)
+{
+    struct event event;
+
+    if (!loop->has_streams_ready && !streams_have_news(loop->streams) &&
+        streams_deadline(loop->streams) > loop->now.boot)
+        return;
+    loop->has_streams_ready = false;
+    streams_take(loop->streams, loop->now.boot);
+    while (streams_next(loop->streams, &event))
+        step(loop, &event);
+}
+
 static bool is_due(const struct loop *loop)
 {
     return core_deadline(loop->core) <= loop->now.boot;
@@ -363,7 +385,7 @@ static void take_signals(struct loop *loop)
 /* Until something is due. */
 static duration patience(const struct loop *loop)
 {
-    instant due = core_deadline(loop->core);
+    instant due = min_u64(core_deadline(loop->core), streams_deadline(loop->streams));
 
     if (store_has_given(loop->store) && !loop->is_failed)
         due = min_u64(due, loop->progressed_at + STORE_PATIENCE);
@@ -383,6 +405,7 @@ static void look(struct loop *loop, duration longest)
         take_signals(loop);
     if (loop->polled[POLL_RELOAD].revents)
         take_configuration(loop);
+    loop->has_streams_ready = loop->polled[POLL_STREAMS].revents != 0;
     for (unsigned i = 0; i < count; i++) {
         if (loop->polled[POLL_SOCKETS + i].revents && !loop->is_ready[i]) {
             loop->is_ready[i] = true;
@@ -405,13 +428,15 @@ static void go_round(struct loop *loop)
     collect(loop);
     tell_of_store(loop);
     receive(loop);
+    receive_from_streams(loop);
     meet_deadlines(loop);
     if (loop->is_putting)
         put_users(loop);
     carry_out(loop);
     if (++loop->rounds >= ROUNDS_UNLOOKED)
         look(loop, 0);
-    else if (!loop->is_putting && !loop->ready_count && !loop->owes_failed && !is_due(loop))
+    else if (!loop->is_putting && !loop->ready_count && !loop->owes_failed && !is_due(loop) &&
+             !streams_have_news(loop->streams))
         sleep_until_needed(loop);
 }
 
@@ -449,6 +474,7 @@ struct loop *loop_create(const struct loop_parts *parts)
     }
     *loop = (struct loop){.core = parts->core,
                           .udp = parts->udp,
+                          .streams = parts->streams,
                           .store = parts->store,
                           .log = parts->log,
                           .reload = parts->reload,
@@ -459,6 +485,8 @@ struct loop *loop_create(const struct loop_parts *parts)
         (struct pollfd){.fd = store_descriptor(loop->store), .events = POLLIN};
     loop->polled[POLL_RELOAD] =
         (struct pollfd){.fd = reload_descriptor(loop->reload), .events = POLLIN};
+    loop->polled[POLL_STREAMS] =
+        (struct pollfd){.fd = streams_descriptor(loop->streams), .events = POLLIN};
     for (unsigned i = 0; i < udp_count(loop->udp); i++)
         loop->polled[POLL_SOCKETS + i] =
             (struct pollfd){.fd = udp_descriptor(loop->udp, i), .events = POLLIN};
@@ -482,12 +510,22 @@ static void restore_segment(struct loop *loop, struct slice file, uint64_t epoch
     carry_out(loop);
 }
 
+/* Streams that outlived the last run: the records name them. */
+static void restore_streams(struct loop *loop)
+{
+    struct event event;
+
+    while (streams_next(loop->streams, &event))
+        step(loop, &event);
+}
+
 bool loop_restore(struct loop *loop, const struct journal *journal)
 {
     uint64_t order = 0, epoch;
     struct slice file;
     int error;
 
+    restore_streams(loop);
     while (journal_next(journal, &order, &file, &epoch, &error)) {
         restore_segment(loop, file, epoch);
         free((void *)(uintptr_t)file.at);

@@ -2,8 +2,9 @@
  * The loop: turns what the sockets, the clock and the store say into events, steps the core, and
  * carries out what it asks for, in order.
  *
- * A round takes a batch of datagrams from each socket that has any, and what is due; then all its
- * sends go out together.  Under load rounds follow one another without waiting in between.
+ * A round takes a batch of datagrams from each socket that has any, one read from each stream, and
+ * what is due; then all its sends go out together.  Under load rounds follow one another without
+ * waiting in between.
  */
 #pragma once
 
@@ -13,12 +14,14 @@
 #include "shell/log.h"
 #include "shell/reload.h"
 #include "shell/store.h"
+#include "shell/stream.h"
 #include "shell/udp.h"
 
 /* Borrowed; they must outlive the loop. */
 struct loop_parts {
     struct core *core;
     struct udp *udp;
+    struct streams *streams;
     struct store *store;
     struct log *log;
     struct reload *reload;

@@ -35,6 +35,8 @@ struct limits memory_limits(uint32_t users, uint32_t bindings_asked)
         .transactions = between(10000, bytes / 4 / 1024, 16 * MILLION),
         .contexts = between(4096, bytes / 16 / 1024, 262144),
         .dialogs = between(10000, bytes / 16 / 512, MILLION),
+        .accepted = between(1024, bytes / (UINT64_C(256) << 10), 65536),
+        .connected = between(256, bytes / (UINT64_C(4) << 20), 4096),
     };
 
     limits.nonces = power_of_two(limits.bindings);

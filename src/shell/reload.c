@@ -15,7 +15,7 @@ enum progress { IDLE, READING, TAKEN };
 
 struct reload {
     const struct sources *sources;
-    const struct udp *udp;
+    const struct sockets *sockets;
     int done; /* eventfd: the thread has ended */
     pthread_t thread;
     enum progress progress;
@@ -27,14 +27,14 @@ struct reload {
     struct report report;
 };
 
-struct reload *reload_create(const struct sources *sources, const struct udp *udp)
+struct reload *reload_create(const struct sources *sources, const struct sockets *sockets)
 {
     int done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct reload *reload = done < 0 ? NULL : calloc(1, sizeof *reload);
 
     if (reload) {
         reload->sources = sources;
-        reload->udp = udp;
+        reload->sockets = sockets;
         reload->done = done;
     } else if (done >= 0) {
         close(done);
@@ -65,7 +65,7 @@ static void *read_it(void *self)
 
     struct config *config = load_config(reload->sources, &reload->report);
     if (config) {
-        reload->epoch = epoch_make(config, reload->udp, reload->sources->is_public);
+        reload->epoch = epoch_make(config, reload->sockets, reload->sources->is_public);
         if (!reload->epoch)
             report_fault(&reload->report, (struct place){0}, "no memory for this configuration");
     }

@@ -15,8 +15,8 @@ typedef void reload_told(void *self, const char *fault);
 
 struct reload;
 
-/* NULL if the kernel does not let us.  `sources` and `udp` must outlive it. */
-struct reload *reload_create(const struct sources *sources, const struct udp *udp);
+/* NULL if the kernel does not let us.  `sources` and `sockets` must outlive it. */
+struct reload *reload_create(const struct sources *sources, const struct sockets *sockets);
 /* Waits for what is being read. */
 void reload_destroy(struct reload *reload);
 

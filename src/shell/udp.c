@@ -144,7 +144,7 @@ static bool add_socket(struct udp *udp, const union netaddr *address, uint16_t p
     return true;
 }
 
-struct udp *udp_open(struct slice interface, uint16_t port, struct log *log)
+struct udp *udp_open(struct slice interface, uint16_t port, bool is_listening, struct log *log)
 {
     static const char usage[] = "write an address of this machine, or * for all of them";
     union netaddr found[LOCAL_LIMIT];
@@ -164,7 +164,7 @@ struct udp *udp_open(struct slice interface, uint16_t port, struct log *log)
         log_line(log, LOG_FAILURE, "no memory for the sockets' buffers");
         return NULL;
     }
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; is_listening && i < count; i++) {
         if (!add_socket(udp, &found[i], port, log)) {
             udp_close(udp);
             return NULL;

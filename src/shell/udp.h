@@ -18,8 +18,8 @@
 struct udp;
 
 /* Opens and binds a socket for each address that `interface` names (see netaddr_list_local).
- * NULL, and it was logged why, if that is not possible. */
-struct udp *udp_open(struct slice interface, uint16_t port, struct log *log);
+ * NULL, and it was logged why, if that is not possible.  Unless `is_listening` there are none. */
+struct udp *udp_open(struct slice interface, uint16_t port, bool is_listening, struct log *log);
 void udp_close(struct udp *udp);
 
 unsigned udp_count(const struct udp *udp);

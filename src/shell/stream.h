@@ -1,0 +1,68 @@
+/*
+ * Streams: connections that carry one message after another (RFC 3261 18), accepted and opened.
+ * TCP is the first kind; what is particular to it is how bytes are taken and given.
+ *
+ * A stream's handle (core/flow.h) is its place here.  Whole messages are handed to the core from
+ * where they were received; only what is not whole yet is kept.  What a peer does not take at once
+ * is queued, up to a limit; one that does not read is not read from, and in the end closed.
+ *
+ * Accepted streams are put into the service manager's store (sd_pid_notify_with_fds(3)), so that
+ * they outlive us: the next run finds them under their old handles.
+ */
+#pragma once
+
+#include "core/action.h"
+#include "core/event.h"
+#include "core/settings.h"
+#include "shell/log.h"
+#include "shell/netaddr.h"
+
+#define STREAMS_PER_ADDRESS                                                                        \
+    256u                          /* an office behind one address; of IPv6, one network of 64 bits \
+                                   */
+#define STREAM_QUEUE (256u << 10) /* bytes that wait for a peer to read: a few of the largest */
+#define STREAM_PATIENCE                                                                            \
+    SECONDS(32)                   /* for a message once begun, the first one, or a peer to read    \
+                                   */
+#define STREAM_IDLE SECONDS(7200) /* no registration lasts longer */
+#define STREAM_IDLE_OURS SECONDS(600) /* one that we opened: the next request opens another */
+
+struct streams;
+
+struct streams_plan {
+    struct slice interface; /* addresses to listen on; see netaddr_list_local */
+    uint16_t port;
+    bool is_listening;            /* false: there are none, and nothing can be opened either */
+    unsigned first_socket;        /* of ours in the settings: those of UDP come first */
+    uint32_t accepted, connected; /* as in struct limits */
+    uint32_t generation;          /* of the first handles; unlike another run's */
+    instant now;
+};
+
+/* How many streams there may be for the limit of open files, which is raised as far as may be. */
+uint32_t streams_possible(void);
+
+/* Listens, and takes over what the service manager kept.  NULL, and it was logged why, if that is
+ * not possible. */
+struct streams *streams_open(const struct streams_plan *plan, struct log *log);
+void streams_close(struct streams *streams);
+
+/* For struct settings; they live as long as `streams`. */
+unsigned streams_socket_count(const struct streams *streams);
+const struct socket_settings *streams_settings(const struct streams *streams);
+
+/* Becomes readable when streams_take has something to do. */
+int streams_descriptor(const struct streams *streams);
+/* When time alone gives it something to do; NEVER if it does not. */
+instant streams_deadline(const struct streams *streams);
+/* Something has ended meanwhile: streams_next would say so at once. */
+bool streams_have_news(const struct streams *streams);
+
+/* Looks what is ready and due; then streams_next gives one event after another until false. */
+void streams_take(struct streams *streams, instant now);
+bool streams_next(struct streams *streams, struct event *event);
+
+/* The core's actions. */
+void streams_send(struct streams *streams, const struct flow *to, struct slice bytes);
+void streams_connect(struct streams *streams, const struct flow *to);
+void streams_end(struct streams *streams, const struct flow *flow);
