@@ -44,10 +44,14 @@ def expect(so, why):
 
 
 def free_port():
-    """A port that is free on UDP, IPv4 and IPv6."""
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
-        probe.bind(("::", 0))
-        return probe.getsockname()[1]
+    """A port that is free on UDP and TCP, IPv4 and IPv6."""
+    while True:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as datagrams, \
+                socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as streams:
+            datagrams.bind(("::", 0))
+            with contextlib.suppress(OSError):
+                streams.bind(("::", datagrams.getsockname()[1]))
+                return datagrams.getsockname()[1]
 
 
 def cpu_seconds(pid):

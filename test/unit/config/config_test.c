@@ -143,6 +143,29 @@ static void sections_set_the_server(void **state)
     config_free(config);
 }
 
+static void transports_are_a_list_and_both_by_default(void **state)
+{
+    static const struct {
+        const char *text;
+        bool has_udp, has_tcp;
+    } cases[] = {
+        {"", true, true},         {"udp", true, false}, {"TCP", false, true},
+        {"udp, tcp", true, true}, {"tls", true, true},  {" tcp ", false, true},
+        {"tcp tls", false, true},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+        char text[200];
+        snprintf(text, sizeof text, "<sipwitch><stack><transport>%s</transport></stack></sipwitch>",
+                 cases[i].text);
+        struct config *config = read_fine(text);
+        assert_int_equal(config->has_udp, cases[i].has_udp);
+        assert_int_equal(config->has_tcp, cases[i].has_tcp);
+        config_free(config);
+    }
+}
+
 static void none_is_not_a_published_name(void **state)
 {
     struct config *config = read_fine("<sipwitch><stack published='none'/></sipwitch>");
@@ -246,6 +269,7 @@ static void faults_say_where_and_what_to_write(void **state)
          "x.conf:1:11: port is \"0\"; write a number from 1 to 65535"},
         {"<sipwitch><registry realm='a\\b'/></sipwitch>", "without quotation marks"},
         {"<sipwitch><registry digest='SHA1'/></sipwitch>", "write MD5 or SHA-256"},
+        {"<sipwitch><stack transport='sctp'/></sipwitch>", "write udp, tcp or both"},
         {"<!DOCTYPE s [<!ENTITY a 'b'>]><sipwitch>&a;</sipwitch>", "a DOCTYPE with declarations; "},
     };
 
@@ -325,6 +349,7 @@ int main(void)
         cmocka_unit_test(attributes_are_child_elements),
         cmocka_unit_test(a_secret_becomes_digests_under_the_realm),
         cmocka_unit_test(a_digest_wins_over_a_secret), cmocka_unit_test(sections_set_the_server),
+        cmocka_unit_test(transports_are_a_list_and_both_by_default),
         cmocka_unit_test(none_is_not_a_published_name),
         cmocka_unit_test(the_first_of_repeated_keys_counts),
         cmocka_unit_test(users_of_all_provision_sections_count_and_the_first_of_a_name_wins),
