@@ -123,7 +123,7 @@ class Baresip:
     """One phone, with a folder of its own."""
 
     def __init__(self, name, folder, tone=None, address=lab.ADDRESS):
-        self.name, self.address = name, address
+        self.name, self.address, self.transport = name, address, "udp"
         self.sip_port = _free_port(socket.SOCK_DGRAM, address)
         self.folder = os.path.join(folder, name)
         self.log = os.path.join(self.folder, "log")
@@ -242,10 +242,13 @@ class Baresip:
         with self._news:
             return sum(event["type"] == kind for event in self.events)
 
-    def add_account(self, user, password, server, realm=lab.REALM, interval=3600, options=""):
+    def add_account(self, user, password, server, realm=lab.REALM, interval=3600, options="",
+                    transport="udp"):
         """Give it an account; with interval 0 it does not register."""
-        self.command("uanew", f"<sip:{user}@{realm}>;auth_user={user};auth_pass={password};"
-                              f'outbound="sip:{server.address}:{server.port}";'
+        self.transport = transport
+        way = "" if transport == "udp" else f";transport={transport}"
+        self.command("uanew", f"<sip:{user}@{realm}{way}>;auth_user={user};auth_pass={password};"
+                              f'outbound="sip:{server.address}:{server.port}{way}";'
                               f"regint={interval}{options}")
 
     def dial(self, target):
@@ -276,8 +279,11 @@ class Baresip:
 
     def await_message_from(self, server, start, timeout=5.0):
         """Wait until its trace shows a message from the server that starts so."""
-        head = re.compile(rf"UDP {re.escape(server.address)}:{server.port} -> \S+:{self.sip_port}"
-                          rf"\r?\n{re.escape(start)}")
+        # By TCP the port of whoever opened the connection is any.
+        is_udp = self.transport == "udp"
+        theirs, own = (server.port, self.sip_port) if is_udp else (r"\d+", r"\d+")
+        head = re.compile(rf"{self.transport.upper()} {re.escape(server.address)}:{theirs} -> "
+                          rf"\S+:{own}\r?\n{re.escape(start)}")
 
         def traced():
             with open(self.log, errors="replace", newline="") as log:

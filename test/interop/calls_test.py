@@ -40,14 +40,15 @@ class House:
         self._stack.callback(phone.discard)
         return phone.start()
 
-    def registered(self, user):
+    def registered(self, user, transport="udp"):
         phone = self.phone(user, user)
-        phone.add_account(user, PASSWORDS[user], self.server)
+        phone.add_account(user, PASSWORDS[user], self.server, transport=transport)
         phone.expect("REGISTER_OK")
         return phone
 
-    def pair(self):
-        return self.registered("alice"), self.registered("bob")
+    def pair(self, alices="udp", bobs="udp"):
+        """Both phones, by these transports."""
+        return self.registered("alice", alices), self.registered("bob", bobs)
 
 
 def ring(caller, callee, target):
@@ -202,6 +203,57 @@ def registration_survives_kill_9(house):
         require(phone.count("REGISTERING") == 1, f"{phone.name}'s phone registered again")
 
 
+def call_both_ways(house, alices, bobs):
+    alice, bob = house.pair(alices, bobs)
+    call(alice, bob, "202")
+    hear_each_other(alice, bob)
+    hang_up(alice, bob, house.server)
+    call(bob, alice, "alice")
+    hear_each_other(alice, bob)
+    hang_up(alice, bob, house.server)
+
+
+def tcp_phones_call_each_other_both_ways(house):
+    call_both_ways(house, "tcp", "tcp")
+
+
+def tcp_and_udp_phones_call_each_other_both_ways(house):
+    call_both_ways(house, "tcp", "udp")
+
+
+def call_outlives_the_server_by(house, alices, bobs):
+    """Made before kill -9; their connections are gone after it, their call is not."""
+    alice, bob = house.pair(alices, bobs)
+    call(alice, bob, "202")
+    house.server.kill()
+    house.server.start()
+    hear_each_other_from_now(alice, bob)
+    return alice, bob
+
+
+def tcp_call_goes_on_after_kill_9_and_the_caller_hangs_up(house):
+    alice, bob = call_outlives_the_server_by(house, "tcp", "tcp")
+    hang_up(alice, bob, house.server)
+
+
+def tcp_call_goes_on_after_kill_9_and_the_callee_hangs_up(house):
+    alice, bob = call_outlives_the_server_by(house, "tcp", "udp")
+    hang_up(bob, alice, house.server)
+
+
+def call_to_tcp_goes_on_after_kill_9_and_the_caller_hangs_up(house):
+    alice, bob = call_outlives_the_server_by(house, "udp", "tcp")
+    hang_up(alice, bob, house.server)
+
+
+def tcp_phone_is_called_after_kill_9(house):
+    alice, bob = house.pair("udp", "tcp")
+    house.server.kill()
+    house.server.start()
+    call(alice, bob, "202")
+    hang_up(bob, alice, house.server)
+
+
 def server_stops_cleanly(house):
     house.pair()
     house.server.stop()
@@ -221,6 +273,12 @@ CHECKS = [
     ringing_call_is_answered_after_kill_9,
     ringing_call_is_given_up_after_kill_9,
     registration_survives_kill_9,
+    tcp_phones_call_each_other_both_ways,
+    tcp_and_udp_phones_call_each_other_both_ways,
+    tcp_call_goes_on_after_kill_9_and_the_caller_hangs_up,
+    tcp_call_goes_on_after_kill_9_and_the_callee_hangs_up,
+    call_to_tcp_goes_on_after_kill_9_and_the_caller_hangs_up,
+    tcp_phone_is_called_after_kill_9,
     server_stops_cleanly,
 ]
 
