@@ -32,5 +32,5 @@ struct event {
     struct slice bytes; /* the message, or the record's payload; the shell's, for this step */
     const struct settings *settings;
     const struct user_settings *user; /* copied in this step */
-    struct fault fault; /* EVENT_BROKEN */
+    struct fault fault;               /* EVENT_BROKEN */
 };
