@@ -162,7 +162,9 @@ static void fire(struct core *core, struct timer *timer, struct moment now, stru
     case TIMER_CLIENT:
         client_expire(core, CONTAINER(timer, struct client_transaction, timer), now, out);
         break;
-    case TIMER_BINDING: location_expire(core, CONTAINER(timer, struct binding, timer), out); break;
+    case TIMER_BINDING:
+        location_expire(core, CONTAINER(timer, struct binding, timer), now.boot, out);
+        break;
     case TIMER_DIALOG: dialog_expire(core, CONTAINER(timer, struct dialog, timer), out); break;
     default: assert(false);
     }

@@ -4,6 +4,7 @@
 #include "core/fault.h"
 #include "core/record.h"
 
+#define KEEP_OPEN_INTERVAL SECONDS(25) /* between keep-alives; the shortest mappings live 30 */
 /* What is stored outlives what was promised by a tenth, so that most refreshes need no record. */
 #define SLACK(seconds) ((seconds) + (seconds) / 10)
 
@@ -312,6 +313,26 @@ static struct binding *add_binding(struct core *core, struct user *user, uint64_
     return binding;
 }
 
+/* A phone knows itself by another address than we do. */
+static bool contact_is_elsewhere(const struct binding *binding)
+{
+    struct address_bytes address;
+    struct uri uri;
+
+    return uri_parse(binding_contact(binding), &uri) && host_numeric(uri.host, &address) &&
+           (address.is_v6 != binding->flow.is_v6 ||
+            memcmp(address.at, binding->flow.address, sizeof address.at) != 0 ||
+            (uri.port ? uri.port : 5060) != binding->flow.port);
+}
+
+static void keep_open(struct core *core, struct binding *binding, bool wanted)
+{
+    core->kept_open -= binding->is_kept_open;
+    binding->is_kept_open =
+        wanted && binding->flow.transport == TRANSPORT_UDP && core->kept_open < KEPT_OPEN_LIMIT;
+    core->kept_open += binding->is_kept_open;
+}
+
 static void drop_binding(struct core *core, struct binding *binding)
 {
     struct user *user = location_user(core, binding);
@@ -323,6 +344,7 @@ static void drop_binding(struct core *core, struct binding *binding)
     *link = binding->next;
     user->binding_count--;
     timer_clear(&core->timers, &binding->timer);
+    keep_open(core, binding, false);
     table_remove(&core->bindings_by_id, index);
     slab_give(&core->slab, &binding->text);
     pool_give(&core->bindings, binding);
@@ -341,6 +363,15 @@ static void write_binding(struct core *core, const struct binding *binding, inst
     write_counted(w, binding_contact(binding));
     write_counted(w, binding_call_id(binding));
     record_end(out);
+}
+
+static void arm(struct core *core, struct binding *binding, instant now, duration first)
+{
+    instant due = binding->expires;
+
+    if (binding->is_kept_open)
+        due = min_u64(due, now + first);
+    timer_set(&core->timers, &binding->timer, due);
 }
 
 bool location_bind(struct core *core, struct user *user, struct binding *binding,
@@ -373,7 +404,9 @@ bool location_bind(struct core *core, struct user *user, struct binding *binding
     if (core->store_failed) /* a short grant, which must not cut an earlier promise */
         expires = max_u64(expires, binding->expires);
     binding->expires = expires;
-    timer_set(&core->timers, &binding->timer, expires);
+    keep_open(core, binding,
+              !request->keeps_itself && (request->is_behind_nat || contact_is_elsewhere(binding)));
+    arm(core, binding, now.boot, KEEP_OPEN_INTERVAL);
     if (core->store_failed) {
         binding->stored_until = 0;
     } else if (is_changed || expires > binding->stored_until) {
@@ -392,9 +425,20 @@ void location_unbind(struct core *core, struct binding *binding, struct actions 
     drop_binding(core, binding);
 }
 
-void location_expire(struct core *core, struct binding *binding, struct actions *out)
+void location_expire(struct core *core, struct binding *binding, instant now, struct actions *out)
 {
-    location_unbind(core, binding, out);
+    struct slice nothing = S("\r\n\r\n");
+    size_t start = out->bytes.len;
+
+    if (now >= binding->expires || !binding->is_kept_open) {
+        location_unbind(core, binding, out);
+        return;
+    }
+    write_slice(&out->bytes, nothing);
+    actions_push(out, (struct action){.kind = ACTION_SEND,
+                                      .flow = binding->flow,
+                                      .bytes = slice_of(out->bytes.at + start, nothing.len)});
+    arm(core, binding, now, KEEP_OPEN_INTERVAL);
 }
 
 void location_persist(struct core *core, const struct binding *binding, struct moment now,
@@ -438,7 +482,8 @@ void location_restore_bind(struct core *core, struct reader *r, struct moment no
     binding->flow = flow;
     binding->is_restored = true;
     binding->expires = binding->stored_until = until;
-    timer_set(&core->timers, &binding->timer, binding->expires);
+    keep_open(core, binding, contact_is_elsewhere(binding));
+    arm(core, binding, now.boot, binding->id % KEEP_OPEN_INTERVAL); /* not all at once */
 }
 
 void location_restore_unbind(struct core *core, struct reader *r)

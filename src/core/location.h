@@ -48,7 +48,9 @@ struct binding_request {
     uint32_t cseq;
     uint16_t q;
     struct flow flow;
-    uint32_t expires; /* seconds granted, > 0 */
+    uint32_t expires;   /* seconds granted, > 0 */
+    bool is_behind_nat; /* its Via says so (18.2.1); where its Contact does is seen here */
+    bool keeps_itself;  /* it sends keep-alives (RFC 5626) */
 };
 
 /* Binds, or refreshes `binding` if that is not NULL, and emits the record if the journal's promise
@@ -59,8 +61,9 @@ bool location_bind(struct core *core, struct user *user, struct binding *binding
 /* Removes it and emits the record. */
 void location_unbind(struct core *core, struct binding *binding, struct actions *out);
 
-/* Timer: it has expired.  The journal's promise has too, or will: no record. */
-void location_expire(struct core *core, struct binding *binding, struct actions *out);
+/* Timer: it has expired, or the mapping of the NAT before it is kept open: by an empty line, which
+ * every phone passes over (RFC 3261 7.5), every 25 seconds (the shortest mappings live 30). */
+void location_expire(struct core *core, struct binding *binding, instant now, struct actions *out);
 
 /* Emits the record of a binding again, for a checkpoint. */
 void location_persist(struct core *core, const struct binding *binding, struct moment now,

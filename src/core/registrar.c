@@ -14,6 +14,7 @@ struct wish {
     struct uri uri;
     uint32_t expires; /* seconds, 0 = remove */
     uint16_t q;
+    bool keeps_itself;       /* its flow, by keep-alives of its own (RFC 5626) */
     struct binding *binding; /* the one it names, if there is one */
 };
 
@@ -74,6 +75,7 @@ static struct fault read_contact(struct core *core, const struct request *req,
         return (struct fault){400, "Bad q Value"};
     wish->q = (uint16_t)q;
     wish->expires = wished_expires(core, req, contact);
+    wish->keeps_itself = param_find(contact->params, S("reg-id"), &q_text);
     if (wish->expires && wish->expires < settings->expires_shortest && wish->expires < 3600)
         return (struct fault){423, NULL};
     if (wish->expires > settings->expires_longest)
@@ -195,6 +197,16 @@ static bool is_copy(const struct request *req, const struct binding *binding)
     return slice_equal(binding_call_id(binding), req->call_id) && req->cseq.number == binding->cseq;
 }
 
+/* What the phone wrote into its Via is not where it came from: NAT lies between. */
+static bool via_is_elsewhere(const struct request *req)
+{
+    struct address_bytes address;
+
+    return !host_numeric(req->via.host, &address) || address.is_v6 != req->flow.is_v6 ||
+           memcmp(address.at, req->flow.address, sizeof address.at) != 0 ||
+           (req->via.port ? req->via.port : 5060) != req->flow.port;
+}
+
 static bool apply(struct core *core, const struct request *req, const struct wish *wish,
                   struct actions *out)
 {
@@ -216,6 +228,8 @@ static bool apply(struct core *core, const struct request *req, const struct wis
                              .q = wish->q,
                              .flow = req->flow,
                              .expires = wish->expires,
+                             .is_behind_nat = via_is_elsewhere(req),
+                             .keeps_itself = wish->keeps_itself,
                          },
                          req->now, out);
 }

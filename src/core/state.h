@@ -64,6 +64,7 @@ struct binding {
     instant expires;
     instant stored_until; /* what the journal promises */
     bool is_restored;     /* not heard of in this run */
+    bool is_kept_open;    /* keep-alives go to it */
 };
 
 struct server_transaction {
@@ -208,6 +209,7 @@ struct core {
     uint32_t md5_only_count; /* users who can answer MD5 alone */
     uint32_t sweep;          /* the row to look at next for an older epoch; 0 = none is due */
     instant started_at;
+    uint32_t kept_open; /* bindings that keep-alives go to */
 
     struct timers timers;
     struct slab slab;

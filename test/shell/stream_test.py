@@ -704,6 +704,22 @@ def connection_that_ended_meanwhile_is_given_up():
         Peer(one).options()
 
 
+# ---- NAT
+
+def mapping_of_a_phone_behind_nat_is_kept_open():
+    with server() as one:
+        one.start()
+        inside, outside = Peer(one, "bob", "udp"), Peer(one, "alice", "udp")
+        inside.contact = "<sip:bob@192.168.1.9:5060>"
+        for peer in inside, outside:
+            peer.bind()
+        inside.socket.settimeout(25 + PATIENCE)
+        begin = time.monotonic()
+        expect(inside.socket.recv(100) == b"\r\n\r\n", "not kept open by an empty line")
+        expect(time.monotonic() - begin > 20, "kept open too busily")
+        expect(not select.select([outside.socket], [], [], 0)[0], "the other phone is kept open")
+
+
 # ---- settings
 
 def busy_tcp_port_is_refused():
@@ -765,7 +781,8 @@ CHECKS = [answers_over_tcp_on_both_families, messages_come_in_any_pieces, larges
           request_waits_for_a_phone_that_our_restart_cut_off,
           request_waits_no_longer_than_five_seconds, ringing_call_is_answered_after_kill,
           connections_outlive_a_run_with_a_service_manager,
-          connection_that_ended_meanwhile_is_given_up, busy_tcp_port_is_refused,
+          connection_that_ended_meanwhile_is_given_up,
+          mapping_of_a_phone_behind_nat_is_kept_open, busy_tcp_port_is_refused,
           port_is_free_again_at_once, transports_are_chosen]
 
 

@@ -38,12 +38,15 @@ static const struct limits limits = {
     .contexts = 32,
     .dialogs = 16,
     .nonces = 64,
+    .accepted = 16,
+    .connected = 4,
     .text = 8 << 20,
 };
 
 static const struct socket_settings sockets[] = {
     {TRANSPORT_UDP, {"192.0.2.1", 9}, 5060},
     {TRANSPORT_UDP, {"[2001:db8::1]", 13}, 5060},
+    {TRANSPORT_TCP, {"192.0.2.1", 9}, 5060},
 };
 
 static void put_user(struct world *w, const char *id, const char *extension, const char *secret)
@@ -150,27 +153,64 @@ struct flow world_flow(unsigned host, unsigned port)
     };
 }
 
-void world_receive(struct world *w, unsigned host, unsigned port, const char *format, ...)
+/* Lines end in \n and become CRLF. */
+static void receive(struct world *w, struct event event, const char *text)
 {
-    char text[16384];
     char wire[32768];
     size_t len = 0;
-    va_list args;
 
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
     for (const char *c = text; *c; c++) {
         if (*c == '\n')
             wire[len++] = '\r';
         wire[len++] = *c;
     }
     clear(w);
-    step(w, (struct event){
-                .kind = EVENT_RECEIVED,
-                .flow = world_flow(host, port),
-                .bytes = slice_of(wire, len),
-            });
+    event.bytes = slice_of(wire, len);
+    step(w, event);
+}
+
+void world_receive(struct world *w, unsigned host, unsigned port, const char *format, ...)
+{
+    char text[16384];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    receive(w, (struct event){.kind = EVENT_RECEIVED, .flow = world_flow(host, port)}, text);
+}
+
+void world_receive_by(struct world *w, const struct flow *flow, const char *format, ...)
+{
+    char text[16384];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    receive(w, (struct event){.kind = EVENT_RECEIVED, .flow = *flow}, text);
+}
+
+void world_break(struct world *w, const struct flow *flow, struct fault fault, const char *text)
+{
+    receive(w, (struct event){.kind = EVENT_BROKEN, .flow = *flow, .fault = fault}, text);
+}
+
+struct flow world_open(struct world *w, unsigned host, unsigned port)
+{
+    struct flow flow = world_flow(host, port);
+
+    flow.transport = TRANSPORT_TCP;
+    flow.socket = 2;
+    flow.connection = connection_name(w->opened % limits.accepted + 1, 1 + w->opened);
+    w->opened++;
+    step(w, (struct event){.kind = EVENT_OPENED, .flow = flow});
+    return flow;
+}
+
+void world_close(struct world *w, const struct flow *flow)
+{
+    step(w, (struct event){.kind = EVENT_CLOSED, .flow = *flow});
 }
 
 void world_wait(struct world *w, duration time)
@@ -297,28 +337,29 @@ const char *world_credentials(const char *challenge, const char *user, const cha
     return value;
 }
 
-void world_register(struct world *w, const char *user, const char *secret, unsigned host,
-                    unsigned port, unsigned expires)
+void world_register_by(struct world *w, const struct flow *flow, const char *user,
+                       const char *secret, const char *contact, unsigned expires)
 {
     static unsigned calls;
     char authorization[1100] = "";
     unsigned call = ++calls;
 
     for (unsigned cseq = 1; cseq <= 2; cseq++) {
-        world_receive(w, host, port,
-                      "REGISTER sip:example.com SIP/2.0\n"
-                      "Via: SIP/2.0/UDP 198.51.100.%u:%u;branch=z9hG4bKreg%u-%u;rport\n"
-                      "Max-Forwards: 70\n"
-                      "From: <sip:%s@example.com>;tag=r%u\n"
-                      "To: <sip:%s@example.com>\n"
-                      "Call-ID: reg%u\n"
-                      "CSeq: %u REGISTER\n"
-                      "Contact: <sip:%s@198.51.100.%u:%u>\n"
-                      "Expires: %u\n"
-                      "%s"
-                      "Content-Length: 0\n\n",
-                      host, port, call, cseq, user, call, user, call, cseq, user, host, port,
-                      expires, authorization);
+        world_receive_by(w, flow,
+                         "REGISTER sip:example.com SIP/2.0\n"
+                         "Via: SIP/2.0/%s 198.51.100.%u:%u;branch=z9hG4bKreg%u-%u;rport\n"
+                         "Max-Forwards: 70\n"
+                         "From: <sip:%s@example.com>;tag=r%u\n"
+                         "To: <sip:%s@example.com>\n"
+                         "Call-ID: reg%u\n"
+                         "CSeq: %u REGISTER\n"
+                         "Contact: %s\n"
+                         "Expires: %u\n"
+                         "%s"
+                         "Content-Length: 0\n\n",
+                         flow->transport == TRANSPORT_UDP ? "UDP" : "TCP", flow->address[3],
+                         flow->port, call, cseq, user, call, user, call, cseq, contact, expires,
+                         authorization);
         if (cseq == 1) {
             assert(world_status(w, 0) == 401);
             snprintf(authorization, sizeof authorization, "Authorization: %s\n",
@@ -327,4 +368,14 @@ void world_register(struct world *w, const char *user, const char *secret, unsig
         }
     }
     assert(world_status(w, 0) == 200);
+}
+
+void world_register(struct world *w, const char *user, const char *secret, unsigned host,
+                    unsigned port, unsigned expires)
+{
+    struct flow flow = world_flow(host, port);
+    char contact[128];
+
+    snprintf(contact, sizeof contact, "<sip:%s@198.51.100.%u:%u>", user, host, port);
+    world_register_by(w, &flow, user, secret, contact, expires);
 }

@@ -20,6 +20,7 @@ struct world {
     char *bytes;
     struct slice records[4096]; /* what was persisted, copied */
     unsigned record_count;
+    uint32_t opened; /* streams so far */
 };
 
 /* `is_public` lets callers of other domains in. */
@@ -35,6 +36,15 @@ struct flow world_flow(unsigned host, unsigned port);
  * in w->out until the next call. */
 void world_receive(struct world *w, unsigned host, unsigned port, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* A stream from 198.51.100.host:port is opened, and ends. */
+struct flow world_open(struct world *w, unsigned host, unsigned port);
+void world_close(struct world *w, const struct flow *flow);
+
+/* As world_receive, by a flow; and what cannot be framed. */
+void world_receive_by(struct world *w, const struct flow *flow, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void world_break(struct world *w, const struct flow *flow, struct fault fault, const char *text);
 
 /* Lets time pass, firing deadlines; the actions of all of them are in w->out. */
 void world_wait(struct world *w, duration time);
@@ -52,6 +62,10 @@ const char *world_header(const struct world *w, unsigned n, const char *name);
 /* Registers a user's phone at a contact, with digest; asserts that it is accepted. */
 void world_register(struct world *w, const char *user, const char *secret, unsigned host,
                     unsigned port, unsigned expires);
+
+/* The same by a flow, with this Contact value. */
+void world_register_by(struct world *w, const struct flow *flow, const char *user,
+                       const char *secret, const char *contact, unsigned expires);
 
 /* The value of an Authorization that answers a challenge (a WWW- or Proxy-Authenticate value). */
 const char *world_credentials(const char *challenge, const char *user, const char *secret,
