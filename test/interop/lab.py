@@ -54,7 +54,8 @@ def enter():
 
 def need(*commands):
     """Each command's Debian package bears its name, but for these."""
-    packages = {"baresip": "baresip-core", "ip": "iproute2"}
+    packages = {"baresip": "baresip-core", "ip": "iproute2", "linphonec": "linphone-cli",
+                "sipp": "sip-tester"}
     missing = [packages.get(name, name) for name in commands if not shutil.which(name)]
     if missing:
         raise Unable(f"commands are missing: apt-get install {' '.join(missing)}")
@@ -91,10 +92,10 @@ def _run(command):
         raise Unable(f"{' '.join(command)}: {done.stderr.strip()}")
 
 
-def spawn(command, **how):
+def spawn(command, pipe_in=False, **how):
     """Start a child that the kernel ends should we die without ending it."""
     return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *command],
-                            stdin=subprocess.DEVNULL, **how)
+                            stdin=subprocess.PIPE if pipe_in else subprocess.DEVNULL, **how)
 
 
 def end(process, patience=5.0):

@@ -1,0 +1,219 @@
+"""A headless linphonec 5.1 as a phone: commands by a pipe, what it says by another.
+
+It plays a sound file into its calls and records what it hears.
+"""
+
+import os
+import re
+import socket
+import subprocess
+import threading
+import time
+
+import lab
+from baresip import share_of_tone
+
+_RC = """\
+[sip]
+sip_port={sip_port}
+sip_tcp_port=0
+sip_tls_port=-1
+default_proxy=0
+guess_hostname=0
+contact=<sip:{user}@{address}>
+media_encryption={encryption}
+media_encryption_mandatory={mandatory}
+zrtp_cache_migration_done=1
+inc_timeout=120
+
+[rtp]
+audio_rtp_port={audio_port}
+video_rtp_port={video_port}
+
+[net]
+firewall_policy=none
+
+[video]
+enabled=0
+
+[sound]
+echocancellation=0
+
+[auth_info_0]
+username={user}
+userid={user}
+passwd={password}
+realm={realm}
+domain={realm}
+
+[proxy_0]
+reg_proxy=<sip:{server}:{port};transport={transport}>
+reg_route=<sip:{server}:{port};transport={transport};lr>
+reg_identity=<sip:{user}@{realm}>
+reg_expires=3600
+reg_sendregister=1
+publish=0
+"""
+
+
+_WAV_HEADER = 44
+_RATES = (48000, 16000, 8000)
+
+
+def _free_port(address):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((address, 0))
+        return probe.getsockname()[1]
+
+
+class Linphone:
+    """One phone, with a home of its own."""
+
+    def __init__(self, user, password, server, folder, tone=None, encryption="none",
+                 transport="udp", realm=lab.REALM, name=None):
+        self.name = name or user
+        self.folder = os.path.join(folder, f"linphone-{self.name}")
+        self.trace = os.path.join(self.folder, "trace")
+        self.heard = os.path.join(self.folder, "heard.wav")
+        self._tone = tone
+        self._said, self._looked = "", 0
+        self._news = threading.Condition()
+        self.process = None
+        # Without these it stops silently.
+        for place in (".local/share/linphone", ".config/linphone"):
+            os.makedirs(os.path.join(self.folder, place))
+        with open(os.path.join(self.folder, "rc"), "w", encoding="utf-8") as file:
+            file.write(_RC.format(user=user, password=password, realm=realm,
+                                  address=server.address, server=server.address,
+                                  port=server.port, transport=transport, encryption=encryption,
+                                  mandatory=int(encryption != "none"),
+                                  sip_port=_free_port(lab.ADDRESS),
+                                  audio_port=_free_port(lab.ADDRESS) & ~1,
+                                  video_port=_free_port(lab.ADDRESS) & ~1))
+
+    def start(self):
+        """Return once it has registered."""
+        self.process = lab.spawn(
+            ["stdbuf", "-oL", "linphonec", "-d", "6", "-l", self.trace, "-c",
+             os.path.join(self.folder, "rc")],
+            pipe_in=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env={**os.environ, "HOME": self.folder})
+        threading.Thread(target=self._listen, daemon=True).start()
+        self.command("soundcard use files")
+        if self._tone:
+            self.command(f"play {self._tone}")
+        return self
+
+    def await_registered(self, timeout=20.0):
+        lab.until(lambda: re.search(r"^Registration on .* successful|registered, identity=",
+                                    self._ask("status register"), re.MULTILINE),
+                  timeout, f"registration of {self.name}'s linphone")
+        return self
+
+    def await_refused(self, timeout=20.0):
+        """Its password is not taken."""
+        def is_refused():
+            try:
+                with open(self.trace, encoding="utf-8", errors="replace") as file:
+                    return "to [LinphoneRegistrationFailed]" in file.read()
+            except FileNotFoundError:
+                return False
+
+        lab.until(is_refused, timeout, f"refusal of {self.name}'s registration")
+
+    def _ask(self, command):
+        """Give a command and return what was said since, a moment later."""
+        before = len(self._said)
+        self.command(command)
+        with self._news:
+            self._news.wait_for(lambda: self._said.count("\n", before) >= 2, 0.5)
+            return self._said[before:]
+
+    def _listen(self):
+        while True:
+            piece = os.read(self.process.stdout.fileno(), 4096)
+            with self._news:
+                self._said += piece.decode(errors="replace")
+                self._news.notify_all()
+            if not piece:
+                return
+
+    def command(self, words):
+        try:
+            self.process.stdin.write((words + "\n").encode())
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise lab.Failure(f"{self.name}'s linphone has ended: {self._said[-300:]}") from None
+
+    def expect(self, pattern, timeout=15.0):
+        """Wait until it says something that was not looked at yet; return the match."""
+        expression = re.compile(pattern)
+        deadline = time.monotonic() + timeout
+        with self._news:
+            while True:
+                found = expression.search(self._said, self._looked)
+                if found:
+                    self._looked = found.end()
+                    return found
+                left = deadline - time.monotonic()
+                if left <= 0 or self.process.poll() is not None:
+                    raise lab.Failure(f"{self.name}'s linphone did not say {pattern!r} within "
+                                      f"{timeout:g} s; it said {self._said[-300:]!r}")
+                self._news.wait(min(left, 1.0))
+
+    def dial(self, target):
+        self.command(f"call {target}")
+
+    def await_ringing(self):
+        self.expect(r"Call \d+ to \S+ ringing")
+
+    def await_incoming(self):
+        self.expect(r"Receiving new incoming call from")
+
+    def accept(self):
+        self.command("answer")
+
+    def await_connected(self):
+        self.expect(r"Call \d+ with .* connected")
+        if self._tone:
+            self.command(f"play {self._tone}")
+        self.command(f"record {self.heard}")
+
+    def hang_up(self):
+        self.command("terminate")
+
+    def await_ended(self, reason=""):
+        self.expect(r"Call \d+ with .* (ended|error)" + (rf".*{reason}" if reason else ""))
+
+    def auth_token(self):
+        """ZRTP's short authentication string, which both sides must show alike."""
+        return self.expect(r"fully encrypted and auth token is (\S+)\.").group(1)
+
+    def await_tone(self, hertz, timeout=20.0):
+        """Wait for half a second of what it hears that is this tone."""
+        def is_heard():
+            try:
+                with open(self.heard, "rb") as file:
+                    sound = file.read()[_WAV_HEADER:]
+            except FileNotFoundError:
+                return False
+            # The header is written when the call is over; until then the codec's rate is not
+            # known. At a wrong one the tone would be another.
+            return any(len(sound) > rate and share_of_tone(sound[-rate & ~1:], rate, hertz) > 0.8
+                       for rate in _RATES)
+
+        lab.until(is_heard, timeout, f"tone of {hertz} Hz at {self.name}'s linphone")
+
+    def stop(self):
+        """Quit as a user would."""
+        if self.process is not None and self.process.poll() is None:
+            try:
+                self.command("quit")
+                self.process.wait(10.0)
+            except (lab.Failure, subprocess.TimeoutExpired):
+                pass
+        self.discard()
+
+    def discard(self):
+        if self.process is not None:
+            lab.end(self.process, patience=1.0)

@@ -1,0 +1,321 @@
+#!/usr/bin/env python3
+"""Phones of several makers through one sipw: linphone, twinkle, baresip, sipp.
+
+    phones_test.py [WORD]    only the checks whose name contains WORD
+
+Each check runs in a network namespace and a process of its own, so it needs root or user
+namespaces. SIPW names another server binary than build/release/src/sipw.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+
+import lab
+from baresip import Baresip, make_tone
+from linphone import Linphone
+from twinkle import Twinkle
+
+NAMES = ["alice", "bob", "carol"]
+MANY = 50
+ALICE_TONE, BOB_TONE = 440, 620
+
+
+def password(user):
+    """Without a hyphen: sipp takes one in its own brackets for a sum."""
+    return f"{user}secret1"
+
+
+USERS = [(name, password(name), str(201 + i)) for i, name in enumerate(NAMES)]
+USERS += [(f"many{i}", password(f"many{i}"), str(230 + i)) for i in range(MANY)]
+
+
+class House:
+    """A server and its phones, in a folder that goes with them."""
+
+    def __init__(self, stack):
+        self._stack = stack
+        self.folder = tempfile.mkdtemp(prefix="sipwitch-phones-")
+        stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        self.server = lab.Server(self.folder, USERS)
+        stack.callback(self.server.discard)
+        self.server.start()
+
+    def _keep(self, phone):
+        self._stack.callback(phone.discard)
+        return phone.start()
+
+    def tone(self, hertz):
+        path = os.path.join(self.folder, f"{hertz}.wav")
+        return path if os.path.exists(path) else make_tone(path, hertz)
+
+    def baresip(self, user, tone=None, name=None):
+        phone = self._keep(Baresip(name or user, self.folder, tone and self.tone(tone)))
+        phone.add_account(user, password(user), self.server)
+        phone.expect("REGISTER_OK")
+        return phone
+
+    def linphone(self, user, tone=None, encryption="none", secret=None):
+        phone = self._keep(Linphone(user, secret or password(user), self.server, self.folder,
+                                    tone and self.tone(tone), encryption))
+        return phone if secret else phone.await_registered()
+
+    def twinkle(self, user):
+        return self._keep(Twinkle(user, password(user), self.server, self.folder))
+
+
+def linphones_call(house, encryption):
+    """Two linphones in a call, each hearing the other."""
+    alice = house.linphone("alice", ALICE_TONE, encryption)
+    bob = house.linphone("bob", BOB_TONE, encryption)
+    alice.dial(f"sip:202@{lab.REALM}")
+    bob.await_incoming()
+    alice.await_ringing()
+    bob.accept()
+    alice.await_connected()
+    bob.await_connected()
+    return alice, bob
+
+
+def linphones_hear_and_hang_up(alice, bob):
+    bob.await_tone(ALICE_TONE)
+    alice.await_tone(BOB_TONE)
+    bob.hang_up()
+    bob.await_ended()
+    alice.await_ended()
+
+
+def linphone_calls_linphone_in_the_clear(house):
+    linphones_hear_and_hang_up(*linphones_call(house, "none"))
+
+
+def linphone_calls_linphone_with_srtp(house):
+    linphones_hear_and_hang_up(*linphones_call(house, "srtp"))
+
+
+def linphone_calls_linphone_with_zrtp_and_both_see_the_same_words(house):
+    alice, bob = linphones_call(house, "zrtp")
+    ours, theirs = alice.auth_token(), bob.auth_token()
+    if ours != theirs:
+        raise lab.Failure(f"alice's phone shows {ours}, bob's {theirs}: somebody is between them")
+    linphones_hear_and_hang_up(alice, bob)
+
+
+def linphone_with_a_wrong_password_is_refused(house):
+    house.linphone("alice", secret="guessed").await_refused()
+
+
+def linphone_calls_baresip(house):
+    alice, bob = house.linphone("alice", ALICE_TONE), house.baresip("bob", BOB_TONE)
+    alice.dial(f"sip:bob@{lab.REALM}")
+    bob.expect("CALL_INCOMING")
+    alice.await_ringing()
+    bob.accept()
+    alice.await_connected()
+    bob.recording().await_tone(ALICE_TONE, but_not=BOB_TONE)
+    alice.await_tone(BOB_TONE)
+    alice.hang_up()
+    bob.expect("CALL_CLOSED")
+
+
+def baresip_calls_linphone(house):
+    alice, bob = house.baresip("alice", ALICE_TONE), house.linphone("bob", BOB_TONE)
+    alice.dial("202")
+    bob.await_incoming()
+    alice.expect("CALL_RINGING")
+    bob.accept()
+    bob.await_connected()
+    alice.recording().await_tone(BOB_TONE, but_not=ALICE_TONE)
+    bob.await_tone(ALICE_TONE)
+    alice.hang_up()
+    bob.await_ended()
+
+
+def baresip_calls_linphone_and_gives_up(house):
+    alice, bob = house.baresip("alice"), house.linphone("bob")
+    alice.dial("bob")
+    bob.await_incoming()
+    alice.expect("CALL_RINGING")
+    alice.hang_up()
+    bob.await_ended()
+
+
+def linphone_declines(house):
+    alice, bob = house.baresip("alice"), house.linphone("bob")
+    alice.dial("bob")
+    bob.await_incoming()
+    bob.hang_up()
+    alice.expect("CALL_CLOSED")
+
+
+def twinkle_calls_a_number_that_nobody_has(house):
+    alice = house.twinkle("alice")
+    alice.command("call 777")
+    alice.expect(r"(?i)\b404\b|not found")
+
+
+def twinkle_calls_its_own_address_and_its_second_line_rings(house):
+    alice = house.twinkle("alice")
+    alice.command(f"call sip:alice@{lab.ADDRESS}:{alice.port}")
+    alice.expect("Line 2: incoming call")
+    alice.command("bye")
+    alice.expect("Line 2: far end cancelled call")
+
+
+def twinkle_calls_baresip(house):
+    alice, bob = house.twinkle("alice"), house.baresip("bob")
+    alice.command("call 202")
+    bob.expect("CALL_INCOMING")
+    bob.accept()
+    alice.expect(r"Line 1: far end answered call")
+    bob.expect("CALL_ESTABLISHED")
+    alice.command("bye")
+    bob.expect("CALL_CLOSED")
+
+
+def every_phone_of_a_user_rings_and_the_others_stop_when_one_answers(house):
+    alice = house.baresip("alice")
+    desk, kitchen = house.baresip("bob", name="desk"), house.baresip("bob", name="kitchen")
+    alice.dial("202")
+    desk.expect("CALL_INCOMING")
+    kitchen.expect("CALL_INCOMING")
+    kitchen.accept()
+    kitchen.expect("CALL_ESTABLISHED")
+    alice.expect("CALL_ESTABLISHED")
+    desk.expect("CALL_CLOSED")
+    desk.await_message_from(house.server, "CANCEL ")
+    with open(desk.log, encoding="utf-8", errors="replace") as log:
+        if 'Reason: SIP;cause=200;text="Call completed elsewhere"' not in log.read():
+            raise lab.Failure("the CANCEL does not say that another phone answered")
+    alice.hang_up()
+    kitchen.expect("CALL_CLOSED")
+
+
+def a_call_is_transferred(house):
+    alice, bob, carol = (house.baresip(name) for name in NAMES)
+    alice.dial("202")
+    bob.expect("CALL_INCOMING")
+    bob.accept()
+    alice.expect("CALL_ESTABLISHED")
+    bob.expect("CALL_ESTABLISHED")
+    bob.command("transfer", f"sip:203@{lab.REALM}")
+    carol.expect("CALL_INCOMING")
+    carol.accept()
+    carol.expect("CALL_ESTABLISHED")
+    alice.await_message_from(house.server, "REFER ")
+    carol.hang_up()
+    alice.expect("CALL_CLOSED")
+
+
+_REGISTER = """\
+<?xml version="1.0" encoding="ISO-8859-1" ?>
+<scenario name="register">
+  <send retrans="500"><![CDATA[
+    REGISTER sip:[field2] SIP/2.0
+    Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport
+    Max-Forwards: 70
+    From: <sip:[field0]@[field2]>;tag=[pid]SIPp[call_number]
+    To: <sip:[field0]@[field2]>
+    Call-ID: [call_id]
+    CSeq: 1 REGISTER
+    Contact: <sip:[field0]@[local_ip]:[local_port]>
+    Expires: 600
+    Content-Length: 0
+
+  ]]></send>
+  <recv response="401" auth="true"></recv>
+  <send retrans="500"><![CDATA[
+    REGISTER sip:[field2] SIP/2.0
+    Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport
+    Max-Forwards: 70
+    From: <sip:[field0]@[field2]>;tag=[pid]SIPp[call_number]
+    To: <sip:[field0]@[field2]>
+    Call-ID: [call_id]
+    CSeq: 2 REGISTER
+    Contact: <sip:[field0]@[local_ip]:[local_port]>
+    Expires: 600
+    [field1]
+    Content-Length: 0
+
+  ]]></send>
+  <recv response="200"></recv>
+</scenario>
+"""
+
+
+def fifty_sipp_phones_register(house):
+    scenario, rows = (os.path.join(house.folder, name) for name in ("register.xml", "rows.csv"))
+    with open(scenario, "w", encoding="ascii") as file:
+        file.write(_REGISTER)
+    with open(rows, "w", encoding="ascii") as file:
+        file.write("SEQUENTIAL\n")
+        for i in range(MANY):
+            file.write(f"many{i};[authentication username=many{i} "
+                       f"password={password(f'many{i}')}];{lab.REALM};\n")
+    done = subprocess.run(
+        ["sipp", "-sf", scenario, "-inf", rows, "-m", str(MANY), "-r", "50", "-i", lab.ADDRESS,
+         "-auth_uri", lab.REALM, "-nostdin", "-timeout", "30", "-timeout_error",
+         f"{house.server.address}:{house.server.port}"],
+        capture_output=True, text=True, cwd=house.folder, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        raise lab.Failure(f"sipp ended with {done.returncode}: {done.stdout[-600:]}")
+
+
+CHECKS = [
+    linphone_calls_linphone_in_the_clear,
+    linphone_calls_linphone_with_srtp,
+    linphone_calls_linphone_with_zrtp_and_both_see_the_same_words,
+    linphone_with_a_wrong_password_is_refused,
+    linphone_calls_baresip,
+    baresip_calls_linphone,
+    baresip_calls_linphone_and_gives_up,
+    linphone_declines,
+    twinkle_calls_a_number_that_nobody_has,
+    twinkle_calls_its_own_address_and_its_second_line_rings,
+    twinkle_calls_baresip,
+    every_phone_of_a_user_rings_and_the_others_stop_when_one_answers,
+    a_call_is_transferred,
+    fifty_sipp_phones_register,
+]
+
+
+def run_here(check):
+    """One check, in this process; says how it went, and whether well."""
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        try:
+            check(House(stack))
+        except lab.Failure as failure:
+            print(f"not ok {check.__name__}: {failure}", flush=True)
+            return False
+    print(f"ok {check.__name__} ({time.monotonic() - began:.1f} s)", flush=True)
+    return True
+
+
+def main():
+    if sys.argv[1:2] == ["--one"]:
+        lab.enter()
+        check = next(check for check in CHECKS if check.__name__ == sys.argv[2])
+        return 0 if run_here(check) else 1
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    checks = [check for check in CHECKS if word in check.__name__]
+    if not checks:
+        sys.exit(f"phones_test: no check's name contains {word!r}")
+    lab.need("sox", "baresip", "linphonec", "twinkle-console", "sipp")
+    alone = [subprocess.run([sys.executable, __file__, "--one", check.__name__], check=False)
+             for check in checks]
+    return max(done.returncode for done in alone) and 1
+
+
+if __name__ == "__main__":
+    lab.end_on_signals()
+    try:
+        sys.exit(main())
+    except lab.Unable as unable:
+        sys.exit(f"not ok phones_test: {unable}")
