@@ -159,13 +159,32 @@ static bool refuse_mixture(struct reading *r)
                         "text and elements side by side; put the text into an element of its own");
 }
 
+static bool has_elements(const struct document *d, const struct node *parent)
+{
+    return parent->last_child && !d->nodes[parent->last_child].is_attribute;
+}
+
+/* The root alone may have a text before its elements: the name of the server's state. */
+static bool keep_root_text(struct reading *r)
+{
+    struct document *d = r->document;
+    struct node *root = &d->nodes[r->open[0]];
+
+    if (r->depth != 1 || has_elements(d, root))
+        return refuse_mixture(r);
+    root->text =
+        slice_of((const char *)(uintptr_t)r->text_start[0], d->texts_length - r->text_start[0]);
+    r->text_start[0] = d->texts_length;
+    return true;
+}
+
 /* White space before a child element: nothing to keep. */
 static bool drop_blank_text(struct reading *r)
 {
     if (!r->depth)
         return true;
     if (!has_blank_text(r, r->depth - 1))
-        return refuse_mixture(r);
+        return keep_root_text(r);
     r->document->texts_length = r->text_start[r->depth - 1];
     return true;
 }
@@ -185,11 +204,6 @@ static bool open_element(struct reading *r, const char *name, const char **attri
     bool ok = add_attributes(r, attributes);
     r->text_start[r->depth - 1] = r->document->texts_length;
     return ok;
-}
-
-static bool has_elements(const struct document *d, const struct node *parent)
-{
-    return parent->last_child && !d->nodes[parent->last_child].is_attribute;
 }
 
 static bool close_element(struct reading *r)

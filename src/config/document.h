@@ -2,8 +2,9 @@
  * An XML file as a tree, by the rules of SIP Witch: an attribute is a child element.  `<x a="v"/>`
  * and `<x><a>v</a></x>` are the same.
  *
- * Text is trimmed.  An element has text or child elements, not both.  Entities are the five of XML
- * and numeric ones.  A DOCTYPE may name a DTD, which is not read, but not hold one.
+ * Text is trimmed.  An element has text or child elements, not both; but the root may have both,
+ * the text first.  Entities are the five of XML and numeric ones.  A DOCTYPE may name a DTD, which
+ * is not read, but not hold one.
  *
  * The tree owns its memory; it may hold secrets and is wiped when it is freed.
  */

@@ -1,116 +1,267 @@
 #include "config/schema.h"
 
-#define AT(field) offsetof(struct values, field)
+#define LEVEL_MOST 9
+
 #define KEYS(list)                                                                                 \
     {                                                                                              \
-        list, COUNT_OF(list)                                                                       \
+        .keys = list, .count = COUNT_OF(list)                                                      \
     }
-#define NOTHING_YET(name)                                                                          \
+#define LIST(list)                                                                                 \
     {                                                                                              \
-        name, KEY_LATER, 0, 0, 0, NULL, "no effect in this version"                                \
+        .keys = list, .count = COUNT_OF(list), .is_list = true                                     \
     }
 
 /* clang-format off */
+#define AT(field) offsetof(struct values, field)
+#define OF(field) offsetof(struct node_values, field)
+#define TEXT(name, offset, preset, meaning) {name, KEY_TEXT, offset, 0, 0, NULL, preset, meaning, false}
+#define NUMBER(name, offset, least, most, preset, meaning) \
+    {name, KEY_NUMBER, offset, least, most, NULL, preset, meaning, false}
+#define START_TEXT(name, offset, preset, meaning) {name, KEY_TEXT, offset, 0, 0, NULL, preset, meaning, true}
+#define START_NUMBER(name, offset, least, most, preset, meaning) \
+    {name, KEY_NUMBER, offset, least, most, NULL, preset, meaning, true}
+#define SECTION(name, schema, meaning) {name, KEY_SECTION, 0, 0, 0, schema, NULL, meaning, false}
+#define NODES(name, offset, schema, meaning) {name, KEY_LIST, offset, 0, 0, schema, NULL, meaning, false}
+#define NOTED(name, reason) {name, KEY_NOTED, 0, 0, 0, NULL, NULL, reason, false}
+
+#define SELF "the server sizes itself by the machine"
+#define LATER "not in this version"
+#define STACK "the signalling stack is another"
+#define TLS "TLS is not in this version"
+#define RELAY "there is no media relay yet"
+#define UNUSED "GNU SIP Witch read it, too, and did nothing with it"
+
 static const struct key stack_keys[] = {
-    {"interface", KEY_TEXT, AT(interface), 0, 0, NULL, "addresses to listen on; * is all of them"},
-    {"port", KEY_NUMBER, AT(port), 1, 65535, NULL, "port to listen on"},
-    {"transport", KEY_TEXT, AT(transport), 0, 0, NULL, "udp, tcp or both, which is the default"},
-    {"localnames", KEY_TEXT, AT(localnames), 0, 0, NULL, "further names of this domain"},
-    {"published", KEY_TEXT, AT(published), 0, 0, NULL, "our name for callers of other domains"},
-    {"public", KEY_TEXT, AT(public), 0, 0, NULL, "the same as published"},
-    {"agent", KEY_TEXT, AT(agent), 0, 0, NULL, "what the Server header says"},
-    NOTHING_YET("mapped"), NOTHING_YET("threading"), NOTHING_YET("priority"),
-    NOTHING_YET("keysize"), NOTHING_YET("timing"), NOTHING_YET("incoming"),
-    NOTHING_YET("outgoing"), NOTHING_YET("restricted"),
-    NOTHING_YET("trusted"), NOTHING_YET("peering"), NOTHING_YET("gateway"),
-    NOTHING_YET("contact"), NOTHING_YET("proxy"), NOTHING_YET("outbound"), NOTHING_YET("system"),
-    NOTHING_YET("anon"), NOTHING_YET("trace"), NOTHING_YET("dumping"), NOTHING_YET("send101"),
-    NOTHING_YET("keepalive"), NOTHING_YET("learn"), NOTHING_YET("certfile"),
-    NOTHING_YET("keyfile"), NOTHING_YET("password"), NOTHING_YET("authfile"),
-    NOTHING_YET("dhfile"), NOTHING_YET("random"),
+    START_TEXT("interface", AT(interface), "*",
+        "Addresses to listen on, separated by blanks or commas: * is all of the machine's, 0.0.0.0 "
+        "all of IPv4, :: all of IPv6."),
+    START_NUMBER("port", AT(port), 1, 65535, "5060", "Port to listen on."),
+    START_TEXT("transport", AT(transport), "both",
+        "What is listened on, on the same port: udp, tcp or both, separated by blanks or commas."),
+    TEXT("localnames", AT(localnames), NULL,
+        "Further names of this domain, separated by blanks, commas or semicolons. The host's "
+        "name, localhost and the addresses that are listened on count anyway."),
+    TEXT("published", AT(published), "none",
+        "The name under which other domains know this one; unless it is none, their callers reach "
+        "our users."),
+    TEXT("public", AT(public), NULL, "The same as published."),
+    TEXT("restricted", AT(restricted), "none",
+        "Names of networks, from <access>. Where there are any, our own users are served from "
+        "these only; from elsewhere they are answered 403."),
+    TEXT("trusted", AT(trusted), "none",
+        "Names of networks, from <access>. From these, what comes by the flow of a registered "
+        "phone is taken for its user's without a digest. A REGISTER is always challenged."),
+    TEXT("system", AT(system), "system", "The id that nobody may call: 403."),
+    TEXT("anon", AT(anonymous), "anonymous", "The id that nobody has: 404."),
+    TEXT("agent", AT(agent), "SIP Witch", "What the server calls itself to others."),
+    NOTED("mapped", SELF), NOTED("threading", SELF), NOTED("priority", SELF),
+    NOTED("keysize", SELF), NOTED("timing", SELF), NOTED("incoming", SELF),
+    NOTED("outgoing", SELF), NOTED("peering", RELAY),
+    NOTED("gateway", RELAY), NOTED("contact", LATER), NOTED("proxy", UNUSED),
+    NOTED("outbound", UNUSED), NOTED("trace", LATER), NOTED("dumping", LATER),
+    NOTED("send101", STACK), NOTED("keepalive", STACK), NOTED("learn", STACK),
+    NOTED("certfile", TLS), NOTED("keyfile", TLS), NOTED("password", TLS),
+    NOTED("authfile", TLS), NOTED("dhfile", TLS), NOTED("random", TLS),
 };
 
 static const struct key registry_keys[] = {
-    {"realm", KEY_TEXT, AT(realm), 0, 0, NULL, "digest realm and domain"},
-    {"expires", KEY_NUMBER, AT(expires), 60, 86400, NULL,
-     "seconds a registration lasts where the phone names none"},
-    {"prefix", KEY_NUMBER, AT(prefix), 0, 1000000000, NULL, "the lowest extension"},
-    {"range", KEY_NUMBER, AT(range), 0, 1000000000, NULL, "how many extensions; 0 is any"},
-    {"mapped", KEY_NUMBER, AT(mapped), 1, 4000000, NULL, "registrations at most"},
-    {"digest", KEY_TEXT, AT(digest), 0, 0, NULL, "digest algorithm offered first"},
-    NOTHING_YET("keysize"), NOTHING_YET("priorities"),
+    TEXT("realm", AT(realm), "a UUID, made at the first start",
+        "The digest realm, and the domain that is served. What /etc/siprealm says counts more."),
+    NUMBER("expires", AT(expires), 60, 86400, "3600",
+        "Seconds that a registration lasts where the phone asks for no time."),
+    NUMBER("prefix", AT(prefix), 0, 1000000000, "100", "The lowest extension."),
+    NUMBER("range", AT(range), 0, 1000000000, "600",
+        "How many extensions there are; 0 allows any number."),
+    START_NUMBER("mapped", AT(mapped), 1, 4000000, "ten for each user, and at least 1000",
+        "Registrations at most."),
+    TEXT("digest", AT(digest), "MD5",
+        "The digest algorithm offered first: MD5, or SHA-256, which many phones cannot answer."),
+    NUMBER("unregistered", AT(unregistered), 410, 480, "480",
+        "The status for calling a user of ours who has no phone registered: 480, or 410 as GNU SIP "
+        "Witch had it."),
+    NOTED("keysize", SELF), NOTED("priorities", "there are ten"),
 };
 
 static const struct key timers_keys[] = {
-    NOTHING_YET("ring"), NOTHING_YET("cfna"), NOTHING_YET("reset"), NOTHING_YET("invite"),
+    NUMBER("answer", AT(answer), 5, 3600, "as long as c lets it",
+        "Seconds that a phone may ring; then it counts as not answering."),
+    NUMBER("c", AT(timer_c), 181, 3600, "185",
+        "Seconds without news after which a ringing call is given up: timer C of RFC 3261."),
+    NOTED("ring", "phones make their own ringing"),
+    NOTED("cfna", "there is no forwarding yet; see answer"),
+    NOTED("reset", STACK), NOTED("invite", STACK),
 };
 
-static const struct key messages_keys[] = {NOTHING_YET("expires"), NOTHING_YET("keysize")};
+static const struct key messages_keys[] = {NOTED("expires", LATER), NOTED("keysize", SELF)};
 
 static const struct key media_keys[] = {
-    NOTHING_YET("port"), NOTHING_YET("count"), NOTHING_YET("priority"),
+    NOTED("port", RELAY), NOTED("count", RELAY), NOTED("priority", RELAY),
 };
 
-static const struct key user_keys[] = {
-    {"id", KEY_TEXT, offsetof(struct user_values, id), 0, 0, NULL, "name of the user"},
-    {"secret", KEY_TEXT, offsetof(struct user_values, secret), 0, 0, NULL, "password"},
-    {"digest", KEY_TEXT, offsetof(struct user_values, digest), 0, 0, NULL,
-     "instead of the password: MD5 of id:realm:password, in hex"},
-    {"extension", KEY_TEXT, offsetof(struct user_values, extension), 0, 0, NULL, "number"},
-    {"display", KEY_TEXT, offsetof(struct user_values, display), 0, 0, NULL, "name shown"},
-    NOTHING_YET("profile"), NOTHING_YET("trs"), NOTHING_YET("forwarding"),
-    NOTHING_YET("published"), NOTHING_YET("contacts"), NOTHING_YET("contact"),
-    NOTHING_YET("authorize"),
+static const struct key contact_items[] = {
+    TEXT("contact", 0, NULL, "A SIP URI."),
 };
+static const struct schema contacts = LIST(contact_items);
+
+#define PREFIX TEXT("prefix", OF(prefix), NULL, \
+        "Put before the number, unless it is there; -12 takes a 12 off.")
+#define SUFFIX TEXT("suffix", OF(suffix), NULL, "The same at its end.")
+
+static const struct key route_keys[] = {
+    TEXT("pattern", OF(pattern), NULL, "The numbers it is for."),
+    NUMBER("priority", OF(priority), 0, 9, "0",
+        "Of several routes for a number the highest is tried first. Callers may use those below "
+        "their level."),
+    PREFIX, SUFFIX,
+};
+const struct schema schema_route = KEYS(route_keys);
+static const struct key route_items[] = {SECTION("route", &schema_route, "A route.")};
+static const struct schema routes = LIST(route_items);
+
+#define ID TEXT("id", OF(id), NULL, \
+        "Its name in the domain: up to 255 characters without blanks, @ and :.")
+#define SECRET TEXT("secret", OF(secret), NULL, "Its password. The server keeps digests of it only.")
+#define DIGEST TEXT("digest", OF(digest), NULL, \
+        "Instead of the password: the MD5 sum of id:realm:password, in hex. It cannot answer a " \
+        "SHA-256 challenge.")
+#define EXTENSION TEXT("extension", OF(extension), NULL, "Its number, within prefix and range.")
+#define DISPLAY TEXT("display", OF(display), NULL, "The name to show.")
+#define PROFILE TEXT("profile", OF(profile), NULL, "The profile that says what it may do.")
+#define TRS NUMBER("trs", OF(level), 0, LEVEL_MOST, "that of its profile", \
+        "Its level: it may use routes whose priority is below it.")
+#define CONTACT TEXT("contact", OF(contact), NULL, \
+        "A SIP URI where it is, registered or not. The host must be an address.")
+#define CONTACTS NODES("contacts", OF(contacts), &contacts, "Several of them, each a <contact>.")
+#define FORWARDING NOTED("forwarding", "there is no forwarding yet")
+#define PUBLISHED NOTED("published", "who is published is a matter of profiles")
+#define AUTHORIZE NOTED("authorize", "services prove themselves by id and secret")
+
+static const struct key user_keys[] = {
+    ID, SECRET, DIGEST, EXTENSION, DISPLAY, PROFILE, TRS, CONTACT, CONTACTS,
+    FORWARDING, PUBLISHED, AUTHORIZE,
+};
+static const struct schema user = KEYS(user_keys);
+
+static const struct key gateway_keys[] = {
+    ID, SECRET, DIGEST, DISPLAY, CONTACT, CONTACTS,
+    NODES("routes", OF(routes), &routes, "The numbers it takes, each a <route>."),
+    FORWARDING, PUBLISHED, AUTHORIZE,
+};
+static const struct schema gateway = KEYS(gateway_keys);
+
+static const struct key profile_keys[] = {
+    TEXT("id", OF(id), NULL, "Its name; * is the profile of users who name none."),
+    NUMBER("trs", OF(level), 0, LEVEL_MOST, "that of the profile *", "Its level."),
+};
+static const struct schema profile = KEYS(profile_keys);
+
+static const struct key reject_keys[] = {
+    ID, EXTENSION, NUMBER("error", OF(error), 300, 699, "403", "The SIP status."), DISPLAY,
+};
+static const struct schema reject = KEYS(reject_keys);
+
+#define TEST_ONLY "a test node answers with a status only"
+static const struct key test_keys[] = {
+    ID, EXTENSION,
+    NUMBER("error", OF(error), 100, 699, "480", "The SIP status; one below 300 becomes 480."),
+    DISPLAY, NOTED("answer", TEST_ONLY), NOTED("duration", TEST_ONLY),
+};
+static const struct schema test = KEYS(test_keys);
+
+static const struct key alias_keys[] = {ID, EXTENSION, CONTACT, CONTACTS, DISPLAY};
+static const struct schema alias = KEYS(alias_keys);
+
+static const struct key node_items[] = {
+    SECTION("user", &user, "A person. All phones registered for the user ring."),
+    SECTION("admin", &user, "A person whose profile is admin, unless it says otherwise."),
+    SECTION("service", &user,
+        "A program; its profile is service, and its newest registration alone counts."),
+    SECTION("device", &user,
+        "A telephone without a person; its profile is device, and its newest registration alone "
+        "counts."),
+    SECTION("gateway", &gateway, "The way to other telephones: a user to whom numbers are routed."),
+    SECTION("profile", &profile, "What users may do."),
+    SECTION("reject", &reject, "A name that cannot be called, nor registered."),
+    SECTION("test", &test, "A name that answers with a status."),
+    SECTION("alias", &alias, "Another name for its contacts."),
+    NOTED("refer", LATER), NOTED("group", LATER), NOTED("queue", LATER),
+};
+const struct schema schema_nodes = LIST(node_items);
+
+#define MATCHES \
+    TEXT("pattern", OF(pattern), NULL, "The numbers it is for."), \
+    TEXT("identity", OF(identity), NULL, "The name it is for, where there is no pattern.")
+
+static const struct key rewrite_keys[] = {
+    MATCHES, TEXT("replace", OF(replace), NULL, "What is dialed instead."), PREFIX, SUFFIX,
+};
+static const struct key redirect_keys[] = {
+    MATCHES,
+    TEXT("target", OF(target), NULL, "The URI that is asked for instead."),
+    TEXT("server", OF(server), NULL, "The host that is asked for the same number."),
+};
+static const struct key refuse_keys[] = {
+    MATCHES, NUMBER("error", OF(error), 300, 699, "403", "The SIP status."),
+};
+static const struct schema rewrite = KEYS(rewrite_keys), redirect = KEYS(redirect_keys),
+                           refuse = KEYS(refuse_keys);
+static const struct key rule_items[] = {
+    SECTION("rewrite", &rewrite, "Another number or name is dialed."),
+    SECTION("redirect", &redirect,
+        "The request is sent on to another server or URI; for our own users only."),
+    SECTION("refer", &redirect, "The caller is told to ask another server or URI (302)."),
+    SECTION("refuse", &refuse, "The caller is refused."),
+};
+const struct schema schema_rules = LIST(rule_items);
+
+static const struct key template_items[] = {
+    SECTION("user", &user, "What a generated user has."),
+    SECTION("admin", &user, "What a generated administrator has."),
+};
+const struct schema schema_templates = LIST(template_items);
+
+static const struct schema access_names = {.has_names = true};
 
 static const struct schema stack = KEYS(stack_keys), registry = KEYS(registry_keys),
                            timers = KEYS(timers_keys), messages = KEYS(messages_keys),
                            media = KEYS(media_keys);
 
-const struct schema schema_user = KEYS(user_keys);
-
 static const struct key root_keys[] = {
-    {"provision", KEY_USERS, 0, 0, 0, NULL, "the users"},
-    {"stack", KEY_SECTION, 0, 0, 0, &stack, "the server"},
-    {"registry", KEY_SECTION, 0, 0, 0, &registry, "the registrar"},
-    {"timers", KEY_SECTION, 0, 0, 0, &timers, "times of a call"},
-    {"messages", KEY_SECTION, 0, 0, 0, &messages, "instant messages"},
-    {"media", KEY_SECTION, 0, 0, 0, &media, "media relay"},
-    NOTHING_YET("access"), NOTHING_YET("routing"), NOTHING_YET("templates"),
-    NOTHING_YET("forward"), NOTHING_YET("subscriber"), NOTHING_YET("devices"),
-    NOTHING_YET("provider"),
+    NODES("provision", 0, &schema_nodes, "who can be called"),
+    SECTION("registry", &registry, "the registrar"),
+    SECTION("stack", &stack, "the server"),
+    NODES("access", 0, &access_names, "names for networks"),
+    NODES("routing", 0, &schema_rules, "the routing table"),
+    SECTION("timers", &timers, "times of a call"),
+    NODES("templates", 0, &schema_templates, "what the system's accounts have"),
+    SECTION("messages", &messages, "instant messages"),
+    SECTION("media", &media, "the media relay"),
+    NOTED("forward", "there are no plugins"), NOTED("subscriber", "there are no plugins"),
+    NOTED("devices", UNUSED), NOTED("provider", UNUSED),
 };
-
 const struct schema schema_root = KEYS(root_keys);
-
-static const struct {
-    const char *name;
-    enum node_kind kind;
-} nodes[] = {
-    {"user", NODE_USER},     {"admin", NODE_USER},   {"service", NODE_LATER},
-    {"device", NODE_LATER},  {"gateway", NODE_LATER}, {"profile", NODE_LATER},
-    {"reject", NODE_LATER},  {"test", NODE_LATER},   {"refer", NODE_LATER},
-    {"group", NODE_LATER},   {"queue", NODE_LATER},  {"alias", NODE_LATER},
-};
 /* clang-format on */
 
 struct values values_default(void)
 {
-    return (struct values){.interface = S("*"), .port = 5060, .prefix = 100, .range = 600};
+    return (struct values){
+        .interface = S("*"),
+        .port = 5060,
+        .prefix = 100,
+        .range = 600,
+        .unregistered = 480,
+        .system = S("system"),
+        .anonymous = S("anonymous"),
+    };
 }
 
 const struct key *schema_find(const struct schema *schema, struct slice name)
 {
-    for (unsigned i = 0; i < schema->count; i++)
-        if (slice_equal(slice_text(schema->keys[i].name), name))
-            return &schema->keys[i];
-    return NULL;
-}
+    for (unsigned i = 0; i < schema->count; i++) {
+        struct slice known = slice_text(schema->keys[i].name);
 
-enum node_kind schema_node_kind(struct slice name)
-{
-    for (unsigned i = 0; i < COUNT_OF(nodes); i++)
-        if (slice_equal_nocase(slice_text(nodes[i].name), name))
-            return nodes[i].kind;
-    return NODE_UNKNOWN;
+        if (schema->is_list ? slice_equal_nocase(known, name) : slice_equal(known, name))
+            return &schema->keys[i];
+    }
+    return NULL;
 }

@@ -1,20 +1,22 @@
 /*
- * The grammar of <sipwitch> as a table: every section and key, its kind, its limits, where its
- * value goes and what it means.  The parser, the checker and the manual are made from it.
+ * The grammar of <sipwitch> as a table: every section, node and key, its kind, its limits, where
+ * its value goes, what it is where it is left out and what it means.  The parser, the checker, the
+ * RelaxNG schema and the manual's lists are made from it.
  *
- * A key that is only KEY_LATER is part of the grammar but has no effect in this version.
+ * A key that is KEY_NOTED belongs to GNU SIP Witch's grammar: it is accepted and noted once as
+ * having no effect; its meaning is the reason.
  */
 #pragma once
 
 #include "base/slice.h"
 
 enum key_kind {
-    KEY_LATER,
+    KEY_NOTED,
     KEY_TEXT,    /* struct slice */
     KEY_NUMBER,  /* uint64_t */
     KEY_BOOLEAN, /* bool: false if it starts with n, f or 0 */
-    KEY_SECTION, /* has keys of its own */
-    KEY_USERS,   /* a list of users and the like */
+    KEY_SECTION, /* has keys of its own, with the same values */
+    KEY_LIST,    /* const struct node *: its children are read one by one */
 };
 
 struct schema;
@@ -24,40 +26,49 @@ struct key {
     enum key_kind kind;
     size_t offset;                /* in the values of the section */
     uint64_t least, most;         /* of a number */
-    const struct schema *section; /* of KEY_SECTION */
+    const struct schema *section; /* of a section or list, or of an item of a list */
+    const char *preset;           /* what it is where it is left out, for the manual; or NULL */
     const char *meaning;
+    bool is_for_start; /* a reload does not change it */
 };
 
 struct schema {
     const struct key *keys;
     unsigned count;
+    bool is_list;   /* children may repeat, and the case of their names does not count */
+    bool has_names; /* children have any name, and text */
 };
 
+struct node;
+
+/* Of the whole configuration. */
 struct values {
-    struct slice interface, transport, localnames, published, public, agent;
+    struct slice interface, transport, localnames, published, public, agent, trusted, restricted,
+        system, anonymous;
     uint64_t port;
     struct slice realm, digest;
-    uint64_t mapped, prefix, range, expires;
+    uint64_t mapped, prefix, range, expires, unregistered;
+    uint64_t timer_c, answer;
 };
 
 /* What is not in the file. */
 struct values values_default(void);
 
-struct user_values {
-    struct slice id, secret, digest, extension, display;
+#define NOT_GIVEN UINT64_MAX
+
+/* Of a node in <provision>, or an item of a list. */
+struct node_values {
+    struct slice id, secret, digest, extension, display, profile, contact;
+    struct slice pattern, identity, prefix, suffix, replace, server, target;
+    uint64_t level, priority, error; /* or NOT_GIVEN */
+    const struct node *contacts, *routes;
 };
 
-extern const struct schema schema_root; /* of <sipwitch> */
-extern const struct schema schema_user; /* of a <user> or <admin> */
+extern const struct schema schema_root;  /* of <sipwitch> */
+extern const struct schema schema_nodes; /* of <provision> */
+extern const struct schema schema_rules; /* of <routing> */
+extern const struct schema schema_route; /* of a <route> */
+extern const struct schema schema_templates;
 
-/* NULL if there is none; case counts. */
+/* NULL if there is none; case counts, except in a list. */
 const struct key *schema_find(const struct schema *schema, struct slice name);
-
-/* Kinds of nodes in <provision>; case does not count. */
-enum node_kind {
-    NODE_UNKNOWN,
-    NODE_USER, /* user, admin */
-    NODE_LATER,
-};
-
-enum node_kind schema_node_kind(struct slice name);

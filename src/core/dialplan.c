@@ -112,11 +112,13 @@ const struct route *dialplan_route(const struct dialplan *plan, struct slice num
     return NULL;
 }
 
-const struct rule *dialplan_rule(const struct dialplan *plan, struct slice number)
+const struct rule *dialplan_rule(const struct dialplan *plan, struct slice number, bool may_rewrite)
 {
     for (unsigned i = 0; i < plan->rule_count; i++) {
         const struct rule *rule = &plan->rules[i];
 
+        if (rule->kind == RULE_REWRITE && !may_rewrite)
+            continue;
         if (rule->pattern.len ? pattern_matches(rule->pattern, number)
                               : slice_equal_nocase(rule->identity, number))
             return rule;

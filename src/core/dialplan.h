@@ -59,5 +59,7 @@ void affix_write(struct writer *w, const struct affix *affix, struct slice numbe
 const struct route *dialplan_route(const struct dialplan *plan, struct slice number, unsigned level,
                                    unsigned *position);
 
-/* The first rule for this number or name; NULL = none. */
-const struct rule *dialplan_rule(const struct dialplan *plan, struct slice number);
+/* The first rule for this number or name; NULL = none.  A number that was rewritten is not
+ * rewritten again. */
+const struct rule *dialplan_rule(const struct dialplan *plan, struct slice number,
+                                 bool may_rewrite);

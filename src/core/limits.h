@@ -34,6 +34,13 @@
 /* Bytes of a user's static contacts. */
 #define CONTACTS_LIMIT 8192u
 
+/* Rows of the dial plan: each is looked at for a number that is no user's. */
+#define ROUTES_LIMIT 4096u
+#define RULES_LIMIT 1024u
+
+/* Named networks: the source of each request is looked for among them. */
+#define NETWORKS_LIMIT 256u
+
 /* Aliases and rewritten numbers that lead to one another; more is a circle. */
 #define DIAL_HOPS 4u
 

@@ -3,6 +3,7 @@
 #include "core/branch.h"
 #include "core/connection.h"
 #include "core/context.h"
+#include "core/dial.h"
 #include "core/dialog.h"
 #include "core/forward.h"
 #include "core/location.h"
@@ -10,6 +11,7 @@
 #include "core/realm.h"
 #include "core/registrar.h"
 #include "core/reply.h"
+#include "core/target.h"
 #include "core/transaction.h"
 
 enum verdict {
@@ -178,6 +180,41 @@ static enum verdict check_request(struct core *core, struct request *req, struct
     return PASS;
 }
 
+static bool from_is_local(const struct core *core, const struct request *req)
+{
+    struct uri uri;
+
+    return uri_parse(req->from.uri, &uri) && uri_is_local(core, &uri);
+}
+
+/* It claims to be of our own users, or would be asked to. */
+static bool is_of_our_own(const struct core *core, const struct request *req)
+{
+    const struct message *m = &req->message;
+
+    return m->first[HEADER_AUTHORIZATION] || m->first[HEADER_PROXY_AUTHORIZATION] ||
+           (m->method == METHOD_REGISTER && uri_is_local(core, &req->uri)) ||
+           (!req->to_tag.len && !is_for_server(core, req) && from_is_local(core, req));
+}
+
+/* The access lists, before anything costly. */
+static enum verdict admit_source(struct core *core, struct request *req, struct actions *out)
+{
+    const struct settings *settings = core->settings;
+
+    if (!settings->network_count && !settings->is_restricted)
+        return PASS;
+    req->access =
+        access_of(settings->networks, settings->network_count, req->flow.is_v6, req->flow.address);
+    if (req->access & ACCESS_DECLINED)
+        return refuse(core, req, 603, NULL, out);
+    if (req->access & ACCESS_REJECTED)
+        return refuse(core, req, 503, NULL, out);
+    if (settings->is_restricted && !(req->access & ACCESS_ALLOWED) && is_of_our_own(core, req))
+        return refuse(core, req, 403, NULL, out);
+    return PASS;
+}
+
 /* A strict router put the URI that we recorded into the Request-URI (16.4). */
 static bool is_strictly_routed(struct core *core, struct request *req)
 {
@@ -246,13 +283,6 @@ static bool comes_from_its_end(const struct core *core, const struct request *re
            (flow_equal(&binding->flow, &req->flow) || is_back(core, &binding->flow, &req->flow));
 }
 
-static bool from_is_local(const struct core *core, const struct request *req)
-{
-    struct uri uri;
-
-    return uri_parse(req->from.uri, &uri) && uri_is_local(core, &uri);
-}
-
 static enum verdict demand_proof(struct core *core, struct request *req, enum header header,
                                  struct actions *out)
 {
@@ -260,6 +290,8 @@ static enum verdict demand_proof(struct core *core, struct request *req, enum he
 
     if (proof == PROOF_GIVEN || proof == PROOF_REPEATED)
         return PASS;
+    if (proof == PROOF_REFUSED)
+        return refuse(core, req, req->sender->status, NULL, out);
     realm_challenge(core, req, header, proof == PROOF_STALE, out);
     return FINISH;
 }
@@ -284,6 +316,36 @@ static enum verdict authenticate_in_dialog(struct core *core, struct request *re
     return PASS;
 }
 
+/* A gateway calls in the name of a number behind it, which is none of ours. */
+static bool speaks_for_outside(const struct core *core, const struct request *req)
+{
+    char name[NAME_LIMIT];
+    struct writer w = writer_over(name, sizeof name);
+    struct uri uri;
+
+    if (req->sender->kind != USER_GATEWAY || !uri_parse(req->from.uri, &uri))
+        return false;
+    uri_unescape(&w, uri.user);
+    return !w.failed && !location_find(core, writer_slice(&w));
+}
+
+/* From a trusted network the flow of a live binding is proof enough, for its user alone. */
+static bool is_from_own_phone(struct core *core, struct request *req)
+{
+    char name[NAME_LIMIT];
+    struct writer w = writer_over(name, sizeof name);
+    struct uri uri;
+
+    if (!uri_parse(req->from.uri, &uri))
+        return false;
+    uri_unescape(&w, uri.user);
+    req->sender = w.failed ? NULL : location_find(core, writer_slice(&w));
+    req->caller = realm_sender_binding(core, req);
+    if (!req->caller)
+        req->sender = NULL;
+    return req->caller != 0;
+}
+
 /* 22: our own users prove who they are; others reach our users only, if the settings say so. */
 static enum verdict authenticate_sender(struct core *core, struct request *req, struct actions *out)
 {
@@ -300,9 +362,11 @@ static enum verdict authenticate_sender(struct core *core, struct request *req, 
     if (is_for_server(core, req))
         return PASS;
     if (from_is_local(core, req)) {
+        if (req->access & ACCESS_TRUSTED && is_from_own_phone(core, req))
+            return PASS;
         if (demand_proof(core, req, HEADER_PROXY_AUTHORIZATION, out) == FINISH)
             return FINISH;
-        if (!realm_names(core, &req->from, req->sender))
+        if (!realm_names(core, &req->from, req->sender) && !speaks_for_outside(core, req))
             return refuse(core, req, 403, NULL, out);
         req->caller = realm_sender_binding(core, req);
         return PASS;
@@ -310,20 +374,6 @@ static enum verdict authenticate_sender(struct core *core, struct request *req, 
     if (!core->settings->is_public || !uri_is_local(core, &req->uri))
         return refuse(core, req, 403, NULL, out);
     return PASS;
-}
-
-static void add_target(struct request *req, const struct target *target, struct slice uri)
-{
-    struct target_set *set = &req->targets;
-    unsigned i = set->count++;
-
-    assert(i < BRANCH_LIMIT);
-    for (; i > 0 && set->at[i - 1].q < target->q; i--) { /* higher q first (16.6) */
-        set->at[i] = set->at[i - 1];
-        set->uris[i] = set->uris[i - 1];
-    }
-    set->at[i] = *target;
-    set->uris[i] = uri;
 }
 
 /* A refusal that depends on what may change within seconds: an INVITE gets it from a transaction of
@@ -371,7 +421,7 @@ static enum verdict target_other_end(struct core *core, struct request *req, str
     }
     if (!flow_find_socket(core, &target.flow))
         return refuse(core, req, 480, NULL, out);
-    add_target(req, &target, NO_SLICE);
+    target_add(req, &target, NO_SLICE);
     if (req->message.method != METHOD_ACK) {
         req->dialog = dialog_find(core, req->call_id, req->from_tag, req->to_tag);
         dialog_request(core, req);
@@ -379,62 +429,51 @@ static enum verdict target_other_end(struct core *core, struct request *req, str
     return PASS;
 }
 
-/* Strangers get one answer for users who are unknown, closed or away. */
-static enum verdict refuse_callee(struct core *core, struct request *req, bool is_known,
-                                  struct actions *out)
+/* The caller shall ask elsewhere (21.3.3). */
+static enum verdict refer_elsewhere(struct core *core, const struct request *req, struct slice uri,
+                                    struct actions *out)
 {
-    return refuse_firmly(core, req, req->sender && !is_known ? 404 : 480, NULL, out);
+    size_t start = out->bytes.len;
+    struct writer *w = reply_begin(core, req, 302, NO_SLICE, out);
+
+    write_slice(w, S("Contact: <"));
+    write_slice(w, uri);
+    write_slice(w, S(">\r\n"));
+    reply_send(req, reply_end(out, w, start), out);
+    return FINISH;
 }
 
-static enum verdict target_user(struct core *core, struct request *req, struct actions *out)
+/* A name or number of our own domain. */
+static enum verdict target_dialed(struct core *core, struct request *req, struct actions *out)
 {
     char name[NAME_LIMIT];
     struct writer w = writer_over(name, sizeof name);
-    const struct user *user;
+    struct slice elsewhere;
+    struct fault fault;
 
     uri_unescape(&w, req->uri.user);
-    user = w.failed ? NULL : location_find(core, writer_slice(&w));
-    if (!user)
-        return refuse_callee(core, req, false, out);
-    for (const struct binding *b = location_first(core, user); b; b = location_next(core, b)) {
-        struct target target = {.binding = b->id, .flow = b->flow, .q = b->q};
-        add_target(req, &target, binding_contact(b));
-    }
-    if (!req->targets.count)
-        return refuse_callee(core, req, true, out);
-    return PASS;
-}
-
-/* RFC 3263 4.1: by the URI's transport parameter, or UDP. */
-static bool transport_asked(const struct uri *uri, struct flow *flow)
-{
-    struct slice name;
-
-    flow->transport = TRANSPORT_UDP;
-    if (uri_param(uri, S("transport"), &name))
-        flow->transport = (uint8_t)transport_of(name);
-    return uri->scheme == SCHEME_SIP &&
-           (flow->transport == TRANSPORT_UDP || flow->transport == TRANSPORT_TCP);
+    if (w.failed)
+        return refuse_firmly(core, req, req->sender ? 404 : 480, NULL, out);
+    fault = dial(core, req, writer_slice(&w), &out->bytes, &elsewhere);
+    if (!fault.status)
+        return PASS;
+    if (fault.status == 302)
+        return refer_elsewhere(core, req, elsewhere, out);
+    return refuse_firmly(core, req, fault.status, fault.reason, out);
 }
 
 /* A numeric host outside; names need the resolver. */
 static enum verdict target_outside(struct core *core, struct request *req, struct actions *out)
 {
-    struct address_bytes address;
     struct target target = {.q = 1000};
+    struct fault fault;
 
-    if (!req->sender)
+    if (!req->sender || req->sender->is_inside_only)
         return refuse(core, req, 403, NULL, out);
-    if (!host_numeric(req->uri.host, &address))
-        return refuse(core, req, 500, "Domain Names Are Not Resolved Yet", out);
-    if (!transport_asked(&req->uri, &target.flow))
-        return refuse(core, req, 500, "Transport Not Supported", out);
-    target.flow.is_v6 = address.is_v6;
-    target.flow.port = req->uri.port ? (uint16_t)req->uri.port : 5060;
-    memcpy(target.flow.address, address.at, sizeof address.at);
-    if (!flow_find_socket(core, &target.flow))
-        return refuse(core, req, 500, "No Address Of That Kind", out);
-    add_target(req, &target, NO_SLICE);
+    fault = target_flow(core, &req->uri, &target.flow);
+    if (fault.status)
+        return refuse(core, req, fault.status, fault.reason, out);
+    target_add(req, &target, NO_SLICE);
     return PASS;
 }
 
@@ -490,7 +529,7 @@ static enum verdict find_target_set(struct core *core, struct request *req, stru
         return answer_for_server(core, req, out);
     if (req->has_foreign_route)
         return refuse(core, req, 403, "Preloaded Route", out);
-    return uri_is_local(core, &req->uri) ? target_user(core, req, out)
+    return uri_is_local(core, &req->uri) ? target_dialed(core, req, out)
                                          : target_outside(core, req, out);
 }
 
@@ -527,6 +566,7 @@ static enum verdict forward(struct core *core, struct request *req, struct actio
 static stage *const request_path[] = {
     absorb_retransmission, /* 17.2.3 a known transaction answers for itself */
     check_request,         /* 16.3   URI, Max-Forwards, loops, Proxy-Require, merged requests */
+    admit_source,          /*        access lists */
     strip_own_routes,      /* 16.4   reads the cookie */
     authenticate_sender,   /* 22     our own users; others as strangers under policy */
     find_target_set,       /* 16.5   the other end, a user's bindings, another domain */

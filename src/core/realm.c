@@ -196,6 +196,10 @@ static enum proof check_credentials(struct core *core, struct request *req,
     struct nonce nonce;
     enum proof proof;
 
+    if (user && user->kind == USER_REJECT) {
+        req->sender = user;
+        return PROOF_REFUSED;
+    }
     if (c->algorithm == ALGORITHM_OTHER || (has_qop && (!c->nc || !c->cnonce.at)) ||
         !uri_agrees(req, c->uri))
         return PROOF_NONE;

@@ -15,6 +15,7 @@ enum proof {
     PROOF_STALE,    /* right, but the nonce is too old or unknown: challenge with stale=true */
     PROOF_REPEATED, /* an exact copy of the request this nonce count was used for: req->sender set
                      */
+    PROOF_REFUSED,  /* it names a reject node: req->sender, whose status is the answer */
 };
 
 size_t realm_bytes(const struct limits *limits);

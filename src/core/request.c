@@ -84,6 +84,7 @@ void request_read(struct request *req, const struct flow *flow)
     req->has_foreign_route = false;
     req->direction = COOKIE_INVALID;
     req->sender = NULL;
+    req->access = 0;
     req->is_repeated = false;
     req->caller = 0;
     req->targets.count = 0;

@@ -35,6 +35,7 @@ struct request {
     enum cookie_direction direction;
     struct cookie cookie;
     struct user *sender; /* authenticated; NULL for a stranger */
+    unsigned access;     /* bits of enum access, of its source */
     bool is_repeated;    /* an exact copy of a request that was authenticated before */
     uint64_t caller;     /* binding by whose flow it came; 0 = none */
     struct target_set targets;

@@ -2,6 +2,7 @@
  * outlive the core or the next settings that replace it. */
 #pragma once
 
+#include "core/access.h"
 #include "core/dialplan.h"
 #include "core/flow.h"
 #include "sip/challenge.h"
@@ -54,19 +55,23 @@ struct settings {
     unsigned localname_count;
     const struct socket_settings *sockets;
     unsigned socket_count;
-    bool is_public;            /* callers of other domains may reach our users */
-    bool sha256_first;         /* offer SHA-256 before MD5 to every User-Agent */
-    uint32_t expires;          /* seconds: granted where the phone names none */
-    uint32_t expires_shortest; /* seconds: below it 423 */
-    uint32_t expires_longest;  /* seconds: more is cut */
-    duration timer_c;          /* 16.6 step 11; above 3 minutes */
-    duration nonce_life;       /* after it: stale */
-    duration call_longest;     /* a call of that age is no longer kept in mind */
-    struct slice agent;        /* Server header */
-    struct dialplan dialplan;  /* where numbers go that are no user's */
-    struct slice system;       /* the id that nobody may call (403) */
-    struct slice anonymous;    /* and the one that nobody has (404) */
-    uint16_t unregistered;     /* status for a user of ours without a phone: 480, or 410 */
+    bool is_public;                /* callers of other domains may reach our users */
+    bool sha256_first;             /* offer SHA-256 before MD5 to every User-Agent */
+    uint32_t expires;              /* seconds: granted where the phone names none */
+    uint32_t expires_shortest;     /* seconds: below it 423 */
+    uint32_t expires_longest;      /* seconds: more is cut */
+    duration timer_c;              /* 16.6 step 11; above 3 minutes */
+    duration answer;               /* a phone may ring so long; 0 = as long as timer C lets it */
+    duration nonce_life;           /* after it: stale */
+    duration call_longest;         /* a call of that age is no longer kept in mind */
+    struct slice agent;            /* Server header */
+    struct dialplan dialplan;      /* where numbers go that are no user's */
+    struct slice system;           /* the id that nobody may call (403) */
+    struct slice anonymous;        /* and the one that nobody has (404) */
+    const struct subnet *networks; /* the most specific first */
+    unsigned network_count;
+    bool is_restricted;    /* our own users are served from some networks only */
+    uint16_t unregistered; /* status for a user of ours without a phone: 480, or 410 */
 };
 
 /* The defaults; realm, sockets and users are left empty. */

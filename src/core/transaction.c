@@ -341,11 +341,26 @@ static unsigned give_up_or_cancel(struct core *core, struct client_transaction *
     return 0;
 }
 
+/* Timer C, which each provisional response begins anew; or what is left of the time that a phone
+ * may ring, which the first begins. */
+static duration ringing_time(const struct core *core, const struct client_transaction *client,
+                             instant now)
+{
+    const struct settings *settings = core->settings;
+
+    if (!settings->answer)
+        return settings->timer_c;
+    if (client->machine.state != CTRANS_PROCEEDING)
+        return min_u64(settings->timer_c, settings->answer);
+    return client->machine.end_at > now ? client->machine.end_at - now : 0;
+}
+
 void client_step(struct core *core, struct client_transaction *client, enum ctrans_input input,
                  const struct message *response, struct moment now, struct actions *out)
 {
     bool was_calling = client->machine.state == CTRANS_CALLING;
-    unsigned effects = ctrans_step(&client->machine, input, now.boot, core->settings->timer_c);
+    unsigned effects =
+        ctrans_step(&client->machine, input, now.boot, ringing_time(core, client, now.boot));
 
     enter_client(core, client);
     if (effects & CTRANS_SEND)

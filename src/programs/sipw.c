@@ -35,6 +35,7 @@ enum option_code {
     OPTION_CONFIGPATH,
     OPTION_PREFIXPATH,
     OPTION_CACHEPATH,
+    OPTION_SYSTEM,
     OPTION_CHECK,
     OPTION_VERSION,
     OPTION_HELP,
@@ -56,6 +57,10 @@ static const struct option_row rows[] = {
     {OPTION_PUBLIC, "public", NULL, "let callers of other domains reach our users"},
     {OPTION_CONFIGPATH, "configpath", "FILE", "read the configuration from here"},
     {OPTION_PREFIXPATH, "prefixpath", "DIR", "keep all state here"},
+    {OPTION_CACHEPATH, "cachepath", "DIR", "read generated parts of the configuration from here"},
+    {'n', "no-localusers", NULL, "do not take the system's accounts for users"},
+    {OPTION_SYSTEM, "system", NULL,
+     "with --configpath: read /etc/siprealm and the accounts all the same"},
     {OPTION_CHECK, "check", NULL, "read the configuration, say what is wrong, and stop"},
     {'D', "dump-config", NULL, "print the paths in use, and stop"},
     {OPTION_VERSION, "version", NULL, "print the version, and stop"},
@@ -64,20 +69,23 @@ static const struct option_row rows[] = {
     {'c', "concurrency", "N", NULL},
     {'L', "logging", "LEVEL", NULL},
     {'l', "plugins", "NAMES", NULL},
-    {'n', "no-localusers", NULL, NULL},
     {'p', "priority", NULL, NULL},
     {'r', "restartable", NULL, NULL},
     {'S', "service", NULL, NULL},
     {'t', "trace", NULL, NULL},
     {'v', "verbose", NULL, NULL},
     {'x', "debug", "N", NULL},
-    {OPTION_CACHEPATH, "cachepath", "DIR", NULL},
 };
 /* clang-format on */
 
 struct options {
     const char *config_path;
     const char *state_path;
+    const char *cache_path; /* NULL = none */
+    bool has_cache_path;    /* it was named */
+    bool wants_system;      /* it was asked for */
+    bool is_system;         /* the machine's own server: with /etc/siprealm and accounts */
+    bool has_no_accounts;
     const char *address; /* NULL = as configured */
     uint16_t port;       /* 0 = as configured */
     bool in_background;
@@ -129,8 +137,12 @@ static void set_defaults(struct options *options)
 {
     const char *home = getenv("HOME"), *state = getenv("XDG_STATE_HOME");
 
-    *options =
-        (struct options){.config_path = "/etc/sipwitch.conf", .state_path = "/var/lib/sipwitch"};
+    *options = (struct options){
+        .config_path = "/etc/sipwitch.conf",
+        .state_path = "/var/lib/sipwitch",
+        .cache_path = "/var/cache/sipwitch",
+        .is_system = true,
+    };
     if (geteuid() == 0 || !home)
         return;
     snprintf(options->default_config, PATH_MAX, "%s/.sipwitchrc", home);
@@ -140,6 +152,17 @@ static void set_defaults(struct options *options)
         snprintf(options->default_state, PATH_MAX, "%s/.local/state/sipwitch", home);
     options->config_path = options->default_config;
     options->state_path = options->default_state;
+    options->cache_path = NULL;
+    options->is_system = false;
+}
+
+/* A configuration that was named is read alone. */
+static void set_config_path(struct options *options, const char *path)
+{
+    options->config_path = path;
+    options->is_system = false;
+    if (options->cache_path && !options->has_cache_path)
+        options->cache_path = NULL;
 }
 
 static bool set_port(struct options *options, const char *text, struct log *log)
@@ -165,7 +188,13 @@ static bool set_option(struct options *options, int code, struct log *log, enum 
     case 'A': options->address = optarg; return true;
     case 'D': options->only_paths = true; return true;
     case OPTION_PUBLIC: options->is_public = true; return true;
-    case OPTION_CONFIGPATH: options->config_path = optarg; return true;
+    case 'n': options->has_no_accounts = true; return true;
+    case OPTION_SYSTEM: options->wants_system = true; return true;
+    case OPTION_CACHEPATH:
+        options->cache_path = optarg;
+        options->has_cache_path = true;
+        return true;
+    case OPTION_CONFIGPATH: set_config_path(options, optarg); return true;
     case OPTION_PREFIXPATH: options->state_path = optarg; return true;
     case OPTION_CHECK: options->only_check = true; return true;
     case OPTION_HELP: print_help(); return false;
@@ -252,6 +281,21 @@ struct server {
     struct reload *reload;
     struct loop *loop;
 };
+
+static struct sources sources_of(const struct options *options, struct slice realm)
+{
+    bool is_system = options->is_system || options->wants_system;
+
+    return (struct sources){
+        .config_path = options->config_path,
+        .state_path = options->state_path,
+        .cache_path = options->cache_path,
+        .realm_path = is_system ? "/etc/siprealm" : NULL,
+        .realm = realm,
+        .has_accounts = is_system && !options->has_no_accounts,
+        .is_public = options->is_public,
+    };
+}
 
 static struct config *read_config(const struct sources *sources, struct log *log)
 {
@@ -347,11 +391,7 @@ static enum status open_sockets(struct server *server)
     const struct options *options = &server->options;
     struct config *config;
 
-    server->sources = (struct sources){
-        .config_path = options->config_path,
-        .realm = slice_of(server->state.uuid, UUID_LENGTH),
-        .is_public = options->is_public,
-    };
+    server->sources = sources_of(options, slice_of(server->state.uuid, UUID_LENGTH));
     config = read_config(&server->sources, &server->log);
     if (!config)
         return STATUS_CONFIG;
@@ -442,7 +482,7 @@ static enum status run_server(struct server *server)
 
 static enum status check_config(const struct options *options, struct log *log)
 {
-    struct sources sources = {.config_path = options->config_path, .realm = S("localhost")};
+    struct sources sources = sources_of(options, S("localhost"));
     struct config *config = read_config(&sources, log);
 
     if (!config)
@@ -450,6 +490,17 @@ static enum status check_config(const struct options *options, struct log *log)
     printf("%s: fine, %u users\n", options->config_path, config->user_count);
     config_free(config);
     return STATUS_FINE;
+}
+
+static void print_paths(const struct options *options)
+{
+    bool is_system = options->is_system || options->wants_system;
+
+    printf("configuration %s\nstate %s\n", options->config_path, options->state_path);
+    if (options->cache_path)
+        printf("cache %s\n", options->cache_path);
+    if (is_system)
+        printf("realm /etc/siprealm\naccounts %s\n", options->has_no_accounts ? "no" : "yes");
 }
 
 int main(int count, char **words)
@@ -461,8 +512,7 @@ int main(int count, char **words)
     if (!read_options(&server.options, count, words, &server.log, &status))
         return (int)status;
     if (server.options.only_paths) {
-        printf("configuration %s\nstate %s\n", server.options.config_path,
-               server.options.state_path);
+        print_paths(&server.options);
         return STATUS_FINE;
     }
     if (server.options.only_check)

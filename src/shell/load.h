@@ -1,6 +1,10 @@
 /*
  * Reading the configuration from where it lies, and what of it only this machine knows.
  *
+ * The parts, in this order: state.xml in the state directory, the configuration, the cache's parts,
+ * then *.xml of the state directory by name.  Where the state has a name and there is a directory
+ * of that name in the state directory, its files replace those of the same name.
+ *
  * An epoch is one configuration in force: it is made whole, and goes when the next has taken its
  * place.
  */
@@ -11,11 +15,15 @@
 /* Where the configuration is.  It must outlive every loading. */
 struct sources {
     const char *config_path;
-    struct slice realm; /* for a configuration that names none */
-    bool is_public;     /* whatever the files say */
+    const char *state_path; /* *.xml and digests/REALM; NULL = neither */
+    const char *cache_path; /* policy.xml, ...; NULL = none */
+    const char *realm_path; /* /etc/siprealm; NULL = not read */
+    struct slice realm;     /* for a configuration that names none */
+    bool has_accounts;      /* the system's accounts are users */
+    bool is_public;         /* whatever the files say */
 };
 
-/* NULL if there is a fault; it is in the report.  May be called on any thread. */
+/* NULL if there is a fault; it is in the report.  May be called on any thread, on one at a time. */
 struct config *load_config(const struct sources *sources, struct report *report);
 
 struct epoch {

@@ -4,13 +4,21 @@
 Prints `ok NAME` or `not ok NAME: why` for each check, as server_test.py does, whose phones it uses.
 """
 
+import glob
+import hashlib
 import os
+import re
+import select
+import shutil
 import signal
+import socket
+import subprocess
 import sys
 import threading
+import time
 
 import server_test
-from server_test import Failure, Phone, expect, server
+from server_test import PATIENCE, ROOT, Failure, Phone, Server, expect, one_line, server
 
 CHECKS = []
 
@@ -49,6 +57,615 @@ def reload(one, text, awaited="the new configuration is in force"):
 
 def is_registered(phone):
     return phone.register().startswith("SIP/2.0 200 ")
+
+
+def md5(text):
+    return hashlib.md5(text.encode()).hexdigest()
+
+
+def proof(phone, challenge, method, uri):
+    nonce = re.search('nonce="([^"]*)"', challenge)[1]
+    realm = re.search('realm="([^"]*)"', challenge)[1]
+    ha1, ha2 = md5(f"{phone.user}:{realm}:{phone.password}"), md5(f"{method}:{uri}")
+    response = md5(f"{ha1}:{nonce}:00000001:cn:auth:{ha2}")
+    return (f'Proxy-Authorization: Digest username="{phone.user}", realm="{realm}", '
+            f'nonce="{nonce}", uri="{uri}", response="{response}", '
+            'algorithm=MD5, qop=auth, nc=00000001, cnonce="cn"')
+
+
+def field(message, name):
+    found = re.search(rf"^{name}: *(.*?)\r$", message, re.MULTILINE | re.IGNORECASE)
+    return found[1] if found else ""
+
+
+def answer(phone, request, status):
+    """What a phone says to a request; its dialog has the tag of its port."""
+    fields = re.findall(r"^(?:Via|From|Call-ID|CSeq|Record-Route): .*?\r\n", request, re.MULTILINE)
+    to = field(request, "To")
+    to += "" if ";tag=" in to else f";tag=b{phone.port}"
+    phone.socket.send((f"SIP/2.0 {status} Answer\r\n{''.join(fields)}To: {to}\r\n"
+                       f"Contact: {phone.contact()}\r\nContent-Length: 0\r\n\r\n").encode())
+
+
+class Call:
+    """One request by `caller` to `target`, and what all phones see until it is decided.
+
+    `rings` says for each phone with which status it answers; None leaves it ringing."""
+
+    count = 0
+
+    def __init__(self, caller, target, rings=None, method="INVITE", sender=None, proves=True):
+        Call.count += 1
+        self.caller, self.method, self.proves = caller, method, proves
+        self.uri = target if target.startswith("sip:") else f"sip:{target}@{caller.domain}"
+        self.sender = sender or f"sip:{caller.user}@{caller.domain}"
+        self.rings = rings or {}
+        self.reached = {}    # phone: the request it got
+        self.cancelled = {}  # phone: the CANCEL it got
+        self.status, self.answer, self.challenged = 0, "", False
+        self.cseq = 1
+        self.run()
+
+    def text(self, *headers, method=None, to=None):
+        branch = f"z9hG4bKc{self.caller.port}x{Call.count}x{self.cseq}"
+        method = method or self.method
+        return "\r\n".join([
+            f"{method} {self.uri} SIP/2.0",
+            f"Via: SIP/2.0/UDP {self.caller.host}:{self.caller.port};branch={branch};rport",
+            f"From: <{self.sender}>;tag=a{Call.count}", f"To: {to or f'<{self.uri}>'}",
+            f"Call-ID: c{Call.count}x{self.caller.port}@test", f"CSeq: {self.cseq} {method}",
+            "Max-Forwards: 70", f"Contact: {self.caller.contact()}", *headers,
+            "Content-Length: 0", "", ""]).encode()
+
+    def take_answer(self, message):
+        if field(message, "CSeq") != f"{self.cseq} {self.method}":
+            return
+        status = int(message.split()[1])
+        if status < 200:
+            return
+        if self.method == "INVITE" and status >= 300:
+            self.caller.socket.send(self.text(method="ACK", to=field(message, "To")))
+        if status == 407 and self.proves and not self.challenged:
+            self.challenged = True
+            self.cseq += 1
+            self.request = self.text(proof(self.caller, message, self.method, self.uri))
+            self.caller.socket.send(self.request)
+            return
+        self.status, self.answer = status, message
+
+    def take_request(self, phone, message):
+        method = message.split()[0]
+        if method == "CANCEL":
+            self.cancelled[phone] = message
+            answer(phone, message, 200)
+            answer(phone, self.reached[phone], 487)
+        elif method == self.method:
+            self.reached[phone] = message
+            answer(phone, message, self.rings[phone] or 180)
+
+    def step(self, patience):
+        phones = {phone.socket: phone for phone in [self.caller, *self.rings]}
+        for ready in select.select(list(phones), [], [], patience)[0]:
+            try:
+                message = ready.recv(65535).decode()
+            except (TimeoutError, ConnectionRefusedError):
+                continue
+            if not message.startswith("SIP/2.0 "):
+                self.take_request(phones[ready], message)
+            elif phones[ready] is self.caller:
+                self.take_answer(message)
+
+    def run(self):
+        self.request = self.text()
+        self.caller.socket.send(self.request)
+        end, again = time.monotonic() + PATIENCE, time.monotonic() + 1
+        while not self.status:
+            self.step(0.1)
+            if time.monotonic() > end:
+                raise Failure(f"{self.method} to {self.uri} was not answered")
+            if time.monotonic() > again:
+                self.caller.socket.send(self.request)
+                again = time.monotonic() + 1
+
+    def await_cancel(self, phone):
+        end = time.monotonic() + PATIENCE
+        while phone not in self.cancelled and time.monotonic() < end:
+            self.step(0.1)
+        return self.cancelled.get(phone, "")
+
+
+def expect_status(call, status):
+    expect(call.status == status, f"{call.uri}: answered {call.answer.splitlines()[:1]}, "
+                                  f"not {status}")
+
+
+def expect_reached(call, phone, user=None):
+    """It rang there, under this user part of the Request-URI."""
+    expect(list(call.reached) == [phone],
+           f"{call.uri} reached {[p.user for p in call.reached]}, answered {call.status}")
+    if user is not None:
+        uri = call.reached[phone].split()[1]
+        expect(uri.startswith(f"sip:{user}@"), f"{call.uri} arrived as {uri}")
+
+
+def phones_of(one, *users):
+    """Registered phones; alice and bob by their passwords, others by `x`."""
+    passwords = {"alice": "alices secret", "bob": "bobs secret"}
+    return [Phone(one.port, user, passwords.get(user, "x")).bind() for user in users]
+
+
+def stranger(one, host="127.0.0.1"):
+    return Phone(one.port, "carol", "", host=host, domain="lab.test")
+
+
+FOREIGN = "sip:carol@elsewhere.test"
+
+
+# ---- dialing
+
+@check
+def users_are_dialed_by_name_and_by_extension():
+    with server(config()) as one:
+        one.start()
+        alice, bob = phones_of(one, "alice", "bob")
+        for target in "bob", "202":
+            expect_reached(Call(alice, target, {bob: 486}), bob)
+
+
+@check
+def dialing_yourself_is_busy_and_an_unknown_number_is_not_found():
+    with server(config()) as one:
+        one.start()
+        alice, = phones_of(one, "alice")
+        expect_status(Call(alice, "alice"), 486)
+        expect_status(Call(alice, "201"), 486)
+        expect_status(Call(alice, "777"), 404)
+        expect_status(Call(alice, "nobody"), 404)
+
+
+@check
+def known_but_unregistered_is_480_or_410():
+    for registry, status in ("", 480), ("<unregistered>410</unregistered>", 410):
+        with server(config(registry=registry)) as one:
+            one.start()
+            alice, = phones_of(one, "alice")
+            expect_status(Call(alice, "bob"), status)
+
+
+@check
+def reserved_ids_are_refused():
+    for stack, system, anonymous in (("", "system", "anonymous"),
+                                     ("<system>root</system><anon>none</anon>", "root", "none")):
+        with server(config('<user id="anonymous" secret="x"/>', stack=stack)) as one:
+            one.start()
+            alice, = phones_of(one, "alice")
+            expect_status(Call(alice, system), 403)
+            expect_status(Call(alice, anonymous), 404)
+
+
+@check
+def reject_and_test_nodes_answer_with_their_status():
+    nodes = """<reject id="bad"/><reject id="gone" error="410"/>
+               <test id="busy" extension="297" error="486"/><test id="plain" extension="299"/>
+               <test id="ring" extension="298" error="180"/>"""
+    with server(config(nodes)) as one:
+        one.start()
+        alice, = phones_of(one, "alice")
+        for target, status in ("bad", 403), ("gone", 410), ("busy", 486), ("297", 486), \
+                ("299", 480), ("298", 480):
+            expect_status(Call(alice, target), status)
+        answered = Phone(one.port, "gone", "x").register()
+        expect(answered.startswith("SIP/2.0 410 "), f"registering as it: {answered!r}")
+
+
+@check
+def all_phones_of_a_user_ring_and_the_others_are_told_it_was_answered_elsewhere():
+    with server(config()) as one:
+        one.start()
+        alice, left, right = phones_of(one, "alice", "bob", "bob")
+        call = Call(alice, "bob", {left: None, right: 200})
+        expect_status(call, 200)
+        reason = field(call.await_cancel(left), "Reason")
+        expect('cause=200' in reason and "Call completed elsewhere" in reason, f"{reason!r}")
+
+
+@check
+def a_device_rings_at_its_newest_registration_alone():
+    for node in "device", "service":
+        with server(config(f'<{node} id="fax" secret="x" extension="250"/>')) as one:
+            one.start()
+            alice, _, new = phones_of(one, "alice", "fax", "fax")
+            expect_reached(Call(alice, "250", {new: 486}), new)
+
+
+@check
+def an_alias_leads_to_users_and_to_addresses():
+    with server(config()) as one:
+        one.start()
+        alice, bob = phones_of(one, "alice", "bob")
+        away = Phone(one.port, "away")
+        nodes = f"""<alias id="desk" extension="280"><contact>sip:bob@lab.test</contact></alias>
+                    <alias id="far"><contact>sip:x@127.0.0.1:{away.port}</contact></alias>
+                    <alias id="ring" contact="sip:round@lab.test"/>
+                    <alias id="round" contact="sip:ring@lab.test"/>
+                    <alias id="both"><contacts><contact>sip:bob@lab.test</contact>
+                    <contact>sip:x@127.0.0.1:{away.port}</contact></contacts></alias>"""
+        reload(one, config(nodes))
+        for target in "desk", "280":
+            expect_reached(Call(alice, target, {bob: 486}), bob)
+        expect_reached(Call(alice, "far", {away: 486}), away, "x")
+        expect_status(Call(alice, "ring"), 404)
+        both = Call(alice, "both", {bob: 486, away: 486})
+        expect(set(both.reached) == {bob, away}, "not both contacts of the alias rang")
+
+
+@check
+def static_contacts_need_no_registration():
+    with server(config()) as one:
+        one.start()
+        alice, = phones_of(one, "alice")
+        here, there = Phone(one.port, "here"), Phone(one.port, "there")
+        at = f"<contact>sip:%s@127.0.0.1:%d</contact>"
+        door, pair = at % ("door", here.port), at % ("p", here.port) + at % ("q", there.port)
+        reload(one, config(f"""<user id="door">{door}</user>
+                               <service id="pair"><contacts>{pair}</contacts></service>"""))
+        expect_reached(Call(alice, "door", {here: 486}), here, "door")
+        both = Call(alice, "pair", {here: 486, there: 486})
+        expect(set(both.reached) == {here, there}, "not both contacts rang")
+
+
+# ---- gateways and the routing table
+
+@check
+def gateways_get_the_numbers_of_their_routes():
+    gateway = """<gateway id="gw" secret="x"><routes>
+                 <route pattern="9" prefix="-9"/><route pattern="555xx!" prefix="1" suffix="#"/>
+                 <route pattern="77"/><route pattern="+1234" suffix="-34"/>
+                 </routes></gateway>"""
+    with server(config(gateway)) as one:
+        one.start()
+        alice, gw = phones_of(one, "alice", "gw")
+        for dialed, arrives in ("9123", "123"), ("55512", "155512%23"), ("777", "777"), \
+                ("001234", "0012"), ("771", "771"):
+            expect_reached(Call(alice, dialed, {gw: 486}), gw, arrives)
+        for dialed in "555123", "12345", "8":
+            expect_status(Call(alice, dialed, {gw: 486}), 404)
+
+
+@check
+def routes_are_tried_by_priority_and_limited_by_level():
+    def nodes(level, ports=(1, 1)):
+        gateways = "".join(
+            f"""<gateway id="g{n}"><contact>sip:g@127.0.0.1:{ports[n]}</contact>
+                <routes><route pattern="0" priority="{n}"/></routes></gateway>""" for n in (0, 1))
+        return f'{gateways}<user id="u" secret="x" trs="{level}"/>'
+    with server(config(nodes(0))) as one:
+        one.start()
+        caller, = phones_of(one, "u")
+        ways = [Phone(one.port, "g0"), Phone(one.port, "g1")]
+        ports = [way.port for way in ways]
+        expect_status(Call(caller, "012"), 404)
+        reload(one, config(nodes(1, ports)))
+        expect_reached(Call(caller, "012", {ways[0]: 486, ways[1]: 486}), ways[0], "012")
+        reload(one, config(nodes(2, ports)))
+        expect_reached(Call(caller, "012", {ways[0]: 486, ways[1]: 200}), ways[1], "012")
+        both = Call(caller, "012", {ways[0]: 200, ways[1]: 503})
+        expect_status(both, 200)
+        expect(list(both.reached) == [ways[1], ways[0]], "not tried in the order of priority")
+
+
+@check
+def a_gateway_calls_in_the_name_of_numbers_outside_only():
+    with server(config('<gateway id="gw" secret="x"/>')) as one:
+        one.start()
+        bob, gw = phones_of(one, "bob", "gw")
+        for sender, status in ("5551234", 486), ("gw", 486), ("alice", 403):
+            call = Call(gw, "bob", {bob: 486}, sender=f"sip:{sender}@lab.test")
+            expect_status(call, status)
+
+
+@check
+def the_routing_table_rewrites_redirects_refers_and_refuses():
+    with server(config()) as one:
+        one.start()
+        alice, bob = phones_of(one, "alice", "bob")
+        away = Phone(one.port, "away")
+        table = f"""<routing>
+            <rewrite pattern="0049" prefix="-0049"/><rewrite pattern="31!" replace="bob"/>
+            <rewrite identity="Boss" replace="bob"/><rewrite pattern="32" prefix="2" suffix="-9"/>
+            <rewrite pattern="33" replace="x@127.0.0.1:{away.port}"/>
+            <redirect pattern="4xx!" target="sip:op@127.0.0.1:{away.port}"/>
+            <redirect pattern="5xx" server="127.0.0.1"/>
+            <refer pattern="6xx" server="far.test"/><refer pattern="7" target="sip:x@y.test"/>
+            <refuse pattern="900" error="484"/><refuse identity="spam"/>
+            <refuse pattern="4" error="410"/></routing>"""
+        reload(one, config(more=table))
+        for target in "0049202", "31", "Boss", "boss":
+            expect_reached(Call(alice, target, {bob: 486}), bob)
+        expect_reached(Call(alice, "33", {away: 486}), away, "x")
+        expect_reached(Call(alice, "401", {away: 486}), away, "op")
+        for target, contact in ("601", "<sip:601@far.test>"), ("71", "<sip:x@y.test>"):
+            call = Call(alice, target)
+            expect_status(call, 302)
+            expect(field(call.answer, "Contact") == contact, f"{call.answer!r}")
+        for target, status in ("900", 484), ("spam", 403), ("4012", 410), ("311", 404), \
+                ("329", 404):
+            expect_status(Call(alice, target), status)
+
+
+# ---- strangers
+
+@check
+def strangers_get_one_answer_for_all_who_cannot_be_reached():
+    nodes = """<user id="closed" secret="x" profile="local"/><reject id="bad" error="410"/>
+               <device id="fax" secret="x"/><test id="busy" error="486"/>
+               <gateway id="gw" secret="x"><routes><route pattern="9"/></routes></gateway>"""
+    table = '<routing><refuse pattern="8"/><redirect pattern="7" server="127.0.0.1"/></routing>'
+    with server(config(nodes, more=table, stack="<published>lab.test</published>")) as one:
+        one.start()
+        phones = phones_of(one, "bob", "closed", "fax", "gw")
+        caller, rings = stranger(one), {phone: 486 for phone in phones}
+        answers = set()
+        for target in "alice", "nobody", "777", "closed", "bad", "fax", "busy", "gw", "912", \
+                "81", "71", "system", "anonymous":
+            call = Call(caller, target, rings, sender=FOREIGN)
+            expect(not call.reached, f"a stranger reached {target}")
+            answers.add(call.answer.split("\r\n")[0])
+        expect(answers == {"SIP/2.0 480 Temporarily Unavailable"}, f"answers {answers}")
+        expect_reached(Call(caller, "bob", rings, sender=FOREIGN), phones[0])
+
+
+@check
+def strangers_reach_nobody_unless_the_domain_is_published():
+    for stack, reached in ("", False), ("<published>none</published>", False), \
+            ("<public>lab.test</public>", True):
+        with server(config(stack=stack)) as one:
+            one.start()
+            bob, = phones_of(one, "bob")
+            call = Call(stranger(one), "bob", {bob: 486}, sender=FOREIGN)
+            expect(bool(call.reached) == reached, f"{stack!r}: answered {call.status}")
+
+
+# ---- profiles
+
+@check
+def profiles_say_who_may_call_out():
+    nodes = """<profile id="clerk" trs="3"/><profile id="*" trs="0"/>
+               <user id="c" secret="x" profile="clerk"/><user id="l" secret="x" profile="local"/>
+               <user id="r" secret="x" profile="restricted"/><admin id="a" secret="x"/>
+               <device id="d" secret="x"/><user id="t" secret="x" profile="clerk" trs="1"/>
+               <gateway id="gw" secret="x"><routes><route pattern="9" priority="2"/>
+               <route pattern="8"/></routes></gateway>"""
+    with server(config(nodes)) as one:
+        one.start()
+        gw, away = phones_of(one, "gw")[0], Phone(one.port, "away")
+        outside = f"sip:away@127.0.0.1:{away.port}"
+        for user, high, low, out in ("c", 486, 486, 486), ("l", 404, 486, 403), \
+                ("r", 404, 404, 403), ("a", 486, 486, 486), ("d", 404, 404, 403), \
+                ("t", 404, 486, 486), ("alice", 404, 404, 486):
+            caller, = phones_of(one, user)
+            for target, status in ("91", high), ("81", low), (outside, out):
+                call = Call(caller, target, {gw: 486, away: 486})
+                expect(call.status == status, f"{user} calls {target}: {call.status}")
+
+
+# ---- sections: the server, the registrar, times
+
+@check
+def the_server_listens_where_it_is_told():
+    port = server_test.free_port()
+    with server(config(stack=f"<interface>127.0.0.2</interface><port>{port}</port>")) as one:
+        command = [word for word in one.command() if word not in ("-P", str(one.port))]
+        one.port = port
+        one.command = lambda *options: command
+        one.start()
+        expect(is_registered(Phone(port, host="127.0.0.2")), "it does not listen there")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+            free.bind(("127.0.0.1", port))
+
+
+@check
+def localnames_are_names_of_the_domain():
+    with server(config(stack="<localnames>one.test, two.test;three.test</localnames>")) as one:
+        one.start()
+        alice, bob = phones_of(one, "alice", "bob")
+        for name in "one.test", "two.test", "three.test", "localhost", "127.0.0.1":
+            expect_reached(Call(alice, f"sip:bob@{name}", {bob: 486}), bob)
+        expect_status(Call(alice, "sip:bob@four.test"), 500)
+
+
+@check
+def the_agent_is_what_the_server_calls_itself():
+    with server(config(stack="<agent>Our Switch</agent>")) as one:
+        one.start()
+        expect(field(Phone(one.port).ask("OPTIONS"), "Server") == "Our Switch", "another name")
+
+
+@check
+def registrations_last_as_long_as_configured():
+    with server(config(registry="<expires>120</expires>")) as one:
+        one.start()
+        said = Phone(one.port).register("Contact: <sip:alice@127.0.0.1:5099>")
+        expect(";expires=120\r\n" in said, f"{said!r}")
+
+
+@check
+def prefix_and_range_bound_the_extensions():
+    users = '<user id="low" secret="x" extension="199"/><user id="high" secret="x" extension="300"/>'
+    with server(config(users)) as one:
+        status, said = one.refuse("--check")
+        expect(status == 0 and said.count("write one from 200 to 299") == 2, f"{said!r}")
+        one.start()
+        low, alice = phones_of(one, "low", "alice")
+        expect_status(Call(alice, "199", {low: 486}), 404)
+        expect_reached(Call(alice, "low", {low: 486}), low)
+    with server(config(users).replace("<range>100</range>", "<range>0</range>")) as one:
+        one.start()
+        low, alice = phones_of(one, "low", "alice")
+        expect_reached(Call(alice, "199", {low: 486}), low)
+
+
+@check
+def registrations_are_limited():
+    with server(config(registry="<mapped>1</mapped>")) as one:
+        one.start()
+        refused = 0
+        for n in range(1000):
+            said = Phone(one.port, *(("alice", "alices secret") if n % 2 else
+                                     ("bob", "bobs secret"))).register(
+                f"Contact: <sip:x@127.0.0.1:{2000 + n}>")
+            refused += not said.startswith("SIP/2.0 200 ")
+            if refused:
+                break
+        expect(refused, "a thousand registrations of two users were taken")
+
+
+@check
+def the_digest_algorithm_is_a_setting():
+    with server(config(registry="<digest>SHA-256</digest>")) as one:
+        one.start()
+        said = Phone(one.port).ask("REGISTER")
+        offered = re.findall("algorithm=([A-Z0-9-]+)", said)
+        expect(offered == ["SHA-256", "MD5"], f"offered {offered}")
+
+
+@check
+def a_phone_may_ring_for_so_long_only():
+    with server(config(more="<timers><answer>5</answer></timers>")) as one:
+        one.start()
+        alice, bob = phones_of(one, "alice", "bob")
+        begin = time.monotonic()
+        call = Call(alice, "bob", {bob: None})
+        took = time.monotonic() - begin
+        expect(call.cancelled, "the phone was not told to stop")
+        expect(call.status >= 300 and 4.5 < took, f"{call.status} after {took:.1f} s")
+
+
+@check
+def keys_without_effect_are_accepted_and_noted_once():
+    stack = "".join(f"<{key}>1</{key}>" for key in (
+        "mapped threading priority keysize timing incoming outgoing peering gateway contact proxy "
+        "outbound trace dumping send101 keepalive learn certfile keyfile password authfile dhfile "
+        "random").split())
+    more = """<timers><ring>4</ring><cfna>4</cfna><reset>6</reset><invite>120</invite></timers>
+              <messages><expires>15</expires><keysize>7</keysize></messages>
+              <media><port>5062</port><count>38</count><priority>1</priority></media>
+              <forward><server>x</server></forward><subscriber><server>x</server></subscriber>
+              <devices><x/></devices><provider/>"""
+    nodes = """<refer id="a"/><group id="b"/><queue id="c"/><user id="u" secret="x">
+               <forwarding><na>202</na></forwarding><published/><authorize><userid>u</userid>
+               </authorize></user><user id="v" secret="x"><forwarding><busy>1</busy></forwarding>
+               </user><test id="t"><answer>1</answer><duration>2</duration></test>"""
+    text = config(nodes, "<keysize>7</keysize><priorities>10</priorities>", stack, more)
+    with server(text) as one:
+        status, said = one.refuse("--check")
+        expect(status == 0, f"exit status {status}: {said!r}")
+        for key in re.findall("<([a-z0-9]+)>", stack + more) + ["refer", "group", "queue",
+                                                               "forwarding", "published",
+                                                               "authorize", "answer", "duration",
+                                                               "priorities"]:
+            if key in ("timers", "messages", "media", "server"):
+                continue
+            noted = re.findall(rf": {key} in <[a-z]+> has no effect: .+", said)
+            expect(noted and len(noted) == len(set(noted)), f"{key}: {noted}")
+        expect(said.count(": forwarding in") == 1, "forwarding is noted twice")
+        one.start()
+        expect(is_registered(Phone(one.port)), "alice cannot register")
+
+
+# ---- access lists
+
+@check
+def networks_decline_and_reject():
+    access = "<access><decline>127.0.0.3</decline><reject>127.0.0.4/32</reject></access>"
+    with server(config(more=access)) as one:
+        one.start("-A", "127.0.0.1")
+        for source, status in ("127.0.0.3", 603), ("127.0.0.4", 503), ("127.0.0.5", 200):
+            phone = phone_at(one, source)
+            said = phone.ask("OPTIONS")
+            expect(said.startswith(f"SIP/2.0 {status} "), f"{source}: {said!r}")
+
+
+def phone_at(one, source, user="alice", password="alices secret"):
+    """A phone at another address of this machine."""
+    phone = Phone(one.port, user, password)
+    phone.socket.close()
+    phone.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    phone.socket.bind((source, 0))
+    phone.socket.connect(("127.0.0.1", one.port))
+    phone.socket.settimeout(0.5)
+    phone.host, phone.port = source, phone.socket.getsockname()[1]
+    return phone
+
+
+@check
+def users_are_served_from_restricted_networks_only():
+    cases = [  # access, restricted, where it is served, where it is not
+        ("<lan>127.0.0.3</lan>", "lan", ["127.0.0.3"], ["127.0.0.1", "127.0.0.4"]),
+        ("<lan>127.0.0.0/30</lan><hole>127.0.0.2</hole>", "lan", ["127.0.0.3"], ["127.0.0.2"]),
+        ("<lan>127.0.0.0/255.255.255.252</lan>", "lan", ["127.0.0.2"], ["127.0.0.4"]),
+        ("", "loopback", ["127.0.0.1", "127.5.5.5"], []),
+        ("", "lo", ["127.0.0.1"], []),
+        ("<one>127.0.0.5</one><two>127.0.0.6, 127.0.0.7</two>", "one two",
+         ["127.0.0.5", "127.0.0.6", "127.0.0.7"], ["127.0.0.8"]),
+        ("", "any", ["127.0.0.9"], []), ("", "none", ["127.0.0.9"], []),
+        ("", "nowhere", [], ["127.0.0.1"]),
+    ]
+    with server(config()) as one:
+        one.start("-A", "127.0.0.1")
+        for access, names, served, refused in cases:
+            reload(one, config(stack=f"<restricted>{names}</restricted>",
+                               more=f"<access>{access}</access>"))
+            for source in served:
+                expect(is_registered(phone_at(one, source)), f"{names}: refused at {source}")
+            for source in refused:
+                said = phone_at(one, source).ask("REGISTER")
+                expect(said.startswith("SIP/2.0 403 "), f"{names} at {source}: {said!r}")
+                said = phone_at(one, source).ask("OPTIONS")
+                expect(said.startswith("SIP/2.0 200 "), f"{names} at {source}: {said!r}")
+
+
+@check
+def restricted_does_not_keep_strangers_out():
+    stack = "<restricted>lan</restricted><published>lab.test</published>"
+    with server(config(stack=stack, more="<access><lan>127.0.0.3</lan></access>")) as one:
+        one.start("-A", "127.0.0.1")
+        bob = phone_at(one, "127.0.0.3", "bob", "bobs secret").bind()
+        expect_reached(Call(stranger(one), "bob", {bob: 486}, sender=FOREIGN), bob)
+        expect_status(Call(stranger(one), "bob", {bob: 486}, sender="sip:alice@lab.test"), 403)
+
+
+@check
+def trusted_networks_need_no_digest_on_the_flow_of_a_live_binding():
+    access = "<access><lan>127.0.0.0/24</lan><guests>127.0.0.64/26</guests></access>"
+    with server(config(stack="<trusted>lan</trusted>", more=access)) as one:
+        one.start("-A", "127.0.0.1")
+        alice, bob = phones_of(one, "alice", "bob")
+        guest = phone_at(one, "127.0.0.70").bind()
+        rings = {bob: 486}
+
+        def is_challenged(phone, method="INVITE", sender="sip:alice@lab.test"):
+            call = Call(phone, "bob", rings, method, sender, proves=False)
+            expect(call.status in (407, 486), f"answered {call.status}")
+            return call.status == 407
+        expect(not is_challenged(alice), "challenged on its own flow")
+        expect(not is_challenged(alice, "MESSAGE"), "a MESSAGE is challenged on its own flow")
+        expect(is_challenged(alice, sender="sip:bob@lab.test"), "another's name is believed")
+        expect(is_challenged(phone_at(one, "127.0.0.5")), "another flow is believed")
+        expect(is_challenged(guest), "a more specific network is not minded")
+        said = alice.ask("REGISTER")
+        expect(said.startswith("SIP/2.0 401 "), f"a REGISTER is not challenged: {said!r}")
+        alice.unbind()
+        expect(is_challenged(alice), "believed without a binding")
+
+
+@check
+def networks_that_are_none_are_refused():
+    for network in "127.0.0.1/33", "127.0.0.1/255.0.255.0", "name", "1.2.3", "::1/129":
+        with server(config(more=f"<access><lan>{network}</lan></access>")) as one:
+            status, said = one.refuse()
+            expect(status == 2, f"{network}: exit status {status}: {said!r}")
+            one_line(said, one.config, "is no network; write one like")
 
 
 # ---- reload
@@ -147,6 +764,163 @@ def reload_under_load_loses_nothing():
         expect(not faults, f"{faults[:3]}")
         for phone in phones:
             expect(phone.bindings() == [phone.contact()], f"{phone.user} lost its binding")
+
+
+# ---- the files
+
+@check
+def the_samples_of_gnu_sip_witch_load():
+    folder = os.path.join(ROOT, "test", "data", "sipwitch")
+    with server(config()) as one:
+        os.mkdir(one.state)
+        shutil.copy(os.path.join(folder, "sipwitch.conf"), one.config)
+        shutil.copy(os.path.join(folder, "tests.xml"), one.state)
+        shutil.copy(os.path.join(folder, "lab.xml-example"), os.path.join(one.state, "lab.xml"))
+        status, said = one.refuse("--check")
+        expect(status == 0, f"exit status {status}: {said!r}")
+        one.start()
+        phone = Phone(one.port, "tycho1", "xxx", domain="127.0.0.1").bind()
+        expect_status(Call(phone, "297"), 486)
+        expect_status(Call(phone, "295"), 484)
+        expect_status(Call(phone, "202"), 480)
+
+
+def put(folder, name, text):
+    path = os.path.join(folder, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def user_file(*users):
+    return "<provision>" + "".join(f'<user id="{u}" secret="{s}"/>' for u, s in users) + \
+        "</provision>"
+
+
+def can_register(one, user, password):
+    return is_registered(Phone(one.port, user, password))
+
+
+@check
+def parts_are_read_in_order_and_the_first_counts():
+    with server(config()) as one:
+        cache = os.path.join(one.folder, "cache")
+        put(cache, "provision.xml", user_file(("p", "cache"), ("alice", "no")))
+        put(cache, "user-z.xml", user_file(("z", "user"), ("p", "no")))
+        put(cache, "routing.xml", '<routing><refuse identity="spam" error="410"/></routing>')
+        put(cache, "policy.xml", "<access><decline>127.0.0.3</decline></access>")
+        put(cache, "profile.xml", '<provision><profile id="*" trs="0"/></provision>')
+        put(one.state, "b.xml", user_file(("s", "b"), ("z", "no")))
+        put(one.state, "a.xml", user_file(("s", "a")))
+        put(one.state, "not-xml.txt", "<")
+        one.start("-A", "127.0.0.1", "--cachepath", cache)
+        for user, password in ("alice", "alices secret"), ("p", "cache"), ("z", "user"), ("s", "a"):
+            expect(can_register(one, user, password), f"{user} is not of the first part")
+        expect_status(Call(Phone(one.port).bind(), "spam"), 410)
+        said = phone_at(one, "127.0.0.3").ask("OPTIONS")
+        expect(said.startswith("SIP/2.0 603 "), f"{said!r}")
+
+
+@check
+def a_state_overrides_keys_and_files():
+    with server(config(stack="<agent>usual</agent>")) as one:
+        put(one.state, "state.xml", "<sipwitch>night<stack><agent>late</agent></stack></sipwitch>")
+        put(one.state, "staff.xml", user_file(("s", "day")))
+        put(one.state, "night/staff.xml", user_file(("s", "night")))
+        one.start()
+        expect(field(Phone(one.port).ask("OPTIONS"), "Server") == "late", "the key is not his")
+        expect(can_register(one, "s", "night"), "the file of the state does not count")
+        os.remove(os.path.join(one.state, "state.xml"))
+        reload(one, config(stack="<agent>usual</agent>"))
+        expect(field(Phone(one.port).ask("OPTIONS"), "Server") == "usual", "the state goes on")
+        expect(can_register(one, "s", "day"), "the file of the state goes on")
+
+
+@check
+def a_bad_part_is_refused_and_named():
+    with server(config()) as one:
+        put(one.state, "staff.xml", "<provision>\n<user id=x/></provision>")
+        status, said = one.refuse()
+        expect(status == 2, f"exit status {status}")
+        one_line(said, os.path.join(one.state, "staff.xml") + ":2:", ";")
+        put(one.state, "staff.xml", "<shop/>")
+        status, said = one.refuse()
+        one_line(said, "staff.xml:1:1: the file begins with <shop>; begin it with <sipwitch>")
+
+
+@check
+def stored_digests_count_more_than_the_file():
+    with server(config('<user id="carol" digest="00112233445566778899aabbccddeeff"/>')) as one:
+        lines = [f"{user}:{md5(f'{user}:lab.test:stored')}" for user in ("alice", "carol")]
+        put(one.state, "digests/lab.test", "\n".join([*lines, "nonsense", ""]))
+        one.start()
+        for user in "alice", "carol":
+            expect(can_register(one, user, "stored"), f"{user}: the stored digest is not used")
+        expect(not can_register(one, "alice", "alices secret"), "the secret counts, too")
+        one.await_line("line 3 of the stored digests is ignored; write")
+
+
+@check
+def a_configuration_that_is_named_is_read_alone():
+    """In a mount namespace of its own, where /etc has a siprealm and accounts."""
+    script = """
+        set -e
+        cp -a /etc/group /etc/passwd /etc/nsswitch.conf /etc/ld.so.cache "$ETC"
+        echo 'sipusers:x:990:helen,alice' >>"$ETC/group"
+        echo 'sipadmin:x:991:root2' >>"$ETC/group"
+        echo 'helen:x:1007:1007:Helen Hunt,255:/:/bin/false' >>"$ETC/passwd"
+        echo 'alice:x:1008:1008:Other:/:/bin/false' >>"$ETC/passwd"
+        echo 'root2:x:1009:1009::/:/bin/false' >>"$ETC/passwd"
+        echo 'stray:x:1010:1010::/:/bin/false' >>"$ETC/passwd"
+        echo 'machine.test:MD5' >"$ETC/siprealm"
+        mount --bind "$ETC" /etc
+        exec "$@"
+    """
+    with server(config(more="<templates><user><secret>templ</secret></user></templates>")) as one:
+        def start(*options):
+            folder = os.path.join(one.folder, "etc")
+            os.makedirs(folder, exist_ok=True)
+            command = ["unshare", "-m", "sh", "-c", script, "sh", *one.command(*options)]
+            one.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True,
+                                           stderr=subprocess.PIPE,
+                                           env={**os.environ, "ETC": folder})
+            line = one.process.stdout.readline()
+            if line != "sipw: ready\n":
+                raise Failure(f"the first line is {line!r}: {one.process.stderr.read()!r}")
+
+        def realm():
+            said = Phone(one.port, domain="127.0.0.1").ask("REGISTER")
+            return re.search('realm="([^"]*)"', said)[1]
+        start("-A", "127.0.0.1")
+        expect(realm() == "lab.test", "/etc/siprealm is read unasked")
+        expect(not can_register(one, "helen", "templ"), "accounts are read unasked")
+        one.end()
+        put(one.state, "digests/machine.test", f"root2:{md5('root2:machine.test:pw')}\n")
+        start("-A", "127.0.0.1", "--system")
+        expect(realm() == "machine.test", "/etc/siprealm does not count more")
+        phone = Phone(one.port, "helen", "templ", domain="machine.test").bind()
+        expect_status(Call(phone, "255"), 486)
+        for user, password, may in ("root2", "pw", True), ("alice", "alices secret", True), \
+                ("alice", "templ", False), ("stray", "templ", False):
+            caller = Phone(one.port, user, password, domain="machine.test")
+            expect(is_registered(caller) == may, f"{user} with {password}: not {may}")
+        caller.user, caller.password = "root2", "pw"
+        expect_status(Call(phone, "stray"), 404)
+        expect_status(Call(phone, "209"), 480)
+        one.end()
+        start("-A", "127.0.0.1", "--system", "-n")
+        expect(realm() == "machine.test", "-n is for accounts")
+        expect(not is_registered(phone), "-n does not keep the accounts out")
+
+
+@check
+def paths_are_printed():
+    with server(config()) as one:
+        done = subprocess.run(one.command("--dump-config", "--cachepath", "/c"), text=True,
+                              capture_output=True, timeout=PATIENCE, check=False)
+        expect(done.stdout == f"configuration {one.config}\nstate {one.state}\ncache /c\n",
+               f"{done.stdout!r}")
+        expect(not os.path.exists(one.state), "it made a state directory")
 
 
 def main():

@@ -8,10 +8,23 @@
 
 static struct report report;
 
+static struct config *read_bytes_of(const char *at, size_t len)
+{
+    struct config_part part = {"x.conf", slice_of(at, len)};
+    struct config_origin origin = {
+        .parts = &part,
+        .part_count = 1,
+        .realm = S("the-uuid"),
+        .digests = &digests_openssl,
+    };
+
+    report_init(&report, "x.conf");
+    return config_read(&origin, &report);
+}
+
 static struct config *read_text(const char *text)
 {
-    report_init(&report, "x.conf");
-    return config_read(slice_text(text), S("the-uuid"), &digests_openssl, &report);
+    return read_bytes_of(text, strlen(text));
 }
 
 static struct config *read_fine(const char *text)
@@ -218,9 +231,11 @@ static void one_bad_user_does_not_keep_the_others_out(void **state)
          "extension 12a of x is ignored; write digits"},
         {"<user id='x' secret='x' extension='99'/>", "write one from 100 to 699"},
         {"<user id='x' secret='x' colour='red'/>", "<user> has no key colour"},
-        {"<user id='x' secret='x' profile='p'/>", "profile in <user> has no effect"},
+        {"<user id='x' secret='x' profile='p'/>", "there is no profile p"},
+        {"<user id='x' secret='x' forwarding='p'/>", "forwarding in <user> has no effect: "},
         {"<robot id='x'/>", "<provision> knows no <robot>"},
-        {"<gateway id='x'/>", "<gateway> has no effect"},
+        {"<gateway id='x'/>", "x has neither secret nor digest"},
+        {"<group id='x'/>", "group in <provision> has no effect: "},
     };
 
     (void)state;
@@ -263,8 +278,9 @@ static void faults_say_where_and_what_to_write(void **state)
         {"<sipwitch>\n<stack>x<port>1</port></stack></sipwitch>",
          "x.conf:2:9: text and elements side by side; "},
         {"<sipwitch><stack><port>1</port>x</stack></sipwitch>", "text and elements side by side; "},
-        {"<sipwitch>up<stack/></sipwitch>", "text and elements side by side; "},
-        {"<provision/>", "x.conf:1:1: the file begins with <provision>; begin it with <sipwitch>"},
+        {"<sipwitch><stack/>up</sipwitch>", "text and elements side by side; "},
+        {"<sipwitch><stack>up<port/></stack></sipwitch>", "text and elements side by side; "},
+        {"<config/>", "x.conf:1:1: the file begins with <config>; begin it with <sipwitch>"},
         {"<sipwitch><stack port='0'/></sipwitch>",
          "x.conf:1:11: port is \"0\"; write a number from 1 to 65535"},
         {"<sipwitch><registry realm='a\\b'/></sipwitch>", "without quotation marks"},
@@ -334,8 +350,7 @@ static void every_prefix_of_a_file_is_refused_or_read(void **state)
         char *copy = malloc(len ? len : 1); /* of its size, for the sanitizer */
 
         memcpy(copy, text, len);
-        report_init(&report, "x.conf");
-        struct config *config = config_read(slice_of(copy, len), S("r"), &digests_openssl, &report);
+        struct config *config = read_bytes_of(copy, len);
         assert_true(!config == report.has_fault);
         if (config)
             config_free(config);

@@ -1,0 +1,45 @@
+#include "core/target.h"
+
+#include "core/connection.h"
+
+void target_add(struct request *req, const struct target *target, struct slice uri)
+{
+    struct target_set *set = &req->targets;
+    unsigned i = set->count++;
+
+    assert(i < BRANCH_LIMIT);
+    for (; i > 0 && set->at[i - 1].q < target->q; i--) { /* higher q first (16.6) */
+        set->at[i] = set->at[i - 1];
+        set->uris[i] = set->uris[i - 1];
+    }
+    set->at[i] = *target;
+    set->uris[i] = uri;
+}
+
+/* RFC 3263 4.1: by the URI's transport parameter, or UDP. */
+static bool transport_asked(const struct uri *uri, struct flow *flow)
+{
+    struct slice name;
+
+    flow->transport = TRANSPORT_UDP;
+    if (uri_param(uri, S("transport"), &name))
+        flow->transport = (uint8_t)transport_of(name);
+    return uri->scheme == SCHEME_SIP &&
+           (flow->transport == TRANSPORT_UDP || flow->transport == TRANSPORT_TCP);
+}
+
+struct fault target_flow(const struct core *core, const struct uri *uri, struct flow *flow)
+{
+    struct address_bytes address;
+
+    *flow = (struct flow){.port = uri->port ? (uint16_t)uri->port : 5060};
+    if (!host_numeric(uri->host, &address))
+        return (struct fault){500, "Domain Names Are Not Resolved Yet"};
+    if (!transport_asked(uri, flow))
+        return (struct fault){500, "Transport Not Supported"};
+    flow->is_v6 = address.is_v6;
+    memcpy(flow->address, address.at, sizeof address.at);
+    if (!flow_find_socket(core, flow))
+        return (struct fault){500, "No Address Of That Kind"};
+    return NO_FAULT;
+}

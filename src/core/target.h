@@ -1,0 +1,13 @@
+/*
+ * The target set (RFC 3261 16.5): the places that a request may go to.
+ */
+#pragma once
+
+#include "core/request.h"
+
+/* Adds one, behind those with the same q or a higher one (16.6).  An empty `uri` leaves the
+ * Request-URI as it is; another must live as long as the step.  There must be room. */
+void target_add(struct request *req, const struct target *target, struct slice uri);
+
+/* The way to a numeric host by one of our sockets; else the fault says why there is none. */
+struct fault target_flow(const struct core *core, const struct uri *uri, struct flow *flow);
