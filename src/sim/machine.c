@@ -475,6 +475,35 @@ void machine_restart(struct sim *sim)
     settle(sim);
 }
 
+/* What the old settings say is spoilt, since nothing may look at them any more. */
+static void replace_epoch(struct machine *m, struct settings *fresh)
+{
+    if (m->epoch)
+        memset(m->epoch, 0xa5, sizeof *m->epoch);
+    free(m->epoch);
+    m->epoch = fresh;
+    m->origin.settings = fresh;
+}
+
+void machine_reload(struct sim *sim)
+{
+    struct machine *m = &sim->machine;
+    struct settings *fresh;
+
+    if (!m->is_up)
+        return;
+    trace_note(sim, "reload");
+    sim->report.counts[COUNT_RELOADS]++;
+    fresh = take(1, sizeof *fresh);
+    *fresh = m->settings;
+    handle(sim, &(struct event){.kind = EVENT_SETTINGS, .settings = fresh});
+    replace_epoch(m, fresh);
+    for (unsigned i = m->user_count; i > 0 && m->is_up; i--)
+        handle(sim, &(struct event){.kind = EVENT_USER, .user = &m->users[i - 1]});
+    if (m->is_up)
+        handle(sim, &(struct event){.kind = EVENT_USERS_PUT});
+}
+
 /* -- faults -- */
 
 void machine_break_disk(struct sim *sim, enum disk_state state, duration delay)
@@ -565,6 +594,7 @@ void machine_free(struct sim *sim)
     struct machine *m = &sim->machine;
 
     empty_queue(m);
+    free(m->epoch);
     if (m->memory)
         munmap(m->memory, core_bytes(&m->origin.limits));
     for (unsigned i = 0; i < m->file_count; i++)

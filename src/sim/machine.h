@@ -55,6 +55,7 @@ struct machine {
     void *memory;
     struct core_origin origin;
     struct settings settings;
+    struct settings *epoch; /* a copy that the core looks at since the last reload; NULL = none */
     struct slice localnames[2];
     struct socket_settings sockets[2];
     struct user_settings users[MACHINE_USERS];
@@ -111,6 +112,8 @@ void machine_disarm_kill(struct sim *sim);
 void machine_kill(struct sim *sim, duration down_time);
 void machine_cut_power(struct sim *sim, duration down_time);
 void machine_restart(struct sim *sim); /* DUE_RESTART */
+/* The same configuration again: nobody must notice. */
+void machine_reload(struct sim *sim);
 void machine_break_disk(struct sim *sim, enum disk_state state, duration delay);
 void machine_mend_disk(struct sim *sim);
 void machine_jump_wall(struct sim *sim, int64_t seconds);

@@ -36,6 +36,7 @@ static const char *const names[COUNT_COUNT] = {
     [COUNT_SLOW_DISKS] = "slow disks",
     [COUNT_STALLS] = "stalls",
     [COUNT_CHECKPOINTS] = "checkpoints",
+    [COUNT_RELOADS] = "reloads",
 };
 
 static const char *const state_names[STATES_COUNT] = {

@@ -34,6 +34,7 @@ enum count {
     COUNT_SLOW_DISKS,
     COUNT_STALLS,
     COUNT_CHECKPOINTS,
+    COUNT_RELOADS,
     COUNT_COUNT,
 };
 

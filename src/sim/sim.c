@@ -201,6 +201,7 @@ void sim_node_receive(struct sim *sim, uint32_t node, struct slice bytes)
 
 static void inspect(struct sim *sim)
 {
+    machine_reload(sim);
     judge_inspect(sim);
     agenda_note(&sim->agenda, sim->now + SECONDS(60), DUE_INSPECTION, 0, NULL);
 }

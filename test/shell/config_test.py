@@ -710,6 +710,58 @@ def reload_survives_a_restart():
 
 
 @check
+def reload_exchanges_extensions_and_changes_routes():
+    with server(config()) as one:
+        one.start()
+        alice, bob = phones_of(one, "alice", "bob")
+        swapped = config().replace('"201"', '"0"').replace('"202"', '"201"').replace('"0"', '"202"')
+        reload(one, swapped)
+        expect_reached(Call(alice, "201", {bob: 486}), bob)
+        expect_status(Call(alice, "202", {bob: 486}), 486)
+        reload(one, config(more='<routing><refuse pattern="9" error="410"/></routing>'))
+        expect_reached(Call(alice, "202", {bob: 486}), bob)
+        expect_status(Call(alice, "91"), 410)
+
+
+@check
+def reload_leaves_a_ringing_call_alone():
+    with server(config()) as one:
+        one.start()
+        alice, bob = phones_of(one, "alice", "bob")
+
+        class Interrupted(Call):
+            def take_request(self, phone, message):
+                if message.startswith("INVITE ") and phone not in self.reached:
+                    answer(phone, message, 180)
+                    reload(one, config(more='<routing><refuse pattern="9"/></routing>'))
+                super().take_request(phone, message)
+        expect_status(Interrupted(alice, "bob", {bob: 200}), 200)
+
+
+@check
+def reload_leaves_an_answered_call_alone():
+    with server(config()) as one:
+        one.start()
+        alice, bob = phones_of(one, "alice", "bob")
+        answered = Call(alice, "bob", {bob: 200})
+        route = field(answered.answer, "Record-Route")
+        before = answered.reached[bob]
+        reload(one, config(more='<routing><refuse pattern="9"/></routing>'))
+        answer(bob, before, 200)  # again, as it had no ACK
+        call_id, tag = field(before, "Call-ID"), field(answered.answer, "To")
+        alice.socket.send("\r\n".join([
+            f"BYE sip:bob@127.0.0.1:{bob.port} SIP/2.0",
+            f"Via: SIP/2.0/UDP 127.0.0.1:{alice.port};branch=z9hG4bKbye;rport",
+            f"Route: {route}", f"From: <sip:alice@lab.test>;tag=a{Call.count}", f"To: {tag}",
+            f"Call-ID: {call_id}", "CSeq: 9 BYE", "Max-Forwards: 70", "Content-Length: 0", "", ""]
+        ).encode())
+        bob.socket.settimeout(PATIENCE)
+        while not (message := bob.socket.recv(65535).decode()).startswith("BYE "):
+            pass
+        expect(field(message, "Call-ID") == call_id, f"{message!r}")
+
+
+@check
 def reload_of_a_bad_file_changes_nothing():
     with server(config()) as one:
         one.start()

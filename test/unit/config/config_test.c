@@ -1,6 +1,7 @@
 #include "unit.h"
 
 #include "config/config.h"
+#include "core/access.h"
 #include "shell/digests.h"
 
 #include <stdio.h>
@@ -20,6 +21,44 @@ static struct config *read_bytes_of(const char *at, size_t len)
 
     report_init(&report, "x.conf");
     return config_read(&origin, &report);
+}
+
+/* Several files, a.xml, b.xml and so on, with the accounts and networks of a small machine. */
+static struct config *read_parts(unsigned count, const char *const *texts)
+{
+    static const struct account accounts[] = {
+        {S("alice"), S("Account"), S(""), 1, false},
+        {S("helen"), S("Helen Hunt"), S("299"), 2, false},
+        {S("root2"), S(""), S(""), 3, true},
+        {S("far"), S(""), S(""), 1000, false},
+    };
+    static const struct local_network networks[] = {{S("eth0"), {false, {10, 2, 3, 4}}, 24}};
+    static const char *const names[] = {"a.xml", "b.xml", "c.xml"};
+    struct config_part parts[3];
+    struct config_origin origin = {
+        .parts = parts,
+        .part_count = count,
+        .realm = S("the-uuid"),
+        .digests = &digests_openssl,
+        .networks = networks,
+        .network_count = COUNT_OF(networks),
+        .accounts = accounts,
+        .account_count = COUNT_OF(accounts),
+    };
+
+    for (unsigned i = 0; i < count; i++)
+        parts[i] = (struct config_part){names[i], slice_text(texts[i])};
+    report_init(&report, "a.xml");
+    return config_read(&origin, &report);
+}
+
+static const struct user_settings *find_user(const struct config *config, const char *id)
+{
+    for (uint32_t i = 0; i < config->user_count; i++)
+        if (slice_equal(config->users[i].id, slice_text(id)))
+            return &config->users[i];
+    fail_msg("there is no %s", id);
+    return NULL;
 }
 
 static struct config *read_text(const char *text)
@@ -358,9 +397,192 @@ static void every_prefix_of_a_file_is_refused_or_read(void **state)
     }
 }
 
+static void the_first_part_with_a_key_or_a_name_counts(void **state)
+{
+    static const char *const texts[] = {
+        "<sipwitch>night<stack agent='first'/></sipwitch>",
+        "<sipwitch>day<stack agent='second' port='5070'/><provision><user id='u' secret='1'/>"
+        "</provision></sipwitch>",
+        "<provision><user id='u' secret='2'/><user id='v' secret='1'/></provision>",
+    };
+    struct config *config = read_parts(3, texts);
+
+    (void)state;
+    assert_non_null(config);
+    assert_slice(config->state, "night");
+    assert_slice(config->settings.agent, "first");
+    assert_int_equal(config->port, 5070);
+    find_user(config, "v");
+    assert_non_null(memmem(report.warnings, report.warnings_length,
+                           "c.xml:1:12: u is there already; the first one counts", 52));
+    config_free(config);
+}
+
+static void a_fault_names_its_part(void **state)
+{
+    static const char *const texts[] = {"<sipwitch/>", "<access>\n<lan>x</lan></access>"};
+    struct config *config = read_parts(2, texts);
+
+    (void)state;
+    assert_null(config);
+    assert_string_equal(report.fault, "b.xml:2:1: x is no network; write one like 192.0.2.0/24 or "
+                                      "2001:db8::/32");
+}
+
+static void accounts_become_users_by_the_templates(void **state)
+{
+    static const char *const texts[] = {
+        "<sipwitch><registry prefix='200' range='100'/><templates><user><secret>t</secret></user>"
+        "<admin trs='5'/></templates><provision><user id='alice' secret='s'/></provision>"
+        "</sipwitch>"};
+    struct config *config = read_parts(1, texts);
+    const struct user_settings *user;
+
+    (void)state;
+    assert_non_null(config);
+    assert_int_equal(config->user_count, 4);
+    assert_int_equal(find_user(config, "alice")->source, SOURCE_FILE);
+    user = find_user(config, "helen");
+    assert_int_equal(user->source, SOURCE_ACCOUNT);
+    assert_slice(user->display, "Helen Hunt");
+    assert_slice(user->extension, "299");
+    assert_true(user->has_ha1[ALGORITHM_SHA256]);
+    assert_int_equal(user->level, 1);
+    user = find_user(config, "root2");
+    assert_slice(user->extension, "203");
+    assert_int_equal(user->level, 5);
+    assert_false(user->has_ha1[ALGORITHM_MD5]);
+    assert_slice(find_user(config, "far")->extension, "");
+    config_free(config);
+}
+
+static void networks_stand_in_order_with_the_lists_of_their_names(void **state)
+{
+    static const char *const texts[] = {
+        "<sipwitch><stack trusted='lan loopback eth0' restricted='lan all6'/>"
+        "<access><lan>10.0.0.0/8 2001:db8::/32</lan><hole>10.1.2.3/255.255.0.0</hole>"
+        "<decline>10.1.9.9</decline><all6>::/0</all6></access></sipwitch>"};
+    static const struct {
+        uint8_t address[16];
+        bool is_v6;
+        unsigned access;
+    } cases[] = {
+        {{10, 9}, false, ACCESS_TRUSTED | ACCESS_ALLOWED},
+        {{10, 1, 7}, false, 0},
+        {{10, 1, 9, 9}, false, ACCESS_DECLINED},
+        {{10, 2, 3, 99}, false, ACCESS_TRUSTED},
+        {{127, 1}, false, ACCESS_TRUSTED},
+        {{11}, false, 0},
+        {{0x20, 1, 0xd, 0xb8, 1}, true, ACCESS_TRUSTED | ACCESS_ALLOWED},
+        {{0x20, 2}, true, ACCESS_ALLOWED},
+    };
+    struct config *config = read_parts(1, texts);
+
+    (void)state;
+    assert_non_null(config);
+    assert_silent();
+    assert_true(config->settings.is_restricted);
+    for (unsigned i = 0; i < COUNT_OF(cases); i++)
+        assert_int_equal(access_of(config->settings.networks, config->settings.network_count,
+                                   cases[i].is_v6, cases[i].address),
+                         cases[i].access);
+    config_free(config);
+}
+
+static void without_lists_networks_of_interfaces_mean_nothing(void **state)
+{
+    static const char *const texts[] = {"<sipwitch><stack trusted='none'/></sipwitch>"};
+    struct config *config = read_parts(1, texts);
+
+    (void)state;
+    assert_non_null(config);
+    assert_int_equal(config->settings.network_count, 0);
+    assert_false(config->settings.is_restricted);
+    config_free(config);
+}
+
+static void routes_are_sorted_and_rules_stay_in_order(void **state)
+{
+    struct config *config = read_fine(
+        "<sipwitch><provision><gateway id='a' contact='192.0.2.1'><routes>"
+        "<route pattern='1!' priority='1'/><route pattern='2!'/></routes></gateway>"
+        "<gateway id='b' contact='192.0.2.1'><routes><route pattern='3!' priority='9'/>"
+        "<route pattern='4!' priority='1' prefix='-4' suffix='#'/></routes></gateway></provision>"
+        "<routing><refuse identity='x'/><REWRITE pattern='5!' replace='y@z'/></routing>"
+        "</sipwitch>");
+    const struct dialplan *plan = &config->settings.dialplan;
+    static const char *const order[] = {"3!", "1!", "4!", "2!"};
+
+    (void)state;
+    assert_silent();
+    assert_int_equal(plan->route_count, COUNT_OF(order));
+    for (unsigned i = 0; i < COUNT_OF(order); i++)
+        assert_slice(plan->routes[i].pattern, order[i]);
+    assert_slice(plan->routes[2].gateway, "b");
+    assert_slice(plan->routes[2].affix.prefix, "-4");
+    assert_int_equal(plan->rule_count, 2);
+    assert_int_equal(plan->rules[0].kind, RULE_REFUSE);
+    assert_int_equal(plan->rules[0].status, 403);
+    assert_int_equal(plan->rules[1].kind, RULE_REDIRECT);
+    assert_slice(plan->rules[1].target, "sip:y@z");
+    config_free(config);
+}
+
+static void contacts_are_uris_one_a_line(void **state)
+{
+    struct config *config =
+        read_fine("<sipwitch><provision><user id='a' secret='s' contact='192.0.2.1'>"
+                  "<contacts><contact>sips:x@192.0.2.2:7</contact><contact>:</contact>"
+                  "<contact>sip:y@host.test</contact></contacts></user></provision></sipwitch>");
+
+    (void)state;
+    assert_slice(config->users[0].contacts, "sip:192.0.2.1\nsips:x@192.0.2.2:7\nsip:y@host.test\n");
+    struct slice said = report_warnings(&report);
+    assert_non_null(memmem(said.at, said.len, "the contact : is ignored; write a SIP URI", 41));
+    assert_non_null(memmem(said.at, said.len, "the contact sip:y@host.test is not reached", 42));
+    config_free(config);
+}
+
+static void faults_of_the_dial_plan_are_refused(void **state)
+{
+    static const struct {
+        const char *inside, *fault;
+    } cases[] = {
+        {"<routing><refuse error='404'/></routing>", "refuse without a pattern or an identity; "},
+        {"<routing><redirect pattern='1'/></routing>", "redirect needs a server, or a target; "},
+        {"<routing><refer pattern='1' target='x'/></routing>", "refer needs a server, or a target"},
+        {"<routing><refuse pattern='1' error='200'/></routing>", "write a number from 300 to 699"},
+        {"<provision><gateway id='g'><routes><route/></routes></gateway></provision>",
+         "a route without a pattern; "},
+        {"<provision><gateway id='g'><routes><route pattern='1' priority='10'/></routes></gateway>"
+         "</provision>",
+         "write a number from 0 to 9"},
+        {"<provision><user id='u' trs='10'/></provision>", "write a number from 0 to 9"},
+        {"<registry unregistered='470'/>", "unregistered in <registry> is 470; write 480 or 410"},
+        {"<timers c='60'/>", "write a number from 181 to 3600"},
+        {"<stack transport='smoke'/>", "write udp, tcp or both"},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+        char text[512];
+
+        snprintf(text, sizeof text, "<sipwitch>%s</sipwitch>", cases[i].inside);
+        assert_fault(text, cases[i].fault);
+    }
+}
+
 int main(void)
 {
-    RUN(cmocka_unit_test(an_empty_configuration_has_the_defaults),
+    RUN(cmocka_unit_test(the_first_part_with_a_key_or_a_name_counts),
+        cmocka_unit_test(a_fault_names_its_part),
+        cmocka_unit_test(accounts_become_users_by_the_templates),
+        cmocka_unit_test(networks_stand_in_order_with_the_lists_of_their_names),
+        cmocka_unit_test(without_lists_networks_of_interfaces_mean_nothing),
+        cmocka_unit_test(routes_are_sorted_and_rules_stay_in_order),
+        cmocka_unit_test(contacts_are_uris_one_a_line),
+        cmocka_unit_test(faults_of_the_dial_plan_are_refused),
+        cmocka_unit_test(an_empty_configuration_has_the_defaults),
         cmocka_unit_test(attributes_are_child_elements),
         cmocka_unit_test(a_secret_becomes_digests_under_the_realm),
         cmocka_unit_test(a_digest_wins_over_a_secret), cmocka_unit_test(sections_set_the_server),

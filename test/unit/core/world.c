@@ -49,7 +49,8 @@ static const struct socket_settings sockets[] = {
     {TRANSPORT_TCP, {"192.0.2.1", 9}, 5060},
 };
 
-static void put_user(struct world *w, const char *id, const char *extension, const char *secret)
+struct user_settings world_user(const struct world *w, const char *id, const char *extension,
+                                const char *secret)
 {
     struct user_settings user = {
         .id = slice_text(id),
@@ -59,6 +60,13 @@ static void put_user(struct world *w, const char *id, const char *extension, con
 
     for (unsigned i = 0; i < ALGORITHM_COUNT; i++)
         digest_ha1(&digests, i, user.id, w->settings.realm, slice_text(secret), user.ha1[i]);
+    return user;
+}
+
+static void put_user(struct world *w, const char *id, const char *extension, const char *secret)
+{
+    struct user_settings user = world_user(w, id, extension, secret);
+
     assert(core_put_user(w->core, &user));
 }
 
@@ -105,6 +113,12 @@ static void step(struct world *w, struct event event)
 
     core_step(w->core, &event, w->now, &w->out);
     keep_records(w, from);
+}
+
+void world_event(struct world *w, const struct event *event)
+{
+    clear(w);
+    step(w, *event);
 }
 
 void world_begin(struct world *w, bool is_public)

@@ -46,6 +46,13 @@ void world_receive_by(struct world *w, const struct flow *flow, const char *form
     __attribute__((format(printf, 3, 4)));
 void world_break(struct world *w, const struct flow *flow, struct fault fault, const char *text);
 
+/* Any other event. */
+void world_event(struct world *w, const struct event *event);
+
+/* A user as world_begin puts them, with a secret. */
+struct user_settings world_user(const struct world *w, const char *id, const char *extension,
+                                const char *secret);
+
 /* Lets time pass, firing deadlines; the actions of all of them are in w->out. */
 void world_wait(struct world *w, duration time);
 
