@@ -401,8 +401,8 @@ static void the_first_part_with_a_key_or_a_name_counts(void **state)
 {
     static const char *const texts[] = {
         "<sipwitch>night<stack agent='first'/></sipwitch>",
-        "<sipwitch>day<stack agent='second' port='5070'/><provision><user id='u' secret='1'/>"
-        "</provision></sipwitch>",
+        ("<sipwitch>day<stack agent='second' port='5070'/><provision><user id='u' secret='1'/>"
+         "</provision></sipwitch>"),
         "<provision><user id='u' secret='2'/><user id='v' secret='1'/></provision>",
     };
     struct config *config = read_parts(3, texts);
