@@ -427,7 +427,8 @@ static struct slice write_failure(struct core *core, const struct context *conte
     return reply_end(out, reply_begin(core, &req, *status, NO_SLICE, out), start);
 }
 
-/* The one final response that is not a 2xx.  A non-INVITE that timed out gets none (RFC 4320). */
+/* The one final response that is not a 2xx.  A non-INVITE gets no 408, neither ours nor another's
+ * (RFC 4320 4.2). */
 static void send_failure(struct core *core, struct context *context, struct moment now,
                          struct actions *out)
 {
@@ -436,7 +437,7 @@ static void send_failure(struct core *core, struct context *context, struct mome
     unsigned status = context->best_status;
     struct slice bytes;
 
-    if (!is_invite && !context->best.at && status == 408) {
+    if (!is_invite && status == 408) {
         server_silence(core, server, now.boot, out);
         return;
     }
