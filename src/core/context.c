@@ -373,8 +373,6 @@ static void weigh(struct core *core, struct context *context, const struct messa
     context->best_status = (uint16_t)status;
     if (response)
         slab_copy(&core->slab, forward_response(response, out), &context->best);
-    if (status == 503 && response)
-        context->best_status = 500;
     out->bytes.len = start;
 }
 
@@ -427,6 +425,12 @@ static struct slice write_failure(struct core *core, const struct context *conte
     return reply_end(out, reply_begin(core, &req, *status, NO_SLICE, out), start);
 }
 
+/* A phone's 503 was not said of us: it goes on as a 500 (16.7 step 6). */
+static unsigned outward_status(const struct context *context)
+{
+    return context->best_status == 503 ? 500 : context->best_status;
+}
+
 /* The one final response that is not a 2xx.  A non-INVITE gets no 408, neither ours nor another's
  * (RFC 4320 4.2). */
 static void send_failure(struct core *core, struct context *context, struct moment now,
@@ -434,7 +438,7 @@ static void send_failure(struct core *core, struct context *context, struct mome
 {
     struct server_transaction *server = pool_at(&core->servers, context->server);
     bool is_invite = context->flags & CONTEXT_INVITE;
-    unsigned status = context->best_status;
+    unsigned status = outward_status(context);
     struct slice bytes;
 
     if (!is_invite && status == 408) {
