@@ -553,6 +553,8 @@ static enum verdict forward(struct core *core, struct request *req, struct actio
 {
     if (!req->max_forwards)
         return refuse(core, req, 483, NULL, out);
+    if (req->message.field_count > MESSAGE_FIELDS - FORWARD_FIELDS)
+        return refuse(core, req, 513, "Too Many Header Fields", out);
     if (req->message.method == METHOD_ACK)
         return forward_statelessly(core, req, out);
     if (!req->max_breadth)
