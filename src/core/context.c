@@ -270,6 +270,18 @@ static bool keep_request(struct core *core, struct context *context, const struc
     return !is_needed || slab_copy(&core->slab, req->message.bytes, &context->request);
 }
 
+/* Its texts could not be kept, or nothing could be sent: it is as if it had not been let in. */
+static void put_off(struct core *core, struct context *context, const struct request *req,
+                    struct actions *out)
+{
+    struct server_transaction *server = pool_at(&core->servers, context->server);
+    size_t start = out->bytes.len;
+    struct writer *w = reply_begin(core, req, 503, NO_SLICE, out);
+
+    server_respond(core, server, 503, reply_end(out, w, start), req->now.boot, out);
+    context_close(core, context);
+}
+
 void context_open(struct core *core, struct request *req, struct actions *out)
 {
     bool is_invite = req->message.method == METHOD_INVITE;
@@ -293,8 +305,12 @@ void context_open(struct core *core, struct request *req, struct actions *out)
         note_dialog_parts(context, &req->message);
     if (keep_targets(core, context, &req->targets) && keep_request(core, context, req))
         forward_group(core, context, req, out);
-    if (!context->open)
+    if (context->open)
+        return;
+    if (context->request.at)
         conclude(core, context, req->now, out);
+    else
+        put_off(core, context, req, out);
 }
 
 void context_refuse(struct core *core, struct request *req, struct fault fault, struct actions *out)
