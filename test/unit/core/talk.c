@@ -19,23 +19,24 @@ void talk_say(struct world *w, struct words words)
     const char *method = text_or(words.method, "INVITE");
     const char *more = text_or(words.more, "");
     unsigned cseq = words.cseq ? words.cseq : 1;
+    struct flow flow = world_flow(words.host, 5060);
 
-    world_receive(w, words.host, 5060,
-                  "%s %s SIP/2.0\n"
-                  "Via: SIP/2.0/UDP 198.51.100.%u:5060;branch=z9hG4bK%s;rport\n"
-                  "%s"
-                  "From: %s\n"
-                  "To: %s\n"
-                  "Call-ID: %s\n"
-                  "CSeq: %u %s\n"
-                  "Contact: <sip:h%u@198.51.100.%u:5060>\n"
-                  "%s"
-                  "Content-Length: 0\n\n",
-                  method, text_or(words.uri, "sip:bob@example.com"), words.host,
-                  text_or(words.branch, is_of_invite(method) ? "invite" : method),
-                  strstr(more, "Max-Forwards") ? "" : "Max-Forwards: 70\n",
-                  text_or(words.from, CAROL), text_or(words.to, BOB),
-                  text_or(words.call_id, "call"), cseq, method, words.host, words.host, more);
+    world_receive_by(w, words.by ? words.by : &flow,
+                     "%s %s SIP/2.0\n"
+                     "Via: SIP/2.0/%s 198.51.100.%u:5060;branch=z9hG4bK%s;rport\n"
+                     "%s"
+                     "From: %s\n"
+                     "To: %s\n"
+                     "Call-ID: %s\n"
+                     "CSeq: %u %s\n"
+                     "Contact: <sip:h%u@198.51.100.%u:5060>\n"
+                     "%s"
+                     "Content-Length: 0\n\n",
+                     method, text_or(words.uri, "sip:bob@example.com"), words.by ? "TCP" : "UDP",
+                     words.host, text_or(words.branch, is_of_invite(method) ? "invite" : method),
+                     strstr(more, "Max-Forwards") ? "" : "Max-Forwards: 70\n",
+                     text_or(words.from, CAROL), text_or(words.to, BOB),
+                     text_or(words.call_id, "call"), cseq, method, words.host, words.host, more);
 }
 
 /* The latest request with that method that was sent to `host`; one with that field, if not
@@ -72,6 +73,7 @@ void talk_answer(struct world *w, struct answer answer)
 {
     struct message m = request_to(w, answer.host, text_or(answer.method, "INVITE"), HEADER_OTHER);
     char head[8192] = "", contact[64], tag[64] = "";
+    struct flow flow = world_flow(answer.host, 5060);
     bool has_tag = address_tag(message_first(&m, HEADER_TO)).len != 0;
     static const enum header copied[] = {HEADER_VIA,     HEADER_RECORD_ROUTE, HEADER_FROM,
                                          HEADER_CALL_ID, HEADER_CSEQ,         HEADER_TO};
@@ -84,14 +86,14 @@ void talk_answer(struct world *w, struct answer answer)
         snprintf(tag, sizeof tag, ";tag=%s", answer.tag);
     else if (!has_tag && answer.status > 100)
         snprintf(tag, sizeof tag, ";tag=h%u", answer.host);
-    world_receive(w, answer.host, 5060,
-                  "SIP/2.0 %u Answer\n"
-                  "%s%s\n"
-                  "Contact: %s\n"
-                  "%s"
-                  "Content-Length: 0\n\n",
-                  answer.status, head, tag, text_or(answer.contact, contact),
-                  text_or(answer.more, ""));
+    world_receive_by(w, answer.by ? answer.by : &flow,
+                     "SIP/2.0 %u Answer\n"
+                     "%s%s\n"
+                     "Contact: %s\n"
+                     "%s"
+                     "Content-Length: 0\n\n",
+                     answer.status, head, tag, text_or(answer.contact, contact),
+                     text_or(answer.more, ""));
 }
 
 void talk_phone(struct world *w, unsigned host, const char *params)
@@ -112,22 +114,35 @@ const char *talk_route(const struct world *w, unsigned host)
     return text;
 }
 
+/* A status, a method, or what was done to a stream; empty for what is not sent. */
+static void name_action(const struct action *act, char *name, size_t limit)
+{
+    struct message m;
+
+    *name = 0;
+    if (act->kind == ACTION_CONNECT || act->kind == ACTION_CLOSE) {
+        snprintf(name, limit, act->kind == ACTION_CONNECT ? "connect" : "close");
+    } else if (act->kind == ACTION_SEND) {
+        message_parse(act->bytes, &m); /* an answer may repeat what is wrong with a request */
+        if (m.is_request)
+            snprintf(name, limit, "%.*s", (int)m.method_text.len, m.bytes.at + m.method_text.at);
+        else if (m.bytes.len)
+            snprintf(name, limit, "%u", m.status);
+    }
+}
+
 const char *talk_sent(const struct world *w)
 {
     static char text[2048];
+    char name[64];
     size_t len = 0;
 
     *text = 0;
-    for (unsigned n = 0; n < world_sent_count(w); n++) {
-        struct slice sent = world_sent(w, n);
-        unsigned status = world_status(w, n);
-        unsigned host = world_sent_to(w, n).address[3];
-        const char *space = len ? " " : "";
-        if (status)
-            len += (size_t)snprintf(text + len, sizeof text - len, "%s%u>%u", space, status, host);
-        else
-            len += (size_t)snprintf(text + len, sizeof text - len, "%s%.*s>%u", space,
-                                    (int)slice_find(sent, ' '), sent.at, host);
+    for (uint32_t i = 0; i < w->out.count; i++) {
+        name_action(&w->out.at[i], name, sizeof name);
+        if (*name)
+            len += (size_t)snprintf(text + len, sizeof text - len, "%s%s>%u", len ? " " : "", name,
+                                    w->out.at[i].flow.address[3]);
     }
     return text;
 }

@@ -16,6 +16,7 @@
  * INVITE, another method has a transaction of its own. */
 struct words {
     unsigned host;
+    const struct flow *by; /* a stream */
     const char *method;
     const char *uri;
     const char *from;
@@ -32,6 +33,7 @@ void talk_say(struct world *w, struct words words);
 /* A response of `host` to the latest request with that method (INVITE) that it was sent. */
 struct answer {
     unsigned host;
+    const struct flow *by;
     const char *method;
     unsigned status;
     const char *tag; /* of To; hN, where it is left out and the request has none */
@@ -49,7 +51,8 @@ void talk_phone(struct world *w, unsigned host, const char *params);
  * makes a dialog. */
 const char *talk_route(const struct world *w, unsigned host);
 
-/* What was sent since the last event: "100>9 INVITE>2". */
+/* What was sent since the last event: "100>9 INVITE>2"; with streams that the server opened and
+ * closed: "connect>2 INVITE>2 close>9". */
 const char *talk_sent(const struct world *w);
 #define assert_sent(w, text) assert_string_equal(talk_sent(w), text)
 
