@@ -18,12 +18,24 @@ enum action_kind {
     ACTION_PERSIST,      /* append bytes to the journal as one record */
     ACTION_CHECKPOINTED, /* all that lives is in the newest segment: drop the older ones */
     ACTION_LOG,          /* a line for the administrator; rare, never one a message */
+    ACTION_ANSWER,       /* lines of JSON for an administrator who asked, or for all who watch */
+};
+
+/* Whom an answer is for.  A long listing is answered in parts: the shell asks for the next one,
+ * with the same request, when the administrator has read most of this. */
+struct admin_answer {
+    uint32_t client; /* the request's; 0 = everyone who watches */
+    bool is_part;    /* more follows, from this cursor on */
+    uint64_t cursor;
 };
 
 struct action {
     enum action_kind kind;
     bool promises;
-    struct flow flow;
+    union {
+        struct flow flow;           /* of a send */
+        struct admin_answer answer; /* of an answer */
+    };
     struct slice bytes; /* in actions.bytes */
 };
 

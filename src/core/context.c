@@ -8,6 +8,7 @@
 #include "core/pending.h"
 #include "core/proxy.h"
 #include "core/reply.h"
+#include "core/tell.h"
 #include "core/transaction.h"
 
 /* Text kept free for what is under way, so that admission fails before anything else does. */
@@ -126,6 +127,13 @@ void context_close(struct core *core, struct context *context)
     slab_give(&core->slab, &context->best);
     slab_give(&core->slab, &context->reason);
     pool_give(&core->contexts, context);
+}
+
+bool context_is_ringing(const struct core *core, const struct context *context)
+{
+    const struct server_transaction *server = pool_at(&core->servers, context->server);
+
+    return server->is_initial && !(context->flags & CONTEXT_ACCEPTED);
 }
 
 /* The request of a context, read again from its bytes. */
@@ -270,18 +278,6 @@ static bool keep_request(struct core *core, struct context *context, const struc
     return !is_needed || slab_copy(&core->slab, req->message.bytes, &context->request);
 }
 
-/* Its texts could not be kept, or nothing could be sent: it is as if it had not been let in. */
-static void put_off(struct core *core, struct context *context, const struct request *req,
-                    struct actions *out)
-{
-    struct server_transaction *server = pool_at(&core->servers, context->server);
-    size_t start = out->bytes.len;
-    struct writer *w = reply_begin(core, req, 503, NO_SLICE, out);
-
-    server_respond(core, server, 503, reply_end(out, w, start), req->now.boot, out);
-    context_close(core, context);
-}
-
 void context_open(struct core *core, struct request *req, struct actions *out)
 {
     bool is_invite = req->message.method == METHOD_INVITE;
@@ -300,17 +296,16 @@ void context_open(struct core *core, struct request *req, struct actions *out)
     context->caller = req->caller;
     context->dialog = req->dialog;
     context->merge = req->merge;
+    context->opened_at = req->now.boot;
     table_insert(&core->contexts_by_merge, server->context, (uint32_t)context->merge.low);
     if (is_invite)
         note_dialog_parts(context, &req->message);
     if (keep_targets(core, context, &req->targets) && keep_request(core, context, req))
         forward_group(core, context, req, out);
-    if (context->open)
-        return;
-    if (context->request.at)
+    if (server->is_initial)
+        tell_ringing(core, context, out);
+    if (!context->open)
         conclude(core, context, req->now, out);
-    else
-        put_off(core, context, req, out);
 }
 
 void context_refuse(struct core *core, struct request *req, struct fault fault, struct actions *out)
@@ -389,6 +384,8 @@ static void weigh(struct core *core, struct context *context, const struct messa
     context->best_status = (uint16_t)status;
     if (response)
         slab_copy(&core->slab, forward_response(response, out), &context->best);
+    if (status == 503 && response)
+        context->best_status = 500;
     out->bytes.len = start;
 }
 
@@ -441,23 +438,16 @@ static struct slice write_failure(struct core *core, const struct context *conte
     return reply_end(out, reply_begin(core, &req, *status, NO_SLICE, out), start);
 }
 
-/* A phone's 503 was not said of us: it goes on as a 500 (16.7 step 6). */
-static unsigned outward_status(const struct context *context)
-{
-    return context->best_status == 503 ? 500 : context->best_status;
-}
-
-/* The one final response that is not a 2xx.  A non-INVITE gets no 408, neither ours nor another's
- * (RFC 4320 4.2). */
+/* The one final response that is not a 2xx.  A non-INVITE that timed out gets none (RFC 4320). */
 static void send_failure(struct core *core, struct context *context, struct moment now,
                          struct actions *out)
 {
     struct server_transaction *server = pool_at(&core->servers, context->server);
     bool is_invite = context->flags & CONTEXT_INVITE;
-    unsigned status = outward_status(context);
+    unsigned status = context->best_status;
     struct slice bytes;
 
-    if (!is_invite && status == 408) {
+    if (!is_invite && !context->best.at && status == 408) {
         server_silence(core, server, now.boot, out);
         return;
     }
@@ -475,6 +465,8 @@ static void send_failure(struct core *core, struct context *context, struct mome
     server->status = (uint16_t)status;
     if (is_invite)
         pending_put_failed(core, server, bytes, out);
+    if (server->is_initial)
+        tell_failed(core, context, status, out);
     server_respond(core, server, status, bytes, now.boot, out);
 }
 
@@ -589,6 +581,7 @@ bool context_restore(struct core *core, struct context *context, const uint64_t 
     if (!read_request(context, now, &req))
         return false;
     context->method = METHOD_INVITE;
+    context->opened_at = now.boot;
     note_dialog_parts(context, &req.message);
     context->merge = merge_key(core, &req);
     table_insert(&core->contexts_by_merge, pool_index(&core->contexts, context),

@@ -53,6 +53,9 @@ void context_resume(struct core *core, struct context *context, struct moment no
 
 void context_close(struct core *core, struct context *context);
 
+/* An INVITE that would begin a call, and nobody has answered it. */
+bool context_is_ringing(const struct core *core, const struct context *context);
+
 /* The texts of the target set behind its structs. */
 struct target *context_targets(const struct context *context);
 struct slice context_target_uri(const struct context *context, unsigned index);

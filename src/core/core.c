@@ -1,5 +1,6 @@
 #include "core/core.h"
 
+#include "core/admin.h"
 #include "core/branch.h"
 #include "core/connection.h"
 #include "core/context.h"
@@ -120,13 +121,17 @@ static void take_message(struct core *core, const struct event *event, struct mo
         close_stream(&event->flow, out);
         return;
     }
-    if (!req.message.bytes.len)
-        return; /* a keep-alive, or nothing of SIP */
+    if (!req.message.bytes.len) { /* a keep-alive, or nothing of SIP */
+        core->tally.unreadable++;
+        return;
+    }
     if (!req.message.is_request) {
+        core->tally.responses++;
         if (!fault.status)
             take_response(core, &req.message, &event->flow, now, out);
         return;
     }
+    core->tally.requests++;
     request_read(&req, &event->flow);
     req.now = now;
     if (!fault.status && !req.via.text.at)
@@ -237,6 +242,7 @@ void core_step(struct core *core, const struct event *event, struct moment now, 
     assert(out->bytes.limit - out->bytes.len >= STEP_BYTES);
 
     watch_wall(core, now);
+    core->now = now;
     switch (event->kind) {
     case EVENT_RECEIVED: take_message(core, event, now, out); break;
     case EVENT_BROKEN: take_broken(core, event, now, out); break;
@@ -256,6 +262,7 @@ void core_step(struct core *core, const struct event *event, struct moment now, 
     case EVENT_USER: put_user(core, event->user, out); break;
     case EVENT_USER_GONE: remove_user(core, event->bytes, out); break;
     case EVENT_USERS_PUT: core->sweep = 1; break;
+    case EVENT_ADMIN: admin_request(core, event->request, now, out); break;
     }
     assert(!out->bytes.failed);
 }

@@ -2,6 +2,8 @@
 
 #include "core/fault.h"
 #include "core/record.h"
+#include "core/tally.h"
+#include "core/tell.h"
 #include "sip/address.h"
 
 size_t dialog_bytes(const struct limits *limits)
@@ -67,25 +69,27 @@ static void enter(struct core *core, struct dialog *dialog, enum dialog_state st
 static void close_dialog(struct core *core, struct dialog *dialog)
 {
     enter(core, dialog, DIALOG_ENDED);
+    tally_end(core, dialog);
     timer_clear(&core->timers, &dialog->timer);
     table_remove(&core->dialogs_by_key, pool_index(&core->dialogs, dialog));
     slab_give(&core->slab, &dialog->text);
     pool_give(&core->dialogs, dialog);
 }
 
-static void end(struct core *core, struct dialog *dialog, struct actions *out)
+static void end(struct core *core, struct dialog *dialog, struct slice why, struct actions *out)
 {
     if (fault_is(FAULT_OBSERVER_BLIND))
         return;
     record_begin(out, RECORD_DIALOG_END, dialog->key.low);
     write_u64(&out->bytes, dialog->key.high);
     record_end(out);
+    tell_ended(core, dialog, why, out);
     close_dialog(core, dialog);
 }
 
 void dialog_expire(struct core *core, struct dialog *dialog, struct actions *out)
 {
-    end(core, dialog, out);
+    end(core, dialog, S("expired"), out);
 }
 
 void dialog_request(struct core *core, const struct request *req)
@@ -228,7 +232,9 @@ static void open_accepted(struct core *core, const struct hash128 *key,
     }
     dialog->began = now.wall;
     dialog->caller_cseq = response->cseq.number;
+    tally_begin(core, dialog);
     dialog_persist(core, dialog, now, out);
+    tell_answered(core, dialog, out);
 }
 
 /* True the first time.  A repeated 2xx must not bring back a call that has ended. */
@@ -280,7 +286,7 @@ void dialog_answer(struct core *core, const struct context *context, const struc
         return;
     dialog = pool_get(&core->dialogs, context->dialog);
     if (dialog && is_end(response))
-        end(core, dialog, out);
+        end(core, dialog, S("bye"), out);
 }
 
 void dialog_restore(struct core *core, struct reader *r, struct moment now)
@@ -297,7 +303,8 @@ void dialog_restore(struct core *core, struct reader *r, struct moment now)
         parts[i] = read_counted(r);
     if (r->failed)
         return;
-    if (!dialog)
+    bool is_new = !dialog;
+    if (is_new)
         dialog = open_dialog(core, &key, now.boot);
     if (!dialog)
         return;
@@ -306,6 +313,8 @@ void dialog_restore(struct core *core, struct reader *r, struct moment now)
         return;
     }
     dialog->began = began;
+    if (is_new)
+        tally_begin(core, dialog);
     dialog->caller_cseq = caller_cseq;
     dialog->callee_cseq = callee_cseq;
     dialog->began_at =

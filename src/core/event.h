@@ -24,13 +24,17 @@ enum event_kind {
     EVENT_USER_GONE,    /* bytes: the id of a user who goes, with all bindings */
     EVENT_USERS_PUT,    /* the rows of files and accounts that were not put since the last
                            EVENT_SETTINGS go; a few in each step */
+    EVENT_ADMIN,        /* an administrator asks for something: `request` */
 };
+
+struct admin_request;
 
 struct event {
     enum event_kind kind;
     struct flow flow;
     struct slice bytes; /* the message, or the record's payload; the shell's, for this step */
     const struct settings *settings;
-    const struct user_settings *user; /* copied in this step */
-    struct fault fault;               /* EVENT_BROKEN */
+    const struct user_settings *user;    /* copied in this step */
+    struct fault fault;                  /* EVENT_BROKEN */
+    const struct admin_request *request; /* core/admin.h; the shell's, for this step */
 };

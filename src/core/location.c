@@ -3,6 +3,7 @@
 #include "core/connection.h"
 #include "core/fault.h"
 #include "core/record.h"
+#include "core/tell.h"
 
 #define KEEP_OPEN_INTERVAL SECONDS(25) /* between keep-alives; the shortest mappings live 30 */
 /* What is stored outlives what was promised by a tenth, so that most refreshes need no record. */
@@ -177,7 +178,7 @@ static bool may_replace(const struct core *core, const struct user *user,
 static void unbind_all(struct core *core, struct user *user, struct actions *out)
 {
     while (user->first_binding)
-        location_unbind(core, pool_at(&core->bindings, user->first_binding), out);
+        location_unbind(core, pool_at(&core->bindings, user->first_binding), S("gone"), out);
 }
 
 bool location_put_user(struct core *core, const struct user_settings *settings, bool replaces,
@@ -371,7 +372,10 @@ static void arm(struct core *core, struct binding *binding, instant now, duratio
 
     if (binding->is_kept_open)
         due = min_u64(due, now + first);
-    timer_set(&core->timers, &binding->timer, due);
+    if (due == NEVER) /* until it is released */
+        timer_clear(&core->timers, &binding->timer);
+    else
+        timer_set(&core->timers, &binding->timer, due);
 }
 
 bool location_bind(struct core *core, struct user *user, struct binding *binding,
@@ -413,15 +417,43 @@ bool location_bind(struct core *core, struct user *user, struct binding *binding
         binding->stored_until = now.boot + SECONDS(SLACK(request->expires));
         write_binding(core, binding, binding->stored_until, now, out);
     }
+    core->tally.bound += is_new;
+    if (is_changed)
+        tell_bound(core, binding, out);
     return true;
 }
 
-void location_unbind(struct core *core, struct binding *binding, struct actions *out)
+bool location_activate(struct core *core, struct user *user, struct slice contact,
+                       const struct flow *flow, struct moment now, struct actions *out)
+{
+    struct binding *binding = user->binding_count < BINDINGS_PER_AOR
+                                  ? add_binding(core, user, random_next(&core->random) | 1)
+                                  : NULL;
+
+    if (!binding)
+        return false;
+    if (!set_texts(core, binding, contact, S("activated"))) {
+        drop_binding(core, binding);
+        return false;
+    }
+    binding->q = 1000;
+    binding->flow = *flow;
+    binding->expires = binding->stored_until = NEVER;
+    write_binding(core, binding, NEVER, now, out);
+    core->tally.bound++;
+    tell_bound(core, binding, out);
+    return true;
+}
+
+void location_unbind(struct core *core, struct binding *binding, struct slice why,
+                     struct actions *out)
 {
     if (!fault_is(FAULT_BINDING_RESURRECTED)) {
         record_begin(out, RECORD_UNBIND, binding->id);
         record_end(out);
     }
+    core->tally.unbound++;
+    tell_unbound(core, binding, why, out);
     drop_binding(core, binding);
 }
 
@@ -431,7 +463,7 @@ void location_expire(struct core *core, struct binding *binding, instant now, st
     size_t start = out->bytes.len;
 
     if (now >= binding->expires || !binding->is_kept_open) {
-        location_unbind(core, binding, out);
+        location_unbind(core, binding, S("expired"), out);
         return;
     }
     write_slice(&out->bytes, nothing);

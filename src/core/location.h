@@ -58,8 +58,13 @@ struct binding_request {
 bool location_bind(struct core *core, struct user *user, struct binding *binding,
                    const struct binding_request *request, struct moment now, struct actions *out);
 
-/* Removes it and emits the record. */
-void location_unbind(struct core *core, struct binding *binding, struct actions *out);
+/* Binds a contact that stays until it is removed.  False if there is no room. */
+bool location_activate(struct core *core, struct user *user, struct slice contact,
+                       const struct flow *flow, struct moment now, struct actions *out);
+
+/* Removes it and emits the record; `why` is for those who watch. */
+void location_unbind(struct core *core, struct binding *binding, struct slice why,
+                     struct actions *out);
 
 /* Timer: it has expired, or the mapping of the NAT before it is kept open: by an empty line, which
  * every phone passes over (RFC 3261 7.5), every 25 seconds (the shortest mappings live 30). */

@@ -51,7 +51,8 @@ struct flow read_flow(struct reader *r)
 
 void write_instant(struct writer *w, const struct core *core, instant at, struct moment now)
 {
-    uint64_t ahead = at > now.boot ? (at - now.boot + SECONDS(1) - 1) / SECONDS(1) : 0;
+    uint64_t ahead =
+        at > now.boot && at != NEVER ? (at - now.boot + SECONDS(1) - 1) / SECONDS(1) : 0;
 
     write_u64(w, core->boot);
     write_u64(w, at);
@@ -64,6 +65,8 @@ instant read_instant(struct reader *r, const struct core *core, struct moment no
     instant at = read_u64(r);
     int64_t wall = (int64_t)read_u64(r);
 
+    if (at == NEVER)
+        return NEVER;
     if (boot != core->boot || !boot)
         at =
             wall > now.wall

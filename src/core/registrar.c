@@ -186,7 +186,7 @@ static void unbind_all(struct core *core, const struct request *req, struct acti
 
     for (struct binding *b = location_first(core, req->sender); b; b = next) {
         next = location_next(core, b);
-        location_unbind(core, b, out);
+        location_unbind(core, b, S("removed"), out);
     }
 }
 
@@ -215,7 +215,7 @@ static bool apply(struct core *core, const struct request *req, const struct wis
 
     if (!wish->expires) {
         if (binding)
-            location_unbind(core, binding, out);
+            location_unbind(core, binding, S("removed"), out);
         return true;
     }
     if (binding && is_copy(req, binding) && flow_equal(&binding->flow, &req->flow))
@@ -238,13 +238,13 @@ static void write_contacts(struct core *core, const struct request *req, struct 
 {
     for (const struct binding *b = location_first(core, req->sender); b;
          b = location_next(core, b)) {
-        instant left = b->expires > req->now.boot ? b->expires - req->now.boot : 0;
+        duration left = b->expires > req->now.boot ? b->expires - req->now.boot : 0;
         if (core->store_failed) /* it may live longer, but not more is promised */
             left = min_u64(left, SECONDS(STORE_FAILED_EXPIRES));
         write_slice(w, S("Contact: <"));
         write_slice(w, binding_contact(b));
         write_slice(w, S(">;expires="));
-        write_number(w, (left + SECONDS(1) - 1) / SECONDS(1));
+        write_number(w, min_u64((left + SECONDS(1) - 1) / SECONDS(1), UINT32_MAX));
         if (b->q != 1000) {
             write_slice(w, S(";q=0."));
             write_number(w, b->q / 100u);

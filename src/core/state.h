@@ -14,6 +14,7 @@
 #include "core/core.h"
 #include "core/ctrans.h"
 #include "core/strans.h"
+#include "core/tally.h"
 
 enum timer_kind {
     TIMER_SERVER,
@@ -154,6 +155,7 @@ struct context {
     struct handle dialog; /* the one that this request is part of */
     struct flow flow;     /* by which the request came */
     uint64_t caller;      /* binding that sent it, 0 = none */
+    instant opened_at;
     struct handle branches[BRANCH_LIMIT];
 };
 
@@ -175,6 +177,7 @@ struct dialog {
     instant began_at;
     uint32_t caller_cseq, callee_cseq;
     uint8_t state;    /* enum dialog_state */
+    uint8_t from, to; /* enum node: as what it was counted */
     uint16_t lens[9]; /* of the parts of its text: enum dialog_part */
     struct block text;
 };
@@ -221,6 +224,9 @@ struct core {
     struct table connections_by_peer;
     uint32_t free_connection; /* place of the first that we may open */
     struct checkpoint checkpoint;
+    struct tally tally;
+    struct moment now; /* of the present step: what is told bears its time */
+    bool is_watched;   /* somebody wants to be told what happens */
     int64_t wall_zero; /* wall seconds at boot time 0, as they stand in the journal's records */
 
     uint32_t strans_states, ctrans_states, dialog_states; /* entered at least once */

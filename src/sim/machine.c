@@ -214,6 +214,7 @@ static void carry_out(struct sim *sim, const struct held *held)
     case ACTION_CONNECT:
     case ACTION_CLOSE: break;
     case ACTION_LOG: trace_note(sim, "log: %.*s", (int)held->bytes.len, held->bytes.at); break;
+    case ACTION_ANSWER: break; /* no administrator asks here */
     }
 }
 

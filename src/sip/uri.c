@@ -410,6 +410,18 @@ void uri_unescape(struct writer *w, struct slice text)
     }
 }
 
+void uri_escape(struct writer *w, struct slice text)
+{
+    for (size_t at = 0; at < text.len; at++) {
+        if (grammar_is(text.at[at], IN_USER)) {
+            write_char(w, text.at[at]);
+        } else {
+            write_char(w, '%');
+            write_hex(w, (uint8_t)text.at[at], 2);
+        }
+    }
+}
+
 bool param_next(struct slice *rest, struct slice *name, struct slice *value)
 {
     size_t at = grammar_skip_space(*rest, 0);

@@ -37,6 +37,9 @@ bool uri_param(const struct uri *uri, struct slice name, struct slice *value);
 /* Writes text with its %-escapes decoded; fails on a bad escape or %00. */
 void uri_unescape(struct writer *w, struct slice text);
 
+/* Writes text as the user part of a URI, with escapes where the grammar wants them. */
+void uri_escape(struct writer *w, struct slice text);
+
 /* Two texts are the same once their escapes are decoded; case counts. */
 bool uri_text_equal(struct slice a, struct slice b);
 

@@ -188,7 +188,8 @@ static void carry_out(struct testbed *server)
         case ACTION_CHECKPOINTED: drop_old_records(server); break;
         case ACTION_CONNECT:
         case ACTION_CLOSE:
-        case ACTION_LOG: break;
+        case ACTION_LOG:
+        case ACTION_ANSWER: break;
         }
     }
     out->count = 0;

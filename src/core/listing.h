@@ -1,0 +1,28 @@
+/*
+ * Rows of the administrator's listings (core/admin.h): what the core holds, a line of JSON each.
+ *
+ * Each list_* writes rows until the part is full and moves the cursor; false when nothing is left.
+ */
+#pragma once
+
+#include "core/admin.h"
+
+/* Members that say who calls whom, by From and To values. */
+void write_parties(struct writer *w, struct slice from, struct slice to);
+/* By what `drop` names a call. */
+void write_call_name(struct writer *w, const struct dialog *dialog);
+/* A flow's far end. */
+void write_peer(struct writer *w, const struct flow *flow);
+
+/* One row. */
+void list_status(const struct core *core, struct writer *w);
+/* A row for each kind of caller and callee, and one for all else. */
+void list_stats(const struct core *core, struct writer *w);
+
+/* Of all users if `user` is NULL. */
+bool list_registry(const struct core *core, const struct user *user, uint64_t *cursor,
+                   struct moment now, struct writer *w);
+bool list_calls(const struct core *core, const struct user *user, uint64_t *cursor,
+                struct moment now, struct writer *w);
+/* Settings, then users. */
+bool list_dump(const struct core *core, uint64_t *cursor, struct writer *w);

@@ -1,0 +1,36 @@
+/*
+ * Counts of calls, by where they come from and go to: for `sipwitch stats`.
+ *
+ * A call counts from its answer to its end, also when a restart found it in the journal.
+ */
+#pragma once
+
+#include "base/base.h"
+
+struct core;
+struct dialog;
+
+enum node {
+    NODE_SYSTEM,    /* every call */
+    NODE_EXTENSION, /* our own users */
+    NODE_EXTERNAL,  /* everyone else */
+    NODE_COUNT,
+};
+
+struct node_count {
+    uint64_t total;
+    uint32_t current;
+    uint32_t peak;
+};
+
+struct tally {
+    struct node_count from[NODE_COUNT];
+    struct node_count to[NODE_COUNT];
+    int64_t last[NODE_COUNT]; /* wall seconds: when the latest began; 0 = none yet */
+    uint64_t requests, responses, unreadable; /* messages received */
+    uint64_t bound, unbound;                  /* bindings that came and went */
+};
+
+/* Its From and To are known from now on, until it is closed. */
+void tally_begin(struct core *core, struct dialog *dialog);
+void tally_end(struct core *core, const struct dialog *dialog);
