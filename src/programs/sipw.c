@@ -5,11 +5,13 @@
  * configuration is at fault; 3 the state directory cannot be used.
  */
 #include "shell/clock.h"
+#include "shell/control.h"
 #include "shell/digests.h"
 #include "shell/load.h"
 #include "shell/loop.h"
 #include "shell/memory.h"
 #include "shell/notify.h"
+#include "shell/place.h"
 #include "shell/state.h"
 #include "shell/stream.h"
 
@@ -86,6 +88,7 @@ struct options {
     bool wants_system;      /* it was asked for */
     bool is_system;         /* the machine's own server: with /etc/siprealm and accounts */
     bool has_no_accounts;
+    const char *prefix;  /* --prefixpath, or NULL */
     const char *address; /* NULL = as configured */
     uint16_t port;       /* 0 = as configured */
     bool in_background;
@@ -135,23 +138,19 @@ static void make_tables(char *letters, struct option *names)
 
 static void set_defaults(struct options *options)
 {
-    const char *home = getenv("HOME"), *state = getenv("XDG_STATE_HOME");
+    const char *home = getenv("HOME");
 
     *options = (struct options){
         .config_path = "/etc/sipwitch.conf",
-        .state_path = "/var/lib/sipwitch",
         .cache_path = "/var/cache/sipwitch",
         .is_system = true,
     };
+    place_state(options->default_state);
+    options->state_path = options->default_state;
     if (geteuid() == 0 || !home)
         return;
     snprintf(options->default_config, PATH_MAX, "%s/.sipwitchrc", home);
-    if (state && state[0] == '/')
-        snprintf(options->default_state, PATH_MAX, "%s/sipwitch", state);
-    else
-        snprintf(options->default_state, PATH_MAX, "%s/.local/state/sipwitch", home);
     options->config_path = options->default_config;
-    options->state_path = options->default_state;
     options->cache_path = NULL;
     options->is_system = false;
 }
@@ -195,7 +194,7 @@ static bool set_option(struct options *options, int code, struct log *log, enum 
         options->has_cache_path = true;
         return true;
     case OPTION_CONFIGPATH: set_config_path(options, optarg); return true;
-    case OPTION_PREFIXPATH: options->state_path = optarg; return true;
+    case OPTION_PREFIXPATH: options->state_path = options->prefix = optarg; return true;
     case OPTION_CHECK: options->only_check = true; return true;
     case OPTION_HELP: print_help(); return false;
     case OPTION_VERSION: printf("sipw (SIP Witch) %s\n", VERSION); return false;
@@ -279,6 +278,7 @@ struct server {
     struct journal journal;
     struct store *store;
     struct reload *reload;
+    struct control *control;
     struct loop *loop;
 };
 
@@ -386,6 +386,17 @@ static bool list_sockets(struct server *server)
     return true;
 }
 
+static bool open_control(struct server *server)
+{
+    const struct options *options = &server->options;
+    const struct control_facts facts = {VERSION, options->config_path, options->state_path};
+    char path[PATH_MAX];
+
+    place_control(options->prefix, path);
+    server->control = control_open(path, &facts, &server->log);
+    return server->control != NULL;
+}
+
 static enum status open_sockets(struct server *server)
 {
     const struct options *options = &server->options;
@@ -412,8 +423,8 @@ static bool open_loop(struct server *server)
     server->reload = reload_create(&server->sources, &server->sockets);
     if (!server->reload)
         return false;
-    struct loop_parts parts = {server->core, server->udp,    server->streams, server->store,
-                               &server->log, server->reload, &server->epoch};
+    struct loop_parts parts = {server->core, server->udp,     server->streams, server->store,
+                               &server->log, server->control, server->reload,  &server->epoch};
     server->loop = loop_create(&parts);
     return server->loop != NULL;
 }
@@ -429,7 +440,7 @@ static enum status open_server(struct server *server)
         return status;
     if (!make_core(server))
         return STATUS_USAGE;
-    if (!open_journal(server))
+    if (!open_journal(server) || !open_control(server))
         return STATUS_STATE;
     if (!open_loop(server))
         return STATUS_USAGE;
@@ -442,6 +453,8 @@ static void close_server(struct server *server)
         loop_destroy(server->loop);
     if (server->reload)
         reload_destroy(server->reload);
+    if (server->control)
+        control_close(server->control);
     if (server->store)
         store_stop(server->store);
     if (server->journal.path)
@@ -495,8 +508,11 @@ static enum status check_config(const struct options *options, struct log *log)
 static void print_paths(const struct options *options)
 {
     bool is_system = options->is_system || options->wants_system;
+    char control[PATH_MAX];
 
-    printf("configuration %s\nstate %s\n", options->config_path, options->state_path);
+    place_control(options->prefix, control);
+    printf("configuration %s\nstate %s\ncontrol %s\n", options->config_path, options->state_path,
+           control);
     if (options->cache_path)
         printf("cache %s\n", options->cache_path);
     if (is_system)

@@ -1,6 +1,7 @@
 #include "shell/loop.h"
 
 #include "shell/clock.h"
+#include "shell/errand.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -14,12 +15,13 @@
 #define USERS_PER_ROUND 64u     /* of a new configuration, between messages */
 #define ROUNDS_UNLOOKED 16u     /* rounds without asking the kernel what else is ready */
 #define HOLD_LONGEST MS(1)      /* that records wait for more to be written with them */
+#define REQUESTS_PER_ROUND 4u   /* of administrators: 0.1 ms each at most */
 
 /* What is waited for: by poll, which stands in a socket's wait queue only while we sleep.  epoll
  * stays there, and the kernel then calls it back for each datagram that comes or is sent, which
  * costs 0.12 us of 2.2.  Streams, of which there are thousands, stand behind an epoll of their own.
  */
-enum { POLL_SIGNALS, POLL_STORE, POLL_STREAMS, POLL_RELOAD, POLL_SOCKETS };
+enum { POLL_SIGNALS, POLL_STORE, POLL_CONTROL, POLL_STREAMS, POLL_RELOAD, POLL_SOCKETS };
 
 struct loop {
     struct core *core;
@@ -29,6 +31,8 @@ struct loop {
     struct log *log;
     struct reload *reload;
     struct epoch **epoch; /* in force */
+    struct control *control;
+    struct errands *errands;
     struct moment now;
 
     bool is_putting;    /* the users of a new configuration are being given to the core */
@@ -36,6 +40,8 @@ struct loop {
 
     struct pollfd polled[POLL_SOCKETS + LOCAL_LIMIT];
     bool ends;
+    bool is_asked; /* an administrator has sent something */
+    bool is_traced;
     unsigned rounds; /* since the kernel was asked */
     unsigned ready_count;
     bool is_ready[LOCAL_LIMIT];
@@ -54,6 +60,8 @@ struct loop {
 
 static void carry_out_one(struct loop *loop, const struct action *act)
 {
+    if (loop->is_traced && act->kind == ACTION_SEND)
+        control_trace(loop->control, true, &act->flow, act->bytes, loop->now);
     if (act->kind == ACTION_SEND && !flow_is_reliable(&act->flow))
         udp_send(loop->udp, &act->flow, act->bytes);
     else if (act->kind == ACTION_SEND)
@@ -64,6 +72,8 @@ static void carry_out_one(struct loop *loop, const struct action *act)
         streams_end(loop->streams, &act->flow);
     else if (act->kind == ACTION_LOG)
         log_line(loop->log, LOG_NOTICE, "%.*s", (int)act->bytes.len, act->bytes.at);
+    else if (act->kind == ACTION_ANSWER)
+        control_answer(loop->control, &act->answer, act->bytes);
 }
 
 /* What was held, now that the records of the batch are safe, or never will be. */
@@ -77,6 +87,8 @@ static void carry_out_rest(struct loop *loop, const struct batch *batch)
         is_lost |= batch->error && act->kind == ACTION_PERSIST;
         if (!(act->promises ? is_lost : batch->has_left_early))
             carry_out_one(loop, act);
+        else if (act->promises && act->kind == ACTION_ANSWER)
+            control_lose(loop->control, &act->answer);
     }
     udp_flush(loop->udp);
 }
@@ -262,6 +274,8 @@ static unsigned receive_from(struct loop *loop, unsigned socket)
 
     for (unsigned i = 0; i < count; i++) {
         event.bytes = udp_datagram(loop->udp, i, &event.flow);
+        if (loop->is_traced)
+            control_trace(loop->control, false, &event.flow, event.bytes, loop->now);
         step(loop, &event);
     }
     return count;
@@ -287,8 +301,11 @@ static void receive_from_streams(struct loop *loop)
         return;
     loop->has_streams_ready = false;
     streams_take(loop->streams, loop->now.boot);
-    while (streams_next(loop->streams, &event))
+    while (streams_next(loop->streams, &event)) {
+        if (loop->is_traced && event.kind == EVENT_RECEIVED)
+            control_trace(loop->control, false, &event.flow, event.bytes, loop->now);
         step(loop, &event);
+    }
 }
 
 static bool is_due(const struct loop *loop)
@@ -368,6 +385,23 @@ bool loop_reload(struct loop *loop, reload_told *tell, void *self)
     return reload_ask(loop->reload, tell, self);
 }
 
+/* Administrators' requests: a few a round, so that calls do not notice. */
+static void serve_administrators(struct loop *loop)
+{
+    const struct order *order;
+
+    control_look(loop->control);
+    for (unsigned n = 0; n < REQUESTS_PER_ROUND && (order = control_next(loop->control)); n++) {
+        if (order->kind == ORDER_CORE)
+            step(loop, &(struct event){.kind = EVENT_ADMIN, .request = &order->request});
+        else
+            errands_run(loop->errands, order);
+    }
+    carry_out(loop);
+    loop->is_asked = false;
+    loop->ends |= control_wants_end(loop->control);
+}
+
 /* ---- waiting */
 
 static void take_signals(struct loop *loop)
@@ -406,6 +440,7 @@ static void look(struct loop *loop, duration longest)
     if (loop->polled[POLL_RELOAD].revents)
         take_configuration(loop);
     loop->has_streams_ready = loop->polled[POLL_STREAMS].revents != 0;
+    loop->is_asked |= loop->polled[POLL_CONTROL].revents != 0;
     for (unsigned i = 0; i < count; i++) {
         if (loop->polled[POLL_SOCKETS + i].revents && !loop->is_ready[i]) {
             loop->is_ready[i] = true;
@@ -433,10 +468,13 @@ static void go_round(struct loop *loop)
     if (loop->is_putting)
         put_users(loop);
     carry_out(loop);
+    if (loop->is_asked || control_is_busy(loop->control))
+        serve_administrators(loop);
+    loop->is_traced = control_traces(loop->control);
     if (++loop->rounds >= ROUNDS_UNLOOKED)
         look(loop, 0);
     else if (!loop->is_putting && !loop->ready_count && !loop->owes_failed && !is_due(loop) &&
-             !streams_have_news(loop->streams))
+             !streams_have_news(loop->streams) && !control_is_busy(loop->control))
         sleep_until_needed(loop);
 }
 
@@ -467,8 +505,10 @@ struct loop *loop_create(const struct loop_parts *parts)
     sigset_t own = own_signals();
     int signals = signalfd(-1, &own, SFD_NONBLOCK | SFD_CLOEXEC);
     struct loop *loop = signals < 0 ? NULL : calloc(1, sizeof *loop);
+    struct errands *errands = loop ? errands_create(loop, parts->control) : NULL;
 
-    if (!loop) {
+    if (!errands) {
+        free(loop);
         log_line(parts->log, LOG_FAILURE, "the event loop cannot be set up: %s", strerror(errno));
         return NULL;
     }
@@ -479,6 +519,8 @@ struct loop *loop_create(const struct loop_parts *parts)
                           .log = parts->log,
                           .reload = parts->reload,
                           .epoch = parts->epoch,
+                          .control = parts->control,
+                          .errands = errands,
                           .now = clock_now()};
     loop->polled[POLL_SIGNALS] = (struct pollfd){.fd = signals, .events = POLLIN};
     loop->polled[POLL_STORE] =
@@ -487,6 +529,8 @@ struct loop *loop_create(const struct loop_parts *parts)
         (struct pollfd){.fd = reload_descriptor(loop->reload), .events = POLLIN};
     loop->polled[POLL_STREAMS] =
         (struct pollfd){.fd = streams_descriptor(loop->streams), .events = POLLIN};
+    loop->polled[POLL_CONTROL] =
+        (struct pollfd){.fd = control_descriptor(loop->control), .events = POLLIN};
     for (unsigned i = 0; i < udp_count(loop->udp); i++)
         loop->polled[POLL_SOCKETS + i] =
             (struct pollfd){.fd = udp_descriptor(loop->udp, i), .events = POLLIN};
@@ -496,6 +540,7 @@ struct loop *loop_create(const struct loop_parts *parts)
 void loop_destroy(struct loop *loop)
 {
     close(loop->polled[POLL_SIGNALS].fd);
+    errands_destroy(loop->errands);
     free(loop);
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/hash.h"
 #include "core/core.h"
+#include "shell/control.h"
 #include "shell/journal.h"
 #include "shell/log.h"
 #include "shell/reload.h"
@@ -24,6 +25,7 @@ struct loop_parts {
     struct streams *streams;
     struct store *store;
     struct log *log;
+    struct control *control;
     struct reload *reload;
     struct epoch **epoch; /* the configuration in force; a reload replaces it */
 };
@@ -41,7 +43,7 @@ void loop_destroy(struct loop *loop);
  * if one cannot be read. */
 bool loop_restore(struct loop *loop, const struct journal *journal);
 
-/* The world may speak from now on.  Until SIGTERM or SIGINT. */
+/* The world may speak from now on.  Until SIGTERM, SIGINT, or an administrator's word. */
 void loop_start(struct loop *loop);
 void loop_run(struct loop *loop);
 
