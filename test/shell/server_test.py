@@ -441,7 +441,7 @@ def state_is_private():
         expect(os.stat(one.state).st_mode & 0o007 == 0, "others can read the state directory")
         for name in os.listdir(one.state):
             mode = os.stat(os.path.join(one.state, name)).st_mode & 0o777
-            expect(mode == 0o600, f"{name} has mode {mode:o}")
+            expect(mode == (0o660 if name == "control" else 0o600), f"{name} has mode {mode:o}")
 
 
 def realm_is_made_once():

@@ -1,0 +1,163 @@
+#include "programs/old.h"
+
+#include "programs/columns.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define TEXT 256u
+
+static const char *safe(const json_t *row, const char *name, char text[TEXT])
+{
+    const char *found = row_text(row, name);
+
+    return plain_text(found ? found : "", text, TEXT);
+}
+
+/* The user part of a URI. */
+static const char *user_of(const json_t *row, const char *name, char text[TEXT])
+{
+    char uri[TEXT];
+    const char *at = safe(row, name, uri);
+    const char *colon = strchr(at, ':');
+
+    if (colon)
+        at = colon + 1;
+    snprintf(text, TEXT, "%.*s", (int)strcspn(at, "@;>"), at);
+    return text;
+}
+
+/* A letter a call: r ringing, j joined, q ending. */
+enum client_status old_status(struct session *session, char **words)
+{
+    enum client_status status = session_ask(session, "command", "calls", NULL);
+    json_t *row;
+
+    (void)words;
+    while (status == CLIENT_FINE && (status = session_row(session, &row)) == CLIENT_FINE && row) {
+        const char *state = row_text(row, "state");
+        putchar(!state || state[0] == 'r' ? 'r' : state[0] == 'e' ? 'q' : 'j');
+        json_decref(row);
+    }
+    if (status == CLIENT_FINE)
+        putchar('\n');
+    return status;
+}
+
+static void print_call(const json_t *row)
+{
+    const char *state = row_text(row, "state"), *id = row_text(row, "id");
+    char from[TEXT], display[TEXT], to[TEXT];
+    bool is_ringing = state && state[0] == 'r';
+
+    printf("%.8s:0 %s %s \"%s\" -> %s; %lld %s\n", id ? id : "00000000",
+           is_ringing                 ? "ringing"
+           : state && state[0] == 'e' ? "bye"
+                                      : "joined",
+           user_of(row, "from", from), safe(row, "display", display),
+           is_ringing ? "none" : user_of(row, "to", to), row_number(row, "seconds"),
+           is_ringing ? "secs" : "sec(s)");
+}
+
+enum client_status old_calls(struct session *session, char **words)
+{
+    enum client_status status = session_ask(session, "command", "calls", NULL);
+    json_t *row;
+
+    (void)words;
+    while (status == CLIENT_FINE && (status = session_row(session, &row)) == CLIENT_FINE && row) {
+        print_call(row);
+        json_decref(row);
+    }
+    return status;
+}
+
+/* "found N entries active of M" ends it: M is how many there may be. */
+static enum client_status registry_limit(struct session *session, long long *limit)
+{
+    enum client_status status = session_ask(session, "command", "status", NULL);
+    json_t *row;
+
+    while (status == CLIENT_FINE && (status = session_row(session, &row)) == CLIENT_FINE && row) {
+        *limit = row_number(json_object_get(row, "limits"), "bindings");
+        json_decref(row);
+    }
+    return status;
+}
+
+static void print_binding(const json_t *row)
+{
+    char extension[TEXT], user[TEXT], address[TEXT], expires[24] = "-";
+
+    if (json_is_integer(json_object_get(row, "expires")))
+        snprintf(expires, sizeof expires, "%lld", row_number(row, "expires"));
+    printf("%7s %-30s %-4s %-30s %4s %7s %s\n", safe(row, "extension", extension),
+           safe(row, "user", user), "user", "*", "0", expires, safe(row, "address", address));
+}
+
+enum client_status old_registry(struct session *session, char **words)
+{
+    long long limit = 0;
+    enum client_status status = registry_limit(session, &limit);
+    unsigned found = 0;
+    json_t *row;
+
+    (void)words;
+    if (status == CLIENT_FINE)
+        status = session_ask(session, "command", "registry", NULL);
+    while (status == CLIENT_FINE && (status = session_row(session, &row)) == CLIENT_FINE && row) {
+        if (!found++)
+            printf("%7s %-30s type %-30s  use expires address\n", "ext", "user", "profile");
+        print_binding(row);
+        json_decref(row);
+    }
+    if (status == CLIENT_FINE)
+        printf("found %u entries active of %lld\n", found, limit);
+    return status;
+}
+
+static void print_age(const json_t *row, long long current)
+{
+    long long last = row_number(row, "last_call");
+    long long age = (long long)time(NULL) - last;
+
+    if (current)
+        printf(" 0s\n");
+    else if (!last)
+        printf(" -\n");
+    else if (age > 99 * 3600)
+        printf(" %lldd\n", age / 86400);
+    else if (age > 120 * 60)
+        printf(" %lldh\n", age / 3600);
+    else if (age > 120)
+        printf(" %lldm\n", age / 60);
+    else
+        printf(" %llds\n", age);
+}
+
+static void print_node(const json_t *row)
+{
+    const json_t *ways[] = {json_object_get(row, "from"), json_object_get(row, "to")};
+    char node[TEXT];
+
+    printf("%-12s -    ", safe(row, "node", node));
+    for (unsigned i = 0; i < COUNT_OF(ways); i++)
+        printf(" %09lld %05lld %05lld", row_number(ways[i], "total"),
+               row_number(ways[i], "current"), row_number(ways[i], "peak"));
+    print_age(row, row_number(ways[0], "current") + row_number(ways[1], "current"));
+}
+
+enum client_status old_stats(struct session *session, char **words)
+{
+    enum client_status status = session_ask(session, "command", "stats", NULL);
+    json_t *row;
+
+    (void)words;
+    while (status == CLIENT_FINE && (status = session_row(session, &row)) == CLIENT_FINE && row) {
+        if (row_text(row, "node"))
+            print_node(row);
+        json_decref(row);
+    }
+    return status;
+}

@@ -1,0 +1,54 @@
+/*
+ * What the commands of sipwitch share: how they were called, and the server they speak with.
+ */
+#pragma once
+
+#include "programs/client.h"
+#include "programs/options.h"
+
+struct session {
+    const struct program *program;
+    const char *socket; /* NULL = the default */
+    const char *state;  /* the state directory */
+    bool is_json;
+    bool is_old; /* called as sipcontrol or sipwitchctl: GNU SIP Witch's layouts */
+    int patience;
+    const char *command;
+    bool is_open;
+    struct client client;
+};
+
+typedef enum client_status command_function(struct session *session, char **words);
+
+/* A command and what it is for. */
+struct command_row {
+    const char *name;
+    const char *operands;
+    unsigned least, most; /* operands */
+    command_function *run;
+    const char *meaning;
+};
+
+/* Connects, if it is not, and asks; a text that is NULL is left out, names end with NULL.  What
+ * fails is said on standard error. */
+enum client_status session_ask(struct session *session, ...);
+
+/* The next row; NULL with CLIENT_FINE at the end.  What fails is said. */
+enum client_status session_row(struct session *session, json_t **row);
+
+/* Asks, and expects no rows but prints those that come as JSON if --json was given. */
+enum client_status session_finish(struct session *session);
+
+/* Says why on standard error and returns the status. */
+enum client_status session_fail(const struct session *session, enum client_status status,
+                                const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* A member of a row: NULL, 0. */
+const char *row_text(const json_t *row, const char *name);
+long long row_number(const json_t *row, const char *name);
+
+/* A row as a line of JSON. */
+void print_json(const json_t *row);
+
+/* "42s", "59m58s", "2h05m", "3d04h" into `to`, which has 24 bytes. */
+const char *spell_seconds(long long seconds, char *to);
