@@ -278,6 +278,18 @@ static bool keep_request(struct core *core, struct context *context, const struc
     return !is_needed || slab_copy(&core->slab, req->message.bytes, &context->request);
 }
 
+/* Its texts could not be kept, or nothing could be sent: it is as if it had not been let in. */
+static void put_off(struct core *core, struct context *context, const struct request *req,
+                    struct actions *out)
+{
+    struct server_transaction *server = pool_at(&core->servers, context->server);
+    size_t start = out->bytes.len;
+    struct writer *w = reply_begin(core, req, 503, NO_SLICE, out);
+
+    server_respond(core, server, 503, reply_end(out, w, start), req->now.boot, out);
+    context_close(core, context);
+}
+
 void context_open(struct core *core, struct request *req, struct actions *out)
 {
     bool is_invite = req->message.method == METHOD_INVITE;
@@ -304,8 +316,12 @@ void context_open(struct core *core, struct request *req, struct actions *out)
         forward_group(core, context, req, out);
     if (server->is_initial)
         tell_ringing(core, context, out);
-    if (!context->open)
+    if (context->open)
+        return;
+    if (context->request.at)
         conclude(core, context, req->now, out);
+    else
+        put_off(core, context, req, out);
 }
 
 void context_refuse(struct core *core, struct request *req, struct fault fault, struct actions *out)
@@ -384,8 +400,6 @@ static void weigh(struct core *core, struct context *context, const struct messa
     context->best_status = (uint16_t)status;
     if (response)
         slab_copy(&core->slab, forward_response(response, out), &context->best);
-    if (status == 503 && response)
-        context->best_status = 500;
     out->bytes.len = start;
 }
 
@@ -438,16 +452,23 @@ static struct slice write_failure(struct core *core, const struct context *conte
     return reply_end(out, reply_begin(core, &req, *status, NO_SLICE, out), start);
 }
 
-/* The one final response that is not a 2xx.  A non-INVITE that timed out gets none (RFC 4320). */
+/* A phone's 503 was not said of us: it goes on as a 500 (16.7 step 6). */
+static unsigned outward_status(const struct context *context)
+{
+    return context->best_status == 503 ? 500 : context->best_status;
+}
+
+/* The one final response that is not a 2xx.  A non-INVITE gets no 408, neither ours nor another's
+ * (RFC 4320 4.2). */
 static void send_failure(struct core *core, struct context *context, struct moment now,
                          struct actions *out)
 {
     struct server_transaction *server = pool_at(&core->servers, context->server);
     bool is_invite = context->flags & CONTEXT_INVITE;
-    unsigned status = context->best_status;
+    unsigned status = outward_status(context);
     struct slice bytes;
 
-    if (!is_invite && !context->best.at && status == 408) {
+    if (!is_invite && status == 408) {
         server_silence(core, server, now.boot, out);
         return;
     }

@@ -149,47 +149,67 @@ static void remove_field(struct splice *s, const struct message *m, unsigned fie
     splice_add(s, f->line, (size_t)(f->next_line - f->line), NO_SLICE);
 }
 
-/* Removes the first `count` values of Route (16.4). */
-static void remove_routes(struct splice *s, const struct message *m, unsigned count)
+/* What is left of a Route field's values once the first `count` are gone, which are counted down,
+ * and, if it is asked for, the last one. */
+static struct slice remaining_routes(struct slice value, unsigned *count, struct slice *last)
 {
-    for (unsigned i = m->first[HEADER_ROUTE]; i && count; i = m->fields[i].next) {
-        struct slice value = message_value(m, i);
-        struct slice rest = value;
-        struct address route;
-        while (count && rest.len && address_next(&rest, &route))
-            count--;
-        if (rest.len)
-            splice_add(s, m->fields[i].value, value.len - rest.len, NO_SLICE);
-        else
-            remove_field(s, m, i);
-    }
-}
+    struct slice rest = value;
+    struct slice left, before;
+    struct address route;
 
-/* The last Route value moves into the Request-URI (16.4): a strict router sent this. */
-static struct slice strict_target(struct splice *s, const struct message *m)
-{
-    unsigned field = m->last[HEADER_ROUTE];
-    struct slice rest = message_value(m, field);
-    struct slice before = rest;
-    struct address route = {0};
-    unsigned values = 0;
-
+    while (*count && rest.len && address_next(&rest, &route))
+        (*count)--;
+    left = before = rest;
+    if (!last)
+        return left;
     while (rest.len) {
         before = rest;
         if (!address_next(&rest, &route))
             break;
-        values++;
+        *last = route.uri;
     }
-    if (values > 1) {
-        size_t from = (size_t)(before.at - m->bytes.at);
-        while (from > m->fields[field].value && m->bytes.at[from - 1] != ',')
-            from--;
-        from--; /* the comma */
-        splice_add(s, from, m->fields[field].end - from, NO_SLICE);
-    } else {
+    left.len = (size_t)(before.at - left.at);
+    while (left.len && left.at[--left.len] != ',') /* it goes too */
+        ;
+    return left;
+}
+
+/* Takes all but `left` of a field's value away, the field where nothing is left.  One that has no
+ * value stays: there may be any number of those. */
+static void keep_routes(struct splice *s, const struct message *m, unsigned field,
+                        struct slice left)
+{
+    struct slice value = message_value(m, field);
+    size_t before = (size_t)(left.at - value.at);
+    size_t end = before + left.len;
+
+    if (left.len == value.len)
+        return;
+    if (!left.len) {
         remove_field(s, m, field);
+        return;
     }
-    return route.uri;
+    if (before)
+        splice_add(s, m->fields[field].value, before, NO_SLICE);
+    if (end < value.len)
+        splice_add(s, m->fields[field].value + end, value.len - end, NO_SLICE);
+}
+
+/* 16.4: the first values of Route, which are ours, come off; and if a strict router sent this, the
+ * last, which is returned: it is the Request-URI. */
+static struct slice edit_routes(struct splice *s, const struct request *req)
+{
+    const struct message *m = &req->message;
+    unsigned count = req->own_routes;
+    struct slice target = NO_SLICE;
+
+    for (unsigned i = m->first[HEADER_ROUTE]; i && (count || req->is_strict);
+         i = m->fields[i].next) {
+        bool has_target = req->is_strict && i == m->last[HEADER_ROUTE];
+        keep_routes(s, m, i,
+                    remaining_routes(message_value(m, i), &count, has_target ? &target : NULL));
+    }
+    return target;
 }
 
 static void edit_max_forwards(struct splice *s, const struct request *req, struct writer *w)
@@ -238,12 +258,10 @@ struct slice forward_request(struct core *core, const struct request *req,
     char stamp[VIA_STAMP_TEXT];
     struct writer w = writer_over(text, sizeof text);
     size_t start = out->bytes.len;
-    struct slice uri = to->uri;
+    struct slice uri = edit_routes(&s, req);
 
-    if (req->is_strict)
-        uri = strict_target(&s, m);
-    else
-        remove_routes(&s, m, req->own_routes);
+    if (!uri.len)
+        uri = to->uri;
     if (uri.len)
         splice_add(&s, m->uri.at, m->uri.len, uri);
     write_via(&w, core, req, to);

@@ -213,6 +213,10 @@ void pending_restore_accepted(struct core *core, struct reader *r, struct moment
     if (!server)
         return;
     read_answers(server, r);
+    if (r->failed) {
+        server_close(core, server);
+        return;
+    }
     server->status = 200;
     strans_step(&server->machine, STRANS_SUCCESS, now.boot);
     restore_accepted_clients(core, server, now.boot);
@@ -226,6 +230,10 @@ void pending_restore_failed(struct core *core, struct reader *r, struct moment n
 
     if (!server)
         return;
+    if (r->failed) {
+        server_close(core, server);
+        return;
+    }
     server->status = status;
     slab_copy(&core->slab, response, &server->response);
     strans_step(&server->machine, STRANS_FAILURE, now.boot);

@@ -225,17 +225,15 @@ static bool is_strictly_routed(struct core *core, struct request *req)
     return req->direction != COOKIE_INVALID;
 }
 
-/* 16.4: Route values that name us come off; the first of them holds the cookie. */
+/* 16.4: Route values that name us come off; the first of them holds the cookie, unless a strict
+ * router has it in the Request-URI: then the last value goes there in its place. */
 static enum verdict strip_own_routes(struct core *core, struct request *req, struct actions *out)
 {
     const struct message *m = &req->message;
 
     if (!m->first[HEADER_ROUTE])
         return PASS;
-    if (is_strictly_routed(core, req)) {
-        req->is_strict = true;
-        return PASS;
-    }
+    req->is_strict = is_strictly_routed(core, req);
     for (unsigned i = m->first[HEADER_ROUTE]; i; i = m->fields[i].next) {
         struct slice rest = message_value(m, i);
         struct address route;
@@ -243,13 +241,15 @@ static enum verdict strip_own_routes(struct core *core, struct request *req, str
         while (rest.len) {
             if (!address_next(&rest, &route) || !uri_parse(route.uri, &uri))
                 return refuse(core, req, 400, "Bad Route", out);
+            if (req->is_strict && !rest.len && i == m->last[HEADER_ROUTE])
+                return PASS;
             if (!uri_is_local(core, &uri)) {
                 req->has_foreign_route = true;
                 return PASS;
             }
             if (req->own_routes == OWN_ROUTES_LIMIT)
                 return refuse(core, req, 400, "Too Many Routes", out);
-            if (!req->own_routes++)
+            if (!req->own_routes++ && !req->is_strict)
                 req->direction = cookie_read(uri.user, &core->key_cookie, req->call_id,
                                              req->from_tag, req->to_tag, &req->cookie);
         }
@@ -553,6 +553,8 @@ static enum verdict forward(struct core *core, struct request *req, struct actio
 {
     if (!req->max_forwards)
         return refuse(core, req, 483, NULL, out);
+    if (req->message.field_count > MESSAGE_FIELDS - FORWARD_FIELDS)
+        return refuse(core, req, 513, "Too Many Header Fields", out);
     if (req->message.method == METHOD_ACK)
         return forward_statelessly(core, req, out);
     if (!req->max_breadth)

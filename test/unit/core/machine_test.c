@@ -99,6 +99,31 @@ static void timer_c_begins_anew_with_each_1xx_but_not_once_cancelled(void **stat
     assert_true(ctrans_step(&ct, CTRANS_END_DUE, SECONDS(102), TIMER_C) & CTRANS_EXPIRED);
 }
 
+/* 17.1.1.2, 17.1.2.2, 17.2.1, 17.2.2: where the transport repeats, the transactions do not. */
+static void on_a_stream_nothing_is_sent_again_nor_waited_for(void **state)
+{
+    struct strans st;
+    struct ctrans ct;
+
+    (void)state;
+    strans_init(&st, true, true);
+    strans_step(&st, STRANS_FAILURE, 0);
+    assert_true(strans_deadline(&st) == 64 * T1);
+    strans_step(&st, STRANS_ACK, MS(100));
+    assert_true(strans_deadline(&st) == MS(100));
+    strans_init(&st, false, true);
+    strans_step(&st, STRANS_SUCCESS, MS(100));
+    assert_true(strans_deadline(&st) == MS(100));
+    ctrans_init(&ct, true, true, 0);
+    assert_true(ctrans_deadline(&ct) == 64 * T1);
+    ctrans_step(&ct, CTRANS_FAILURE, MS(100), TIMER_C);
+    assert_true(ctrans_deadline(&ct) == MS(100));
+    ctrans_init(&ct, false, true, 0);
+    assert_true(ctrans_deadline(&ct) == 64 * T1);
+    ctrans_step(&ct, CTRANS_SUCCESS, MS(100), TIMER_C);
+    assert_true(ctrans_deadline(&ct) == MS(100));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -108,6 +133,7 @@ int main(void)
         cmocka_unit_test(an_invite_doubles_timer_a_and_fails_at_32_seconds),
         cmocka_unit_test(a_non_invite_is_sent_eleven_times),
         cmocka_unit_test(timer_c_begins_anew_with_each_1xx_but_not_once_cancelled),
+        cmocka_unit_test(on_a_stream_nothing_is_sent_again_nor_waited_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,9 +29,9 @@ static void sha256(const struct slice *parts, unsigned count, uint8_t *out)
     hash_with(EVP_sha256(), parts, count, out);
 }
 
-static const struct digest_table digests = {{md5, sha256}};
+const struct digest_table world_digests = {{md5, sha256}};
 
-static const struct limits limits = {
+const struct limits world_limits = {
     .users = 16,
     .bindings = 64,
     .transactions = 64,
@@ -59,14 +59,16 @@ struct user_settings world_user(const struct world *w, const char *id, const cha
     };
 
     for (unsigned i = 0; i < ALGORITHM_COUNT; i++)
-        digest_ha1(&digests, i, user.id, w->settings.realm, slice_text(secret), user.ha1[i]);
+        digest_ha1(&world_digests, i, user.id, w->settings.realm, slice_text(secret), user.ha1[i]);
     return user;
 }
 
-static void put_user(struct world *w, const char *id, const char *extension, const char *secret)
+void world_put_user(struct world *w, const char *id, const char *extension, const char *secret,
+                    bool has_sha256)
 {
     struct user_settings user = world_user(w, id, extension, secret);
 
+    user.has_ha1[ALGORITHM_SHA256] = has_sha256;
     assert(core_put_user(w->core, &user));
 }
 
@@ -79,31 +81,43 @@ static void clear(struct world *w)
 static void start(struct world *w)
 {
     struct core_origin origin = {
-        .limits = limits,
+        .limits = w->limits,
         .settings = &w->settings,
-        .digests = &digests,
+        .digests = w->digests,
         .secret = {1, 2},
         .seed = {(uint64_t)w->now.boot, w->record_count},
+        .boot = w->boot,
     };
 
-    w->memory = aligned_alloc(64, (core_bytes(&limits) + 63) & ~(size_t)63);
-    memset(w->memory, 0, core_bytes(&limits));
+    w->memory = aligned_alloc(64, (core_bytes(&w->limits) + 63) & ~(size_t)63);
+    memset(w->memory, 0, core_bytes(&w->limits));
     w->core = core_create(w->memory, &origin, w->now);
-    put_user(w, "alice", "201", "wonder");
-    put_user(w, "bob", "202", "builder");
+    world_put_user(w, "alice", "201", "wonder", true);
+    world_put_user(w, "bob", "202", "builder", true);
 }
 
-static void keep_records(struct world *w, uint32_t from)
+static struct slice copy_of(struct slice bytes)
+{
+    char *copy = malloc(bytes.len);
+
+    memcpy(copy, bytes.at, bytes.len);
+    return slice_of(copy, bytes.len);
+}
+
+/* Records, and requests that were sent: they are needed after the step. */
+static void keep(struct world *w, uint32_t from)
 {
     for (uint32_t i = from; i < w->out.count; i++) {
-        struct slice bytes = w->out.at[i].bytes;
-        char *copy;
-        if (w->out.at[i].kind != ACTION_PERSIST)
-            continue;
-        assert(w->record_count < COUNT_OF(w->records));
-        copy = malloc(bytes.len);
-        memcpy(copy, bytes.at, bytes.len);
-        w->records[w->record_count++] = slice_of(copy, bytes.len);
+        const struct action *act = &w->out.at[i];
+        if (act->kind == ACTION_PERSIST) {
+            assert(w->record_count < COUNT_OF(w->records));
+            w->records[w->record_count++] = copy_of(act->bytes);
+        } else if (act->kind == ACTION_SEND && !slice_starts(act->bytes, S("SIP/2.0 ")) &&
+                   !slice_starts(act->bytes, S("\r\n"))) {
+            assert(w->request_count < COUNT_OF(w->requests));
+            w->requests[w->request_count].to = act->flow;
+            w->requests[w->request_count++].bytes = copy_of(act->bytes);
+        }
     }
 }
 
@@ -112,7 +126,7 @@ static void step(struct world *w, struct event event)
     uint32_t from = w->out.count;
 
     core_step(w->core, &event, w->now, &w->out);
-    keep_records(w, from);
+    keep(w, from);
 }
 
 void world_event(struct world *w, const struct event *event)
@@ -123,7 +137,17 @@ void world_event(struct world *w, const struct event *event)
 
 void world_begin(struct world *w, bool is_public)
 {
-    *w = (struct world){.settings = settings_default(), .now = {SECONDS(1000), 1700000000}};
+    world_begin_within(w, is_public, &world_limits);
+}
+
+void world_begin_within(struct world *w, bool is_public, const struct limits *limits)
+{
+    *w = (struct world){
+        .settings = settings_default(),
+        .limits = *limits,
+        .digests = &world_digests,
+        .now = {SECONDS(1000), 1700000000},
+    };
     w->settings.realm = S("example.com");
     w->settings.sockets = sockets;
     w->settings.socket_count = COUNT_OF(sockets);
@@ -134,10 +158,18 @@ void world_begin(struct world *w, bool is_public)
     step(w, (struct event){.kind = EVENT_STARTED});
 }
 
-void world_end(struct world *w)
+void world_forget(struct world *w)
 {
     for (unsigned i = 0; i < w->record_count; i++)
         free((void *)(uintptr_t)w->records[i].at);
+    w->record_count = 0;
+}
+
+void world_end(struct world *w)
+{
+    world_forget(w);
+    for (unsigned i = 0; i < w->request_count; i++)
+        free((void *)(uintptr_t)w->requests[i].bytes.at);
     free(w->memory);
     free(w->bytes);
 }
@@ -156,6 +188,17 @@ void world_restart(struct world *w)
         assert(w->out.count == 0 && w->out.bytes.len == 0);
     }
     step(w, (struct event){.kind = EVENT_STARTED});
+}
+
+void world_restore(struct world *w, struct slice record)
+{
+    clear(w);
+    step(w, (struct event){.kind = EVENT_RESTORED, .bytes = record});
+}
+
+void world_signal(struct world *w, enum event_kind kind)
+{
+    world_event(w, &(struct event){.kind = kind});
 }
 
 struct flow world_flow(unsigned host, unsigned port)
@@ -216,7 +259,7 @@ struct flow world_open(struct world *w, unsigned host, unsigned port)
 
     flow.transport = TRANSPORT_TCP;
     flow.socket = 2;
-    flow.connection = connection_name(w->opened % limits.accepted + 1, 1 + w->opened);
+    flow.connection = connection_name(w->opened % w->limits.accepted + 1, 1 + w->opened);
     w->opened++;
     step(w, (struct event){.kind = EVENT_OPENED, .flow = flow});
     return flow;
@@ -227,18 +270,23 @@ void world_close(struct world *w, const struct flow *flow)
     step(w, (struct event){.kind = EVENT_CLOSED, .flow = *flow});
 }
 
+/* Both clocks run alike. */
+static void advance(struct world *w, instant to)
+{
+    w->now.wall += (int64_t)(to / SECONDS(1) - w->now.boot / SECONDS(1));
+    w->now.boot = to;
+}
+
 void world_wait(struct world *w, duration time)
 {
     instant end = w->now.boot + time;
 
     clear(w);
     while (core_deadline(w->core) <= end) {
-        instant due = max_u64(core_deadline(w->core), w->now.boot);
-        w->now.wall += (int64_t)((due - w->now.boot) / SECONDS(1));
-        w->now.boot = due;
+        advance(w, max_u64(core_deadline(w->core), w->now.boot));
         step(w, (struct event){.kind = EVENT_DEADLINE});
     }
-    w->now.boot = max_u64(end, w->now.boot);
+    advance(w, end);
 }
 
 static const struct action *nth_send(const struct world *w, unsigned n)
@@ -279,8 +327,8 @@ unsigned world_status(const struct world *w, unsigned n)
 
     if (!sent.len)
         return 0;
-    assert(!message_parse(sent, &m).status);
-    return m.status;
+    message_parse(sent, &m); /* an answer repeats what is wrong with what it answers */
+    return m.is_request ? 0 : m.status;
 }
 
 const char *world_header(const struct world *w, unsigned n, const char *name)
@@ -342,8 +390,8 @@ const char *world_credentials(const char *challenge, const char *user, const cha
         .nc = nc,
         .nc_text = slice_text(count),
     };
-    digest_ha1(&digests, ALGORITHM_MD5, c.username, c.realm, slice_text(secret), ha1);
-    digest_response(&digests, &c, ha1, slice_text(method), NO_SLICE, hex);
+    digest_ha1(&world_digests, ALGORITHM_MD5, c.username, c.realm, slice_text(secret), ha1);
+    digest_response(&world_digests, &c, ha1, slice_text(method), NO_SLICE, hex);
     snprintf(value, sizeof value,
              "Digest username=\"%s\", realm=\"%s\", nonce=\"%s\", uri=\"%s\", response=\"%.32s\", "
              "cnonce=\"0a4f113b\", nc=%s, qop=auth, algorithm=MD5",
@@ -351,8 +399,8 @@ const char *world_credentials(const char *challenge, const char *user, const cha
     return value;
 }
 
-void world_register_by(struct world *w, const struct flow *flow, const char *user,
-                       const char *secret, const char *contact, unsigned expires)
+static unsigned register_by(struct world *w, const struct flow *flow, const char *user,
+                            const char *secret, const char *contacts)
 {
     static unsigned calls;
     char authorization[1100] = "";
@@ -367,12 +415,10 @@ void world_register_by(struct world *w, const struct flow *flow, const char *use
                          "To: <sip:%s@example.com>\n"
                          "Call-ID: reg%u\n"
                          "CSeq: %u REGISTER\n"
-                         "Contact: %s\n"
-                         "Expires: %u\n"
-                         "%s"
+                         "%s%s"
                          "Content-Length: 0\n\n",
                          flow->transport == TRANSPORT_UDP ? "UDP" : "TCP", flow->address[3],
-                         flow->port, call, cseq, user, call, user, call, cseq, contact, expires,
+                         flow->port, call, cseq, user, call, user, call, cseq, contacts,
                          authorization);
         if (cseq == 1) {
             assert(world_status(w, 0) == 401);
@@ -381,7 +427,24 @@ void world_register_by(struct world *w, const struct flow *flow, const char *use
                                        "REGISTER", "sip:example.com", 1));
         }
     }
-    assert(world_status(w, 0) == 200);
+    return world_status(w, 0);
+}
+
+unsigned world_register_with(struct world *w, const char *user, const char *secret, unsigned host,
+                             unsigned port, const char *contacts)
+{
+    struct flow flow = world_flow(host, port);
+
+    return register_by(w, &flow, user, secret, contacts);
+}
+
+void world_register_by(struct world *w, const struct flow *flow, const char *user,
+                       const char *secret, const char *contact, unsigned expires)
+{
+    char contacts[512];
+
+    snprintf(contacts, sizeof contacts, "Contact: %s\nExpires: %u\n", contact, expires);
+    assert(register_by(w, flow, user, secret, contacts) == 200);
 }
 
 void world_register(struct world *w, const char *user, const char *secret, unsigned host,

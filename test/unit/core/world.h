@@ -12,6 +12,9 @@
 
 struct world {
     struct settings settings;
+    struct limits limits;
+    const struct digest_table *digests; /* of the core; from its next start */
+    uint64_t boot;                      /* names this boot of the machine; from the next start */
     struct core *core;
     void *memory;
     struct moment now;
@@ -20,15 +23,36 @@ struct world {
     char *bytes;
     struct slice records[4096]; /* what was persisted, copied */
     unsigned record_count;
+    struct {
+        struct flow to;
+        struct slice bytes; /* copied */
+    } requests[1024];       /* that were sent, since world_begin */
+    unsigned request_count;
     uint32_t opened; /* streams so far */
 };
 
 /* `is_public` lets callers of other domains in. */
 void world_begin(struct world *w, bool is_public);
+/* The same with limits of one's own. */
+void world_begin_within(struct world *w, bool is_public, const struct limits *limits);
+extern const struct limits world_limits;
 void world_end(struct world *w);
 
 /* kill -9 and start: memory is gone, the records are read again. */
 void world_restart(struct world *w);
+
+/* One more user, until a restart. */
+void world_put_user(struct world *w, const char *id, const char *extension, const char *secret,
+                    bool has_sha256);
+
+/* The next restart reads only what is persisted from now on. */
+void world_forget(struct world *w);
+
+/* A record of the journal, as if it were read at start. */
+void world_restore(struct world *w, struct slice record);
+
+/* An event of which there is no more to say. */
+void world_signal(struct world *w, enum event_kind kind);
 
 struct flow world_flow(unsigned host, unsigned port);
 
@@ -73,6 +97,12 @@ void world_register(struct world *w, const char *user, const char *secret, unsig
 /* The same by a flow, with this Contact value. */
 void world_register_by(struct world *w, const struct flow *flow, const char *user,
                        const char *secret, const char *contact, unsigned expires);
+
+/* The same with Contact and Expires lines of one's own; returns the status. */
+unsigned world_register_with(struct world *w, const char *user, const char *secret, unsigned host,
+                             unsigned port, const char *contacts);
+
+extern const struct digest_table world_digests;
 
 /* The value of an Authorization that answers a challenge (a WWW- or Proxy-Authenticate value). */
 const char *world_credentials(const char *challenge, const char *user, const char *secret,

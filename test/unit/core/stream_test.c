@@ -1,0 +1,267 @@
+/* Streams that end, are not there yet, or cannot be opened: where requests and answers go then. */
+#include "talk.h"
+
+#include <stdio.h>
+
+static struct world w;
+static struct flow phone; /* bob's stream, from 2 */
+
+/* bob has phone 2, by a stream; it listens at port 5060 too. */
+static int begin(void **state)
+{
+    (void)state;
+    world_begin(&w, true);
+    phone = world_open(&w, 2, 40002);
+    world_register_by(&w, &phone, "bob", "builder", "<sip:bob@198.51.100.2;transport=tcp>", 600);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    world_wait(&w, SECONDS(400));
+    assert_int_equal(core_census(w.core).server_transactions, 0);
+    assert_int_equal(core_census(w.core).client_transactions, 0);
+    assert_int_equal(core_census(w.core).contexts, 0);
+    world_end(&w);
+    return 0;
+}
+
+/* The stream that the server opened last. */
+static struct flow dialled(void)
+{
+    for (uint32_t i = w.out.count; i-- > 0;)
+        if (w.out.at[i].kind == ACTION_CONNECT)
+            return w.out.at[i].flow;
+    fail();
+    return phone;
+}
+
+static void a_call_goes_both_ways_by_the_stream(void **state)
+{
+    (void)state;
+    PLAY(&w, {"9 INVITE", "100>9 INVITE>2"});
+    ANSWER(&w, .host = 2, .by = &phone, .status = 180);
+    assert_sent(&w, "180>9");
+    ANSWER(&w, .host = 2, .by = &phone, .status = 200);
+    assert_sent(&w, "200>9");
+    PLAY(&w, {"wait 10000", ""});
+}
+
+static void a_phone_is_called_where_it_listens_when_its_stream_has_ended(void **state)
+{
+    struct flow to;
+
+    (void)state;
+    world_close(&w, &phone);
+    PLAY(&w, {"9 INVITE", "100>9 connect>2 INVITE>2"});
+    to = dialled();
+    assert_int_equal(to.port, 5060);
+    assert_int_equal(to.transport, TRANSPORT_TCP);
+    ANSWER(&w, .host = 2, .by = &to, .status = 486);
+    assert_sent(&w, "486>9 ACK>2");
+}
+
+static void a_stream_that_cannot_be_opened_ends_the_call(void **state)
+{
+    struct flow to;
+
+    (void)state;
+    world_close(&w, &phone);
+    PLAY(&w, {"9 INVITE", "100>9 connect>2 INVITE>2"});
+    to = dialled();
+    world_close(&w, &to);
+    PLAY(&w, {"wait 10", "480>9"}, {"9 ACK", ""});
+}
+
+static void what_was_not_heard_of_is_sent_again_by_another_stream(void **state)
+{
+    struct flow to;
+
+    (void)state;
+    PLAY(&w, {"9 INVITE", "100>9 INVITE>2"});
+    world_close(&w, &phone);
+    PLAY(&w, {"wait 10", "connect>2 INVITE>2"});
+    to = dialled();
+    ANSWER(&w, .host = 2, .by = &to, .status = 486);
+    assert_sent(&w, "486>9 ACK>2");
+}
+
+static void bindings_that_listen_at_one_place_share_a_stream(void **state)
+{
+    (void)state;
+    world_register_by(&w, &phone, "bob", "builder", "<sip:two@198.51.100.2;transport=tcp>", 600);
+    world_close(&w, &phone);
+    PLAY(&w, {"9 INVITE", "100>9 connect>2 INVITE>2 INVITE>2"});
+}
+
+static void without_room_for_another_stream_that_phone_is_left_out(void **state)
+{
+    struct limits limits = world_limits;
+    struct flow to;
+
+    (void)state;
+    limits.connected = 1;
+    world_begin_within(&w, true, &limits);
+    for (unsigned host = 2; host <= 3; host++) {
+        char contact[64];
+        struct flow flow = world_open(&w, host, 40000);
+        snprintf(contact, sizeof contact, "<sip:bob@198.51.100.%u;transport=tcp>", host);
+        world_register_by(&w, &flow, "bob", "builder", contact, 600);
+        world_close(&w, &flow);
+    }
+    PLAY(&w, {"9 INVITE", "100>9 connect>3 INVITE>3"});
+    to = dialled();
+    PLAY(&w, {"wait 10", ""});
+    ANSWER(&w, .host = 3, .by = &to, .status = 486);
+    assert_sent(&w, "486>9 ACK>3");
+    world_close(&w, &to);
+    SAY(&w, .host = 9, .call_id = "again", .branch = "again"); /* its place is free */
+    assert_sent(&w, "100>9 connect>3 INVITE>3");
+    end(NULL);
+}
+
+static void a_call_that_waits_for_a_phone_can_be_cancelled(void **state)
+{
+    (void)state;
+    world_register_by(&w, &phone, "bob", "builder", "<sip:bob@10.0.0.7;transport=tcp>", 600);
+    world_register_with(&w, "bob", "builder", 2, 5060,
+                        "Contact: <sip:bob@198.51.100.2;transport=tcp>;expires=0\n");
+    world_restart(&w);
+    PLAY(&w, {"9 INVITE", "100>9"}, {"wait 1000", ""}, {"9 CANCEL", "200>9"}, {"wait 10", "487>9"},
+         {"9 ACK", ""});
+}
+
+static void a_call_waits_for_a_phone_that_comes_back(void **state)
+{
+    (void)state;
+    world_register_by(&w, &phone, "bob", "builder", "<sip:bob@10.0.0.7;transport=tcp>", 600);
+    world_register_with(&w, "bob", "builder", 2, 5060,
+                        "Contact: <sip:bob@198.51.100.2;transport=tcp>;expires=0\n");
+    world_restart(&w);
+    PLAY(&w, {"9 INVITE", "100>9"}, {"wait 2000", ""});
+    phone = world_open(&w, 2, 40009);
+    world_register_by(&w, &phone, "bob", "builder", "<sip:bob@10.0.0.7;transport=tcp>", 600);
+    PLAY(&w, {"wait 110", "INVITE>2"});
+    ANSWER(&w, .host = 2, .by = &phone, .status = 486);
+    assert_sent(&w, "486>9 ACK>2");
+}
+
+/* 18.2.2 */
+static void an_answer_follows_its_caller_to_where_he_listens(void **state)
+{
+    struct flow caller = world_open(&w, 9, 50009), to;
+
+    (void)state;
+    SAY(&w, .host = 9, .by = &caller);
+    assert_sent(&w, "100>9 INVITE>2");
+    world_close(&w, &caller);
+    ANSWER(&w, .host = 2, .by = &phone, .status = 180);
+    assert_sent(&w, "connect>9 180>9");
+    to = dialled();
+    assert_int_equal(to.port, 5060); /* of the Via */
+    ANSWER(&w, .host = 2, .by = &phone, .status = 486);
+    assert_sent(&w, "486>9 ACK>2");
+    PLAY(&w, {"wait 10000", ""}); /* nothing is repeated on a stream */
+    SAY(&w, .host = 9, .by = &to, .method = "ACK");
+}
+
+static void a_dialog_with_a_stranger_finds_another_stream(void **state)
+{
+    static const struct {
+        const char *uri;
+        unsigned port;
+    } rows[] = {
+        {"sip:h9@198.51.100.9:5099;transport=tcp", 5099},
+        {"sip:h9@198.51.100.9;transport=tcp", 5060},
+        {"sip:h9@203.0.113.66:5099;transport=tcp", 5060}, /* not there */
+        {"sip:h9@carol.example:5099", 5060},
+    };
+
+    for (unsigned i = 0; i < COUNT_OF(rows); i++) {
+        struct flow caller;
+        begin(state);
+        caller = world_open(&w, 9, 50009);
+        SAY(&w, .host = 9, .by = &caller);
+        ANSWER(&w, .host = 2, .by = &phone, .status = 200);
+        assert_sent(&w, "200>9");
+        world_close(&w, &caller);
+        SAY(&w, .host = 2, .by = &phone, .method = "BYE", .uri = rows[i].uri,
+            .from = "<sip:bob@example.com>;tag=h2", .to = CAROL, .more = talk_route(&w, 2));
+        assert_sent(&w, "connect>9 BYE>9");
+        assert_int_equal(dialled().port, rows[i].port);
+        end(state);
+    }
+}
+
+static void an_ack_without_a_way_waits_for_the_next_2xx(void **state)
+{
+    (void)state;
+    world_register_by(&w, &phone, "bob", "builder", "<sip:bob@10.0.0.7;transport=tcp>", 600);
+    world_register_with(&w, "bob", "builder", 2, 5060,
+                        "Contact: <sip:bob@198.51.100.2;transport=tcp>;expires=0\n");
+    PLAY(&w, {"9 INVITE", "100>9 INVITE>2"});
+    ANSWER(&w, .host = 2, .by = &phone, .status = 200);
+    world_close(&w, &phone);
+    SAY(&w, .host = 9, .method = "ACK", .branch = "ack", .uri = "sip:bob@10.0.0.7;transport=tcp",
+        .to = "<sip:bob@example.com>;tag=h2", .more = talk_route(&w, 2));
+    assert_sent(&w, "");
+}
+
+static void a_phone_that_is_back_by_another_stream_needs_no_proof(void **state)
+{
+    struct flow back;
+
+    (void)state;
+    PLAY(&w, {"9 INVITE", "100>9 INVITE>2"});
+    ANSWER(&w, .host = 2, .by = &phone, .status = 200);
+    world_close(&w, &phone);
+    back = world_open(&w, 2, 40077);
+    SAY(&w, .host = 2, .by = &back, .method = "BYE", .uri = "sip:h9@198.51.100.9",
+        .from = "<sip:bob@example.com>;tag=h2", .to = CAROL, .more = talk_route(&w, 2));
+    assert_sent(&w, "BYE>9");
+    end(state);
+    begin(state);
+    PLAY(&w, {"9 INVITE", "100>9 INVITE>2"});
+    ANSWER(&w, .host = 2, .by = &phone, .status = 200);
+    back = world_open(&w, 2, 40078); /* while the first one stands it may be somebody else */
+    SAY(&w, .host = 2, .by = &back, .method = "BYE", .uri = "sip:h9@198.51.100.9",
+        .from = "<sip:bob@example.com>;tag=h2", .to = CAROL, .more = talk_route(&w, 2));
+    assert_sent(&w, "407>2");
+}
+
+static void the_cancel_of_a_ringing_phone_takes_the_stream_it_answered_by(void **state)
+{
+    struct flow back;
+
+    (void)state;
+    PLAY(&w, {"9 INVITE", "100>9 INVITE>2"});
+    ANSWER(&w, .host = 2, .by = &phone, .status = 180);
+    world_close(&w, &phone);
+    back = world_open(&w, 2, 40077);
+    ANSWER(&w, .host = 2, .by = &back, .status = 180);
+    assert_sent(&w, "180>9");
+    PLAY(&w, {"9 CANCEL", "CANCEL>2 200>9"});
+    assert_true(flow_equal(&w.out.at[1].flow, &back) || flow_equal(&w.out.at[0].flow, &back));
+    ANSWER(&w, .host = 2, .by = &back, .status = 487);
+    assert_sent(&w, "487>9 ACK>2");
+}
+
+#define WITH(test) cmocka_unit_test_setup_teardown(test, begin, end)
+
+int main(void)
+{
+    RUN(WITH(a_call_goes_both_ways_by_the_stream),
+        WITH(a_phone_is_called_where_it_listens_when_its_stream_has_ended),
+        WITH(a_stream_that_cannot_be_opened_ends_the_call),
+        WITH(what_was_not_heard_of_is_sent_again_by_another_stream),
+        WITH(bindings_that_listen_at_one_place_share_a_stream),
+        cmocka_unit_test(without_room_for_another_stream_that_phone_is_left_out),
+        WITH(a_call_that_waits_for_a_phone_can_be_cancelled),
+        WITH(a_call_waits_for_a_phone_that_comes_back),
+        WITH(an_answer_follows_its_caller_to_where_he_listens),
+        cmocka_unit_test(a_dialog_with_a_stranger_finds_another_stream),
+        WITH(an_ack_without_a_way_waits_for_the_next_2xx),
+        WITH(a_phone_that_is_back_by_another_stream_needs_no_proof),
+        WITH(the_cancel_of_a_ringing_phone_takes_the_stream_it_answered_by));
+}

@@ -1,0 +1,177 @@
+#include "talk.h"
+
+#include <stdio.h>
+
+#include "sip/address.h"
+
+static const char *text_or(const char *text, const char *otherwise)
+{
+    return text ? text : otherwise;
+}
+
+static bool is_of_invite(const char *method)
+{
+    return !strcmp(method, "INVITE") || !strcmp(method, "ACK") || !strcmp(method, "CANCEL");
+}
+
+void talk_say(struct world *w, struct words words)
+{
+    const char *method = text_or(words.method, "INVITE");
+    const char *more = text_or(words.more, "");
+    unsigned cseq = words.cseq ? words.cseq : 1;
+    struct flow flow = world_flow(words.host, 5060);
+
+    world_receive_by(w, words.by ? words.by : &flow,
+                     "%s %s SIP/2.0\n"
+                     "Via: SIP/2.0/%s 198.51.100.%u:5060;branch=z9hG4bK%s;rport\n"
+                     "%s"
+                     "From: %s\n"
+                     "To: %s\n"
+                     "Call-ID: %s\n"
+                     "CSeq: %u %s\n"
+                     "Contact: <sip:h%u@198.51.100.%u:5060>\n"
+                     "%s"
+                     "Content-Length: 0\n\n",
+                     method, text_or(words.uri, "sip:bob@example.com"), words.by ? "TCP" : "UDP",
+                     words.host, text_or(words.branch, is_of_invite(method) ? "invite" : method),
+                     strstr(more, "Max-Forwards") ? "" : "Max-Forwards: 70\n",
+                     text_or(words.from, CAROL), text_or(words.to, BOB),
+                     text_or(words.call_id, "call"), cseq, method, words.host, words.host, more);
+}
+
+/* The latest request with that method that was sent to `host`; one with that field, if not
+ * HEADER_OTHER. */
+static struct message request_to(const struct world *w, unsigned host, const char *method,
+                                 enum header with)
+{
+    struct message m;
+
+    for (unsigned i = w->request_count; i-- > 0;) {
+        if (w->requests[i].to.address[3] != host)
+            continue;
+        assert_false(message_parse(w->requests[i].bytes, &m).status);
+        if (slice_equal(message_span(&m, m.method_text), slice_text(method)) &&
+            (with == HEADER_OTHER || m.first[with]))
+            return m;
+    }
+    print_error("no %s was sent to %u\n", method, host);
+    fail();
+    return m;
+}
+
+/* Appends the lines of a header field. */
+static void copy_fields(char *text, size_t limit, const struct message *m, enum header header)
+{
+    for (unsigned i = m->first[header]; i; i = m->fields[i].next) {
+        struct slice v = message_value(m, i);
+        size_t len = strlen(text);
+        snprintf(text + len, limit - len, "%s: %.*s\n", header_name(header).at, (int)v.len, v.at);
+    }
+}
+
+void talk_answer(struct world *w, struct answer answer)
+{
+    struct message m = request_to(w, answer.host, text_or(answer.method, "INVITE"), HEADER_OTHER);
+    char head[8192] = "", contact[64], tag[64] = "";
+    struct flow flow = world_flow(answer.host, 5060);
+    bool has_tag = address_tag(message_first(&m, HEADER_TO)).len != 0;
+    static const enum header copied[] = {HEADER_VIA,     HEADER_RECORD_ROUTE, HEADER_FROM,
+                                         HEADER_CALL_ID, HEADER_CSEQ,         HEADER_TO};
+
+    for (unsigned i = 0; i < COUNT_OF(copied); i++)
+        copy_fields(head, sizeof head, &m, copied[i]);
+    head[strlen(head) - 1] = 0; /* To, the last, may get a tag */
+    snprintf(contact, sizeof contact, "<sip:h%u@198.51.100.%u:5060>", answer.host, answer.host);
+    if (answer.tag)
+        snprintf(tag, sizeof tag, ";tag=%s", answer.tag);
+    else if (!has_tag && answer.status > 100)
+        snprintf(tag, sizeof tag, ";tag=h%u", answer.host);
+    world_receive_by(w, answer.by ? answer.by : &flow,
+                     "SIP/2.0 %u Answer\n"
+                     "%s%s\n"
+                     "Contact: %s\n"
+                     "%s"
+                     "Content-Length: 0\n\n",
+                     answer.status, head, tag, text_or(answer.contact, contact),
+                     text_or(answer.more, ""));
+}
+
+void talk_phone(struct world *w, unsigned host, const char *params)
+{
+    char contact[128];
+
+    snprintf(contact, sizeof contact, "Contact: <sip:bob@198.51.100.%u:5060>%s\n", host, params);
+    assert_int_equal(world_register_with(w, "bob", "builder", host, 5060, contact), 200);
+}
+
+const char *talk_route(const struct world *w, unsigned host)
+{
+    static char text[1024];
+    struct message m = request_to(w, host, "INVITE", HEADER_RECORD_ROUTE);
+    struct slice v = message_first(&m, HEADER_RECORD_ROUTE);
+
+    snprintf(text, sizeof text, "Route: %.*s\n", (int)v.len, v.at);
+    return text;
+}
+
+/* A status, a method, or what was done to a stream; empty for what is not sent. */
+static void name_action(const struct action *act, char *name, size_t limit)
+{
+    struct message m;
+
+    *name = 0;
+    if (act->kind == ACTION_CONNECT || act->kind == ACTION_CLOSE) {
+        snprintf(name, limit, act->kind == ACTION_CONNECT ? "connect" : "close");
+    } else if (act->kind == ACTION_SEND) {
+        message_parse(act->bytes, &m); /* an answer may repeat what is wrong with a request */
+        if (m.is_request)
+            snprintf(name, limit, "%.*s", (int)m.method_text.len, m.bytes.at + m.method_text.at);
+        else if (m.bytes.len)
+            snprintf(name, limit, "%u", m.status);
+    }
+}
+
+const char *talk_sent(const struct world *w)
+{
+    static char text[2048];
+    char name[64];
+    size_t len = 0;
+
+    *text = 0;
+    for (uint32_t i = 0; i < w->out.count; i++) {
+        name_action(&w->out.at[i], name, sizeof name);
+        if (*name)
+            len += (size_t)snprintf(text + len, sizeof text - len, "%s%s>%u", len ? " " : "", name,
+                                    w->out.at[i].flow.address[3]);
+    }
+    return text;
+}
+
+static void act(struct world *w, const char *does)
+{
+    unsigned host, status;
+    char word[32], method[32] = "INVITE";
+
+    if (sscanf(does, "wait %u", &status) == 1)
+        world_wait(w, MS(status));
+    else if (!strcmp(does, "restart"))
+        world_restart(w);
+    else if (sscanf(does, "%u %3u %31s", &host, &status, method) >= 2)
+        ANSWER(w, .host = host, .status = status, .method = method);
+    else if (sscanf(does, "%u %31s", &host, word) == 2)
+        SAY(w, .host = host, .method = word);
+    else
+        fail_msg("what is \"%s\"?", does);
+}
+
+void talk_play(struct world *w, const struct line *lines, unsigned count, const char *file, int at)
+{
+    for (unsigned i = 0; i < count; i++) {
+        act(w, lines[i].does);
+        if (!strcmp(talk_sent(w), lines[i].sent))
+            continue;
+        print_error("after \"%s\": \"%s\" was sent, not \"%s\"\n", lines[i].does, talk_sent(w),
+                    lines[i].sent);
+        _fail(file, at);
+    }
+}
