@@ -15,6 +15,7 @@ enum due_kind {
     DUE_FAULT,      /* the next fault of the world */
     DUE_RELIEF,     /* its end */
     DUE_PHASE,      /* the next part of the hour */
+    DUE_WIRE,       /* a stream ends, as the core asked, or could not be opened */
     DUE_INSPECTION, /* the judge looks into the core */
     DUE_KIND_COUNT,
 };

@@ -29,9 +29,10 @@ struct exchange *exchange_begin(struct sim *sim, struct phone *phone, enum purpo
                            .cseq = letter->cseq,
                            .bytes = copy_slice(writer_slice(&w)),
                            .began = sim->now,
-                           .resend_at = sim->now + T1,
+                           .resend_at = letter->is_by_stream ? NEVER : sim->now + T1,
                            .resend_after = T1,
-                           .end_at = sim->now + LONG};
+                           .end_at = sim->now + LONG,
+                           .is_unsent = phone->connect_at != NEVER};
     copy_text(e->branch, sizeof e->branch, letter->branch);
     phone->exchanges = e;
     phone_send(sim, phone, e->bytes);
@@ -216,6 +217,8 @@ void answer_send(struct sim *sim, struct phone *phone, struct answer *a, const s
         a->resend_after = T1;
         a->resend_at = sim->now + T1;
         a->end_at = sim->now + LONG;
+        if (phone->traits & TRAIT_STREAM && reply->status >= 300)
+            a->resend_at = NEVER; /* timer G (17.2.1); a 2xx is repeated all the same (13.3.1.4) */
     }
 }
 
@@ -284,6 +287,22 @@ instant exchange_deadline(const struct phone *phone)
     for (const struct answer *a = phone->answers; a; a = a->next)
         first = min_u64(first, min_u64(a->reply_at, min_u64(a->resend_at, a->end_at)));
     return first;
+}
+
+void exchange_resume(struct sim *sim, struct phone *phone)
+{
+    for (struct exchange *e = phone->exchanges; e; e = e->next) {
+        if (e->is_unsent && e->end_at > sim->now)
+            phone_send(sim, phone, e->bytes);
+        e->is_unsent = false;
+    }
+}
+
+void exchange_break(struct sim *sim, struct phone *phone)
+{
+    for (struct exchange *e = phone->exchanges; e; e = e->next)
+        if (e->state == EXCHANGE_CALLING || e->state == EXCHANGE_PROCEEDING)
+            e->end_at = sim->now;
 }
 
 void exchange_forget(struct phone *phone)

@@ -42,6 +42,7 @@ struct exchange {
     instant resend_at;
     duration resend_after;
     instant end_at;
+    bool is_unsent; /* it waits for a stream */
     /* for the judge */
     unsigned failure; /* the non-2xx final that came, 0 = none */
     char failure_tag[64];
@@ -89,6 +90,12 @@ void answer_send(struct sim *sim, struct phone *phone, struct answer *answer,
 /* Timers of both: what is due now, then when the next is. */
 void exchange_expire(struct sim *sim, struct phone *phone);
 instant exchange_deadline(const struct phone *phone);
+
+/* There is a stream again: what waits for it is sent. */
+void exchange_resume(struct sim *sim, struct phone *phone);
+
+/* The stream that they went by is gone: requests without a final response fail. */
+void exchange_break(struct sim *sim, struct phone *phone);
 
 /* Forgets all of them, as a phone that loses its power. */
 void exchange_forget(struct phone *phone);

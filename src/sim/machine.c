@@ -100,7 +100,7 @@ static void empty_queue(struct machine *m)
     m->queue_end = &m->queue;
 }
 
-static void go_down(struct sim *sim, duration down_time)
+static void go_down(struct sim *sim, bool has_power, duration down_time)
 {
     struct machine *m = &sim->machine;
 
@@ -112,6 +112,8 @@ static void go_down(struct sim *sim, duration down_time)
     munmap(m->memory, core_bytes(&m->origin.limits));
     m->memory = NULL;
     m->core = NULL;
+    if (sim->has_wires) /* a supervisor keeps them, where there is one */
+        wire_server_died(sim, has_power && dice_chance(&sim->dice, 400));
     agenda_note(&sim->agenda, sim->now + down_time, DUE_RESTART, m->starts, NULL);
 }
 
@@ -122,7 +124,7 @@ void machine_kill(struct sim *sim, duration down_time)
     trace_note(sim, "kill -9");
     sim->report.counts[COUNT_KILLS]++;
     judge_killed(sim, false);
-    go_down(sim, down_time);
+    go_down(sim, true, down_time);
 }
 
 /* What was not synced is torn at any byte, and boot time begins again. */
@@ -142,7 +144,7 @@ void machine_cut_power(struct sim *sim, duration down_time)
         sim->report.counts[COUNT_TORN]++;
         file->len = dice_between(&sim->dice, file->synced, file->len);
     }
-    go_down(sim, down_time);
+    go_down(sim, false, down_time);
     m->boot_zero = machine_elapsed(sim);
     m->origin.boot++;
 }
@@ -192,6 +194,15 @@ static void persist(struct sim *sim, const struct held *held)
     write_record(sim, held->bytes, SIZE_MAX);
 }
 
+/* What the core wants of a stream is done a little later. */
+static void note_wish(struct sim *sim, const struct flow *flow, duration later)
+{
+    struct flow *copy = take(1, sizeof *copy);
+
+    *copy = *flow;
+    agenda_note(&sim->agenda, sim->now + later, DUE_WIRE, sim->machine.starts, copy);
+}
+
 static void carry_out(struct sim *sim, const struct held *held)
 {
     struct machine *m = &sim->machine;
@@ -199,6 +210,8 @@ static void carry_out(struct sim *sim, const struct held *held)
     switch (held->kind) {
     case ACTION_SEND:
         if (held->is_abandoned || is_void(m, held))
+            break;
+        if (flow_is_reliable(&held->flow) && !wire_stands(sim, &held->flow))
             break;
         judge_sent(sim, held);
         network_to_node(sim, &held->flow, held->bytes);
@@ -211,8 +224,8 @@ static void carry_out(struct sim *sim, const struct held *held)
         drop_older_segments(m);
         judge_checkpointed(sim);
         break;
-    case ACTION_CONNECT:
-    case ACTION_CLOSE: break;
+    case ACTION_CONNECT: note_wish(sim, &held->flow, MS(20)); break;
+    case ACTION_CLOSE: note_wish(sim, &held->flow, 0); break;
     case ACTION_LOG: trace_note(sim, "log: %.*s", (int)held->bytes.len, held->bytes.at); break;
     case ACTION_ANSWER: break; /* no administrator asks here */
     }
@@ -394,6 +407,13 @@ void machine_receive(struct sim *sim, const struct flow *flow, uint32_t sender, 
     handle(sim, &(struct event){EVENT_RECEIVED, *flow, bytes});
 }
 
+void machine_stream(struct sim *sim, enum event_kind kind, const struct flow *flow,
+                    struct slice bytes)
+{
+    if (sim->machine.is_up)
+        handle(sim, &(struct event){kind, *flow, bytes, .fault = {400, "Bad Content-Length"}});
+}
+
 instant machine_deadline(const struct sim *sim)
 {
     const struct machine *m = &sim->machine;
@@ -459,6 +479,10 @@ void machine_restart(struct sim *sim)
     m->failed_step = m->unaware_step = 0;
     m->last_start = m->steps;
     trace_note(sim, "start %u", m->starts);
+
+    for (uint32_t place = 1; place <= WIRES; place++)
+        if (sim->wires.at[place].connection)
+            step(sim, &(struct event){.kind = EVENT_OPENED, .flow = sim->wires.at[place]});
 
     /* What is torn at the end of the last segment stays as it is: a new one is begun. */
     unsigned old_files = m->file_count;
@@ -566,6 +590,8 @@ void machine_init(struct sim *sim)
     m->settings.localnames = m->localnames;
     m->settings.localname_count = COUNT_OF(m->localnames);
     m->settings.sockets = m->sockets;
+    m->sockets[SOCKET_TCP_V4] = (struct socket_settings){TRANSPORT_TCP, S(SERVER_HOST_V4), 5060};
+    m->sockets[SOCKET_TCP_V6] = (struct socket_settings){TRANSPORT_TCP, S(SERVER_HOST_V6), 5060};
     m->settings.socket_count = COUNT_OF(m->sockets);
     m->settings.is_public = dice_chance(&sim->dice, 500);
     m->settings.expires = 600;
@@ -580,6 +606,8 @@ void machine_init(struct sim *sim)
                    .contexts = 1024,
                    .dialogs = 1024,
                    .nonces = 4096,
+                   .accepted = WIRES,
+                   .connected = 16,
                    .text = (size_t)16 << 20},
         .settings = &m->settings,
         .digests = &sim_digests,

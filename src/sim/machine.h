@@ -57,7 +57,7 @@ struct machine {
     struct settings settings;
     struct settings *epoch; /* a copy that the core looks at since the last reload; NULL = none */
     struct slice localnames[2];
-    struct socket_settings sockets[2];
+    struct socket_settings sockets[4];
     struct user_settings users[MACHINE_USERS];
     unsigned user_count;
     struct actions out;
@@ -103,6 +103,10 @@ struct moment machine_moment(const struct sim *sim);
 /* When the core wants EVENT_DEADLINE, in the simulation's time. */
 instant machine_deadline(const struct sim *sim);
 void machine_tick(struct sim *sim); /* that deadline, or DUE_STORE */
+
+/* A stream was opened or has ended, or what came by it is broken. */
+void machine_stream(struct sim *sim, enum event_kind kind, const struct flow *flow,
+                    struct slice bytes);
 
 void machine_receive(struct sim *sim, const struct flow *flow, uint32_t sender, struct slice bytes);
 

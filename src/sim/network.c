@@ -6,7 +6,7 @@
 #include "sim/trace.h"
 #include "sip/uri.h"
 
-#define ADDRESS_LIMIT 4096u
+#define ADDRESS_LIMIT 16384u
 #define LIFETIME_LONGEST MS(4500) /* below T4, with latency and all */
 
 struct flow network_new_address(struct sim *sim, unsigned site, bool is_v6, bool is_public)
@@ -49,6 +49,14 @@ void network_move(struct sim *sim, uint32_t node, const struct flow *old, const 
     net->addresses[net->address_count++] = (struct address_record){*new, node, true};
 }
 
+void network_leave(struct sim *sim, const struct flow *flow)
+{
+    struct address_record *record = find_address(&sim->network, flow);
+
+    if (record)
+        record->is_current = false;
+}
+
 uint32_t network_owner(const struct sim *sim, const struct flow *flow, bool *is_current)
 {
     const struct address_record *record = find_address(&sim->network, flow);
@@ -66,12 +74,24 @@ static void send_one(struct sim *sim, const struct datagram *datagram, instant a
     agenda_note(&sim->agenda, at, DUE_ARRIVAL, 0, copy);
 }
 
+/* On a stream: by its own time, and behind what was sent before. */
+static void carry_in_order(struct sim *sim, uint32_t node, const struct datagram *datagram)
+{
+    sim->report.counts[COUNT_DATAGRAMS]++;
+    send_one(sim, datagram,
+             max_u64(sim->now, sim->network.cut_until[node]) + sim->network.latency[node]);
+}
+
 /* Throws what becomes of a datagram between `node` and the server. */
 static void carry(struct sim *sim, uint32_t node, const struct datagram *datagram)
 {
     struct network *net = &sim->network;
     instant at = sim->now + net->latency[node];
 
+    if (flow_is_reliable(&datagram->flow)) {
+        carry_in_order(sim, node, datagram);
+        return;
+    }
     sim->report.counts[COUNT_DATAGRAMS]++;
     if (sim->now < net->cut_until[node] || dice_chance(&sim->dice, net->weather.loss)) {
         sim->report.counts[COUNT_LOST]++;
@@ -94,7 +114,10 @@ void network_to_server(struct sim *sim, uint32_t sender, const struct flow *sour
                        struct slice bytes)
 {
     struct datagram datagram = {*source, sender, bytes};
+    bool is_current;
 
+    if (flow_is_reliable(source) && network_owner(sim, source, &is_current) != sender)
+        return; /* the source of a stream cannot be forged */
     carry(sim, sender, &datagram);
 }
 
@@ -110,12 +133,43 @@ void network_to_node(struct sim *sim, const struct flow *flow, struct slice byte
         sim->report.counts[COUNT_LOST]++; /* nobody is there any more */
 }
 
+/* Now and then a stream breaks in the middle of a message, or what comes by it is nonsense. */
+static bool is_cut_short(struct sim *sim, struct datagram *datagram)
+{
+    if (!flow_is_reliable(&datagram->flow) || datagram->sender == NO_NODE ||
+        sim->phase != PHASE_FAULTS || !dice_chance(&sim->dice, 3))
+        return false;
+    sim->report.counts[COUNT_HALF_MESSAGES]++;
+    datagram->bytes.len = random_below(&sim->dice, datagram->bytes.len / 3);
+    machine_stream(sim, EVENT_BROKEN, &datagram->flow, datagram->bytes);
+    return true;
+}
+
+/* What it was sent by is gone. */
+static bool is_stranded(const struct sim *sim, const struct datagram *datagram)
+{
+    return flow_is_reliable(&datagram->flow) && !wire_stands(sim, &datagram->flow);
+}
+
+/* A stream that is kept for the next run holds what comes meanwhile. */
+static bool has_to_wait(const struct sim *sim, const struct datagram *datagram)
+{
+    return datagram->sender != NO_NODE && !sim->machine.is_up &&
+           flow_is_reliable(&datagram->flow) && wire_stands(sim, &datagram->flow);
+}
+
 void network_deliver(struct sim *sim, struct datagram *datagram)
 {
     bool is_current;
     uint32_t node = network_owner(sim, &datagram->flow, &is_current);
 
-    if (datagram->sender != NO_NODE) {
+    if (has_to_wait(sim, datagram)) {
+        agenda_note(&sim->agenda, sim->now + MS(50), DUE_ARRIVAL, 0, datagram);
+        return;
+    }
+    if (is_stranded(sim, datagram) || is_cut_short(sim, datagram)) {
+        sim->report.counts[COUNT_LOST]++;
+    } else if (datagram->sender != NO_NODE) {
         trace_message(sim, "->", &datagram->flow, datagram->sender, datagram->bytes);
         /* Credentials that the server has not seen yet are anybody's: so strangers hear late. */
         if (sim->machine.is_up && datagram->sender < sim->phone_count)

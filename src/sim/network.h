@@ -1,6 +1,7 @@
 /*
  * The network: a star of nodes around the server.  Datagrams are lost, doubled, overtaken and cut
- * off, but none lives longer than T4 (RFC 3261 17.1.2.2).
+ * off, but none lives longer than T4 (RFC 3261 17.1.2.2).  What goes by a stream (sim/wire) comes
+ * in order, later if it was cut off.
  *
  * A node may change its address; whoever had it before is remembered, for the judge.
  */
@@ -18,6 +19,8 @@ struct sim;
 enum {
     SOCKET_V4,
     SOCKET_V6,
+    SOCKET_TCP_V4,
+    SOCKET_TCP_V6,
     SOCKET_COUNT,
 };
 
@@ -51,6 +54,9 @@ struct flow network_new_address(struct sim *sim, unsigned site, bool is_v6, bool
 
 /* The node is at this address from now on, and no longer at `old` unless that is NULL. */
 void network_move(struct sim *sim, uint32_t node, const struct flow *old, const struct flow *new);
+
+/* Nobody is at this address any more. */
+void network_leave(struct sim *sim, const struct flow *flow);
 
 /* Who is at an address now, or was once (then *is_current is false); NO_NODE if nobody ever. */
 uint32_t network_owner(const struct sim *sim, const struct flow *flow, bool *is_current);

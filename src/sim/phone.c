@@ -19,7 +19,8 @@ void phone_name(struct phone *phone, const char *prefix, char *text, size_t limi
 
 void phone_send(struct sim *sim, struct phone *phone, struct slice bytes)
 {
-    network_to_server(sim, phone->node, &phone->address, bytes);
+    if (phone->connect_at == NEVER) /* else it has no stream at present */
+        network_to_server(sim, phone->node, &phone->address, bytes);
 }
 
 struct letter phone_letter(struct phone *phone, enum method method, char *branch, size_t limit)
@@ -29,6 +30,7 @@ struct letter phone_letter(struct phone *phone, enum method method, char *branch
                            .sent_by = slice_text(phone->host),
                            .branch = slice_text(branch),
                            .has_rport = (phone->traits & TRAIT_RPORT) != 0,
+                           .is_by_stream = (phone->traits & TRAIT_STREAM) != 0,
                            .max_forwards = 70};
 }
 
@@ -343,10 +345,48 @@ void phone_arrange(struct sim *sim, struct phone *phone)
     instant first = min_u64(min_u64(phone->register_at, phone->act_at),
                             min_u64(exchange_deadline(phone), call_deadline(phone)));
 
+    first = min_u64(first, phone->connect_at);
+
     if (first == NEVER || first >= phone->wake_at)
         return;
     phone->wake_at = first;
     agenda_note(&sim->agenda, first, DUE_PHONE, phone->node, NULL);
+}
+
+/* -- its stream -- */
+
+static bool connect_phone(struct sim *sim, struct phone *phone, bool is_v6)
+{
+    struct flow flow = network_new_address(sim, phone->site, is_v6, false);
+
+    flow.transport = TRANSPORT_TCP;
+    flow.socket = is_v6 ? SOCKET_TCP_V6 : SOCKET_TCP_V4;
+    if (!wire_open(sim, &flow))
+        return false;
+    network_move(sim, phone->node, NULL, &flow);
+    phone->address = flow;
+    return true;
+}
+
+void phone_cut_off(struct sim *sim, struct phone *phone)
+{
+    trace_note(sim, "node %u is cut off", phone->node);
+    network_leave(sim, &phone->address);
+    phone->connect_at = sim->now + MS(dice_between(&sim->dice, 10, 3000));
+    exchange_break(sim, phone);
+    phone_arrange(sim, phone);
+}
+
+static void connect_again(struct sim *sim, struct phone *phone)
+{
+    if (!connect_phone(sim, phone, phone->address.is_v6)) {
+        phone->connect_at = sim->now + SECONDS(1);
+        return;
+    }
+    phone->connect_at = NEVER;
+    exchange_resume(sim, phone);
+    if (phone->wants_registration)
+        phone_register(sim, phone);
 }
 
 void phone_wake(struct sim *sim, struct phone *phone)
@@ -354,6 +394,8 @@ void phone_wake(struct sim *sim, struct phone *phone)
     if (sim->now < phone->wake_at)
         return; /* it was woken earlier meanwhile */
     phone->wake_at = NEVER;
+    if (sim->now >= phone->connect_at)
+        connect_again(sim, phone);
     exchange_expire(sim, phone);
     call_expire(sim, phone);
     if (sim->now >= phone->register_at)
@@ -374,6 +416,8 @@ static void name_contact(struct phone *phone, bool is_behind_nat)
 
     copy_text(phone->host, sizeof phone->host, host);
     put(&w, "sip:%s-%u@%s", phone->user_name, phone->node, phone->host);
+    if (phone->traits & TRAIT_STREAM)
+        put(&w, ";transport=tcp");
     if (phone->traits & TRAIT_LOOPING) {
         w.len = 0;
         put(&w, "sip:%s@" SERVER_HOST_V4 ":5060", phone->user_name);
@@ -387,6 +431,10 @@ void phone_move(struct sim *sim, struct phone *phone, bool keeps_contact)
 {
     struct flow old = phone->address;
 
+    if (phone->traits & TRAIT_STREAM) {
+        wire_break(sim, phone);
+        return;
+    }
     if (!keeps_contact && (phone->removed_contact[0] || phone->traits & TRAIT_LOOPING))
         return;
     sim->report.counts[COUNT_MOVES]++;
@@ -408,6 +456,8 @@ void phone_reboot(struct sim *sim, struct phone *phone)
     sim->report.counts[COUNT_REBOOTS]++;
     exchange_forget(phone);
     call_forget_all(phone);
+    if (phone->traits & TRAIT_STREAM)
+        wire_break(sim, phone);
     phone->nonce = (struct nonce){.count = 0};
     phone_name(phone, "boot", phone->call_id, sizeof phone->call_id);
     phone->register_cseq = 0;
@@ -541,6 +591,7 @@ void phone_init(struct sim *sim, struct phone *phone, uint32_t node, unsigned us
                             .traits = traits,
                             .site = node,
                             .register_at = NEVER,
+                            .connect_at = NEVER,
                             .wake_at = NEVER};
     phone->expires = (unsigned)dice_between(&sim->dice, 90, 900);
     phone->act_at = sim->now + dice_wait(&sim->dice, SECONDS(40));
@@ -548,8 +599,12 @@ void phone_init(struct sim *sim, struct phone *phone, uint32_t node, unsigned us
     put(&w, is_foreign ? "f%u" : "u%u", user);
     w = writer_over(phone->aor, sizeof phone->aor - 1);
     put(&w, "sip:%s@%s", phone->user_name, is_foreign ? "elsewhere.example" : SERVER_DOMAIN);
-    phone->address = network_new_address(sim, phone->site, is_v6, is_foreign);
-    network_move(sim, node, NULL, &phone->address);
+    if (traits & TRAIT_STREAM) {
+        connect_phone(sim, phone, is_v6);
+    } else {
+        phone->address = network_new_address(sim, phone->site, is_v6, is_foreign);
+        network_move(sim, node, NULL, &phone->address);
+    }
     name_contact(phone, !is_foreign && !is_v6 && dice_chance(&sim->dice, 500));
     if (phone->host[0] == '1' && phone->host[1] == '9')
         phone->traits |= TRAIT_RPORT; /* behind a NAT nothing works without */

@@ -25,6 +25,7 @@ enum trait {
     TRAIT_LOOPING = 1 << 8,    /* registers a contact that points at the server */
     TRAIT_STRICT = 1 << 9,     /* routes as RFC 2543 did */
     TRAIT_OUTBOUND = 1 << 10,  /* names the server in a preloaded Route */
+    TRAIT_STREAM = 1 << 11,    /* speaks by a stream */
 };
 
 /* Those whose calls need not end well. */
@@ -62,6 +63,7 @@ struct phone {
 
     instant register_at; /* when to refresh; NEVER */
     instant act_at;      /* when to do something of its own accord */
+    instant connect_at;  /* when to try again, after its stream has broken; NEVER */
     instant wake_at;     /* what the agenda knows; NEVER */
     uint32_t serial;     /* of branches, tags and Call-IDs */
 
@@ -102,6 +104,9 @@ void phone_request(struct sim *sim, struct phone *phone, enum purpose purpose,
 /* Registers at once, whatever was planned; or no longer. */
 void phone_register(struct sim *sim, struct phone *phone);
 void phone_unregister(struct sim *sim, struct phone *phone);
+
+/* Its stream has ended. */
+void phone_cut_off(struct sim *sim, struct phone *phone);
 
 /* What it does of its own accord. */
 void phone_move(struct sim *sim, struct phone *phone, bool keeps_contact);

@@ -23,6 +23,7 @@ static const char *const names[COUNT_COUNT] = {
     [COUNT_ATTACKS] = "attacks",
     [COUNT_DATAGRAMS] = "datagrams",
     [COUNT_STEPS] = "steps",
+    [COUNT_STREAMS] = "streams",
     [COUNT_LOST] = "lost",
     [COUNT_DUPLICATED] = "duplicated",
     [COUNT_REORDERED] = "reordered",
@@ -37,6 +38,8 @@ static const char *const names[COUNT_COUNT] = {
     [COUNT_STALLS] = "stalls",
     [COUNT_CHECKPOINTS] = "checkpoints",
     [COUNT_RELOADS] = "reloads",
+    [COUNT_STREAMS_BROKEN] = "broken streams",
+    [COUNT_HALF_MESSAGES] = "half messages",
 };
 
 static const char *const state_names[STATES_COUNT] = {

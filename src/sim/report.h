@@ -20,6 +20,7 @@ enum count {
     COUNT_ATTACKS,
     COUNT_DATAGRAMS,
     COUNT_STEPS,
+    COUNT_STREAMS,
     /* the faults */
     COUNT_LOST,
     COUNT_DUPLICATED,
@@ -35,6 +36,8 @@ enum count {
     COUNT_STALLS,
     COUNT_CHECKPOINTS,
     COUNT_RELOADS,
+    COUNT_STREAMS_BROKEN,
+    COUNT_HALF_MESSAGES,
     COUNT_COUNT,
 };
 

@@ -168,6 +168,8 @@ static void throw_fault(struct sim *sim)
         arm_kill(sim, 8, 1500);
     if (sim->phase != PHASE_FAULTS)
         return;
+    if (sim->has_wires && dice_chance(&sim->dice, 300))
+        wire_weather(sim);
     for (i = 0; i < COUNT_OF(faults); i++)
         weights[i] = faults[i].weight;
     i = dice_weighted(&sim->dice, weights, COUNT_OF(faults));
@@ -217,6 +219,10 @@ static void dispatch(struct sim *sim, const struct due *due)
     case DUE_FAULT: throw_fault(sim); break;
     case DUE_RELIEF: relieve(sim, due->who); break;
     case DUE_PHASE: begin_phase(sim, (enum phase)due->who); break;
+    case DUE_WIRE:
+        wire_end(sim, due->what, due->who);
+        free(due->what);
+        break;
     case DUE_INSPECTION: inspect(sim); break;
     case DUE_KIND_COUNT: break;
     }
@@ -256,6 +262,8 @@ static unsigned throw_traits(struct sim *sim)
     for (unsigned i = 0; i < COUNT_OF(traits); i++)
         if (dice_chance(&sim->dice, traits[i].thousandths))
             thrown |= traits[i].trait;
+    if (sim->has_wires && dice_chance(&sim->dice, 500))
+        thrown |= TRAIT_STREAM;
     return thrown;
 }
 
@@ -310,6 +318,7 @@ void sim_run(struct sim *sim, uint64_t seed)
     sim->report.seed = seed;
     sim->dice = random_seeded((struct hash_key){seed, 0x73697077});
     sim->network.weather = usual_weather;
+    sim->has_wires = wire_is_seed(seed);
     machine_init(sim);
     begin_phase(sim, PHASE_FAULTS);
     put_everybody(sim);

@@ -18,6 +18,7 @@
 #include "sim/phone.h"
 #include "sim/report.h"
 #include "sim/stranger.h"
+#include "sim/wire.h"
 
 #define SERVER_HOST_V4 "198.51.100.1"
 #define SERVER_HOST_V6 "[2001:db8::1]"
@@ -48,6 +49,8 @@ struct sim {
     struct random dice;
     struct agenda agenda;
     struct network network;
+    bool has_wires;
+    struct wires wires;
     struct machine machine;
     struct phone phones[PHONES_LIMIT];
     unsigned phone_count;
