@@ -105,6 +105,17 @@ static int user_of(const struct sim *sim, const struct message *m)
     return address_next(&rest, &address) ? passage_user(sim, address.uri) : -1;
 }
 
+/* A REGISTER's wish for a contact is to be removed. */
+static bool is_removal(const struct message *m, const struct address *contact)
+{
+    struct slice value;
+    uint64_t seconds;
+
+    if (!param_find(contact->params, S("expires"), &value))
+        value = message_first(m, HEADER_EXPIRES);
+    return slice_number(value, UINT32_MAX, &seconds) && !seconds;
+}
+
 void promise_requested(struct sim *sim, const struct flow *flow, const struct message *m,
                        uint64_t step)
 {
@@ -124,6 +135,8 @@ void promise_requested(struct sim *sim, const struct flow *flow, const struct me
             continue;
         }
         promise->is_doubtful = true;
+        if (is_removal(m, &address)) /* whatever becomes of the answer */
+            promise->stored_until = 0;
         promise->touched = step;
         promise->flow = *flow;
         note_reach(p, promise, flow, machine_elapsed(sim));
