@@ -40,6 +40,38 @@ static void a_cookie_says_which_way_by_the_tags(void **state)
     assert_int_equal(cookie.caller.flow.address[3], 9);
 }
 
+/* The longest: neither end is a binding, both are streams on IPv6. */
+static void bare_ends_of_any_kind_come_back_whole(void **state)
+{
+    const struct flow flows[] = {
+        {.transport = TRANSPORT_UDP, .port = 5062, .socket = 300, .address = {192, 0, 2, 9}},
+        {.transport = TRANSPORT_UDP, .is_v6 = true, .port = 1, .socket = 1, .address = {32, 1, 13}},
+        {.transport = TRANSPORT_TCP, .port = 9, .connection = 0xabc00001, .address = {10, 0, 0, 1}},
+        {.transport = TRANSPORT_TCP,
+         .is_v6 = true,
+         .port = 65535,
+         .socket = 511,
+         .connection = 0xfff00002,
+         .address = {32, 1, 13, 184, [15] = 7}},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(flows); i++)
+        for (unsigned j = 0; j < COUNT_OF(flows); j++) {
+            char text[COOKIE_TEXT];
+            struct writer w = writer_over(text, sizeof text);
+            struct cookie cookie = {.caller = {.flow = flows[i]}, .callee = {.flow = flows[j]}};
+            struct cookie read;
+            cookie_write(&w, &key, &cookie, S("call"), S("caller"));
+            assert_false(w.failed);
+            assert_int_equal(
+                cookie_read(writer_slice(&w), &key, S("call"), S("caller"), S("callee"), &read),
+                COOKIE_TO_CALLEE);
+            assert_true(flow_equal(&read.caller.flow, &flows[i]));
+            assert_true(flow_equal(&read.callee.flow, &flows[j]));
+        }
+}
+
 static void a_cookie_is_void_in_another_dialog(void **state)
 {
     char text[COOKIE_TEXT];
@@ -94,6 +126,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cookie_says_which_way_by_the_tags),
+        cmocka_unit_test(bare_ends_of_any_kind_come_back_whole),
         cmocka_unit_test(a_cookie_is_void_in_another_dialog),
         cmocka_unit_test(a_cookie_with_one_digit_changed_is_void),
         cmocka_unit_test(a_branch_is_read_back_and_no_other),
