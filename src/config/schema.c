@@ -125,7 +125,8 @@ static const struct schema routes = LIST(route_items);
         "Instead of the password: the MD5 sum of id:realm:password, in hex. It cannot answer a " \
         "SHA-256 challenge.")
 #define EXTENSION TEXT("extension", OF(extension), NULL, "Its number, within prefix and range.")
-#define DISPLAY TEXT("display", OF(display), NULL, "The name to show.")
+#define DISPLAY TEXT("display", OF(display), NULL, \
+        "A name for who reads the configuration. Phones show the name that the caller's phone sends.")
 #define PROFILE TEXT("profile", OF(profile), NULL, "The profile that says what it may do.")
 #define TRS NUMBER("trs", OF(level), 0, LEVEL_MOST, "that of its profile", \
         "Its level: it may use routes whose priority is below it.")

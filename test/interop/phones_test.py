@@ -160,6 +160,12 @@ def twinkle_calls_a_number_that_nobody_has(house):
     alice.expect(r"(?i)\b404\b|not found")
 
 
+def twinkle_calls_its_own_extension_and_is_busy(house):
+    alice = house.twinkle("alice")
+    alice.command("call 201")
+    alice.expect(r"(?i)\b486\b|busy")
+
+
 def twinkle_calls_its_own_address_and_its_second_line_rings(house):
     alice = house.twinkle("alice")
     alice.command(f"call sip:alice@{lab.ADDRESS}:{alice.port}")
@@ -277,6 +283,7 @@ CHECKS = [
     baresip_calls_linphone_and_gives_up,
     linphone_declines,
     twinkle_calls_a_number_that_nobody_has,
+    twinkle_calls_its_own_extension_and_is_busy,
     twinkle_calls_its_own_address_and_its_second_line_rings,
     twinkle_calls_baresip,
     every_phone_of_a_user_rings_and_the_others_stop_when_one_answers,

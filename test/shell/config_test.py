@@ -233,6 +233,17 @@ def known_but_unregistered_is_480_or_410():
 
 
 @check
+def a_digest_takes_the_place_of_the_password():
+    for node in "user", "admin", "device", "service", "gateway":
+        digest = md5("carol:lab.test:pw")
+        text = config(f'<{node} id="carol" secret="other" digest="{digest}" display="Carol C."/>')
+        with server(text) as one:
+            one.start()
+            expect(can_register(one, "carol", "pw"), f"{node}: refused")
+            expect(not can_register(one, "carol", "other"), f"{node}: the secret counts, too")
+
+
+@check
 def reserved_ids_are_refused():
     for stack, system, anonymous in (("", "system", "anonymous"),
                                      ("<system>root</system><anon>none</anon>", "root", "none")):
@@ -970,7 +981,8 @@ def paths_are_printed():
     with server(config()) as one:
         done = subprocess.run(one.command("--dump-config", "--cachepath", "/c"), text=True,
                               capture_output=True, timeout=PATIENCE, check=False)
-        expect(done.stdout == f"configuration {one.config}\nstate {one.state}\ncache /c\n",
+        expect(done.stdout == f"configuration {one.config}\nstate {one.state}\n"
+               f"control {one.state}/control\ncache /c\n",
                f"{done.stdout!r}")
         expect(not os.path.exists(one.state), "it made a state directory")
 
