@@ -49,8 +49,14 @@ enum client_status realm_find(struct session *session, const char *file, const c
 {
     char uuid[4096];
 
+    if (ask_server(session, realm) || read_file(file, realm))
+        return CLIENT_FINE;
+    if (!state)
+        return session_fail(session, CLIENT_LOCAL,
+                            "no server runs that could say its realm: start it, or name the realm "
+                            "with --realm");
     snprintf(uuid, sizeof uuid, "%s/uuid", state);
-    if (ask_server(session, realm) || read_file(file, realm) || read_file(uuid, realm))
+    if (read_file(uuid, realm))
         return CLIENT_FINE;
     return session_fail(session, CLIENT_USAGE,
                         "no realm is known: no server runs, and neither %s nor %s says one", file,

@@ -10,7 +10,7 @@
 #define REALM_LIMIT 256u /* bytes, its end included */
 
 /* The realm in force: what the running server says, or else the file, or else the name that the
- * server made for itself in `state`.  What fails is said. */
+ * server made for itself in `state`, if that is not NULL.  What fails is said. */
 enum client_status realm_find(struct session *session, const char *file, const char *state,
                               char realm[REALM_LIMIT]);
 

@@ -753,8 +753,50 @@ def realm_is_shown_and_set():
         expect(status == 2 and "/proc/nowhere" in complaint, f"{status} {complaint!r}")
 
 
+def sippasswd_sets_a_password():
+    with running() as one:
+        def sippasswd(*words, given="new secret\n"):
+            return run(one, *words, program="sippasswd", given=given)
+        expect(sippasswd("--stdin", "alice") == (0, "", ""), f"{sippasswd('--stdin', 'alice')}")
+        answer = Phone(one.port).register()
+        expect(not answer.startswith("SIP/2.0 200 "), "the old password is still good")
+        Phone(one.port, password="new secret").bind()
+        Phone(one.port, "bob", "bobs secret").bind()
+        file = os.path.join(one.state, "digests", "lab.test")
+        expect(os.stat(file).st_mode & 0o777 == 0o600, "others can read the digests")
+        with open(file, encoding="ascii") as digests:
+            expect("secret" not in digests.read(), "the password is in the file")
+        for given in "third\n", "fourth\r\n":
+            expect(sippasswd("--stdin", "bob", given=given)[0] == 0, "it is not set again")
+        with open(file, encoding="ascii") as digests:
+            ha1 = [hashlib.md5(text).hexdigest() for text in
+                   (b"alice:lab.test:new secret", b"bob:lab.test:fourth")]
+            expect(digests.read() == f"alice:{ha1[0]}\nbob:{ha1[1]}\n", "the file has other lines")
+        for status, words, given in ((20, ["--stdin", "carol"], "x\n"),
+                                     (2, ["--stdin", "alice"], "\n"),
+                                     (2, ["--stdin", "alice"], "x" * 300),
+                                     (1, ["alice", "password"], None),
+                                     (1, ["--stdin", "a:b"], "x\n")):
+            got, said, complaint = sippasswd(*words, given=given)
+            expect(got == status and not said, f"{words}: status {got}")
+            one_line(complaint)
+
+
+def sippasswd_works_without_a_server():
+    with running() as one:
+        one.end()
+        status, _, complaint = run(one, "--stdin", "alice", program="sippasswd", given="later\n")
+        expect(status == 2, f"status {status}")
+        one_line(complaint, "--realm")
+        status, _, complaint = run(one, "--stdin", "--realm", "lab.test", "alice",
+                                   program="sippasswd", given="later\n")
+        expect(status == 0, f"status {status}: {complaint!r}")
+        one.start()
+        Phone(one.port, password="later").bind()
+
+
 def manuals_name_every_command_and_option():
-    for program in "sipwitch", "siprealm", "sipquery":
+    for program in "sipwitch", "siprealm", "sippasswd", "sipquery":
         done = subprocess.run([os.path.join(PROGRAMS, program), "--help"], text=True, check=True,
                               capture_output=True, timeout=PATIENCE)
         with open(os.path.join(ROOT, "doc", "man", program + ".1"), encoding="utf-8") as file:
@@ -786,7 +828,8 @@ CHECKS = [status_tells_of_the_server, registry_lists_the_phones,
           slow_reader_holds_up_nobody_and_misses_nothing, slow_watcher_is_told_what_it_lost,
           many_clients_are_bounded, socket_in_a_deep_directory_works,
           sipquery_asks_where_a_user_is, sipquery_tells_a_server_that_answers_from_one_that_does_not,
-          realm_is_shown_and_set, manuals_name_every_command_and_option]
+          realm_is_shown_and_set, sippasswd_sets_a_password, sippasswd_works_without_a_server,
+          manuals_name_every_command_and_option]
 
 
 def main():
