@@ -78,8 +78,8 @@ static void run(const struct limits *limits, unsigned kind, unsigned len)
             assert_true(world_status(&w, world_sent_count(&w) - 1) >= 200);
         }
     }
-    for (unsigned i = 0; i < 300; i++) {
-        world_wait(&w, SECONDS(1));
+    for (unsigned i = 0; i < 30; i++) {
+        world_wait(&w, SECONDS(10));
         note_finals();
     }
     for (unsigned i = 0; i < CALLS; i++) {
@@ -100,39 +100,39 @@ static void with_few_transactions_calls_are_answered_or_put_off(void **state)
 {
     (void)state;
     refused = answered = 0;
-    for (unsigned n = 1; n < 24; n++)
+    for (unsigned n = 1; n < 12; n++)
         for (unsigned kind = 0; kind < 4; kind++) {
             struct limits limits = world_limits;
             limits.transactions = n;
             run(&limits, kind, 500);
         }
-    assert_true(refused > 50 && answered > 50);
+    assert_true(refused > 20 && answered > 20);
 }
 
 static void with_few_contexts_calls_are_answered_or_put_off(void **state)
 {
     (void)state;
     refused = answered = 0;
-    for (unsigned n = 1; n < 9; n++)
+    for (unsigned n = 1; n < 6; n++)
         for (unsigned kind = 0; kind < 4; kind++) {
             struct limits limits = world_limits;
             limits.contexts = n;
             limits.dialogs = n;
             run(&limits, kind, 500);
         }
-    assert_true(refused > 20 && answered > 20);
+    assert_true(refused > 10 && answered > 10);
 }
 
 static void with_little_room_for_texts_calls_are_answered_or_put_off(void **state)
 {
     (void)state;
     refused = answered = 0;
-    for (unsigned n = 0; n < 300; n++) {
+    for (unsigned n = 0; n < 150; n++) {
         struct limits limits = world_limits;
         limits.text = 2048 + 512 * n;
         run(&limits, n, 100 + n % 16 * 300);
     }
-    assert_true(refused > 100 && answered > 100);
+    assert_true(refused > 20 && answered > 20);
 }
 
 static void without_room_a_phone_is_not_bound(void **state)
@@ -202,7 +202,7 @@ static void users_are_put_until_there_is_no_room_and_never_twice(void **state)
 static void what_is_restored_into_less_room_is_restored_in_part(void **state)
 {
     (void)state;
-    for (unsigned n = 0; n < 200; n++) {
+    for (unsigned n = 0; n < 50; n++) {
         struct limits limits = world_limits;
         char field[1200];
         world_begin(&w, true);
@@ -213,7 +213,7 @@ static void what_is_restored_into_less_room_is_restored_in_part(void **state)
         SAY(&w, .host = 9, .call_id = "1", .branch = "1", .more = field);
         PLAY(&w, {"2 200", "200>9"});
         SAY(&w, .host = 9, .call_id = "2", .branch = "2", .uri = "sip:alice@example.com");
-        limits.text = 256 + n * 64;
+        limits.text = 256 + n * 256;
         limits.transactions = 1 + n % 6;
         limits.contexts = 1 + n % 2;
         limits.dialogs = 1;

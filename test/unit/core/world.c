@@ -40,7 +40,7 @@ const struct limits world_limits = {
     .nonces = 64,
     .accepted = 16,
     .connected = 4,
-    .text = 8 << 20,
+    .text = 2 << 20,
 };
 
 static const struct socket_settings sockets[] = {
