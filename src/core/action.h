@@ -18,7 +18,9 @@ enum action_kind {
     ACTION_PERSIST,      /* append bytes to the journal as one record */
     ACTION_CHECKPOINTED, /* all that lives is in the newest segment: drop the older ones */
     ACTION_LOG,          /* a line for the administrator; rare, never one a message */
-    ACTION_ANSWER,       /* lines of JSON for an administrator who asked, or for all who watch */
+    ACTION_CALL,   /* a call has ended: put its record (core/calls.h) into the database, and say
+                      so by EVENT_CALLS_KEPT; no more than CALL_WINDOW are out */
+    ACTION_ANSWER, /* lines of JSON for an administrator who asked, or for all who watch */
 };
 
 /* Whom an answer is for.  A long listing is answered in parts: the shell asks for the next one,

@@ -1,5 +1,6 @@
 #include "core/context.h"
 
+#include "core/calls.h"
 #include "core/connection.h"
 #include "core/dialog.h"
 #include "core/fault.h"
@@ -7,6 +8,7 @@
 #include "core/location.h"
 #include "core/pending.h"
 #include "core/proxy.h"
+#include "core/record.h"
 #include "core/reply.h"
 #include "core/tell.h"
 #include "core/transaction.h"
@@ -267,6 +269,9 @@ static void note_dialog_parts(struct context *context, const struct message *m)
 {
     context->contact = span_of(m, dialog_contact(m));
     context->route = span_of(m, message_first(m, HEADER_RECORD_ROUTE));
+    context->uri = m->uri;
+    context->from = span_of(m, message_first(m, HEADER_FROM));
+    context->call_id = span_of(m, message_first(m, HEADER_CALL_ID));
 }
 
 /* Its bytes are needed again for an INVITE's record and answers, and for further targets. */
@@ -312,6 +317,10 @@ void context_open(struct core *core, struct request *req, struct actions *out)
     table_insert(&core->contexts_by_merge, server->context, (uint32_t)context->merge.low);
     if (is_invite)
         note_dialog_parts(context, &req->message);
+    if (server->is_initial) {
+        context->call = calls_number(core);
+        context->began = req->now.wall;
+    }
     if (keep_targets(core, context, &req->targets) && keep_request(core, context, req))
         forward_group(core, context, req, out);
     if (server->is_initial)
@@ -452,6 +461,36 @@ static struct slice write_failure(struct core *core, const struct context *conte
     return reply_end(out, reply_begin(core, &req, *status, NO_SLICE, out), start);
 }
 
+/* The call ends with this response, which nobody has been sent yet; false if it is none. */
+static bool conclude_call(const struct core *core, const struct context *context, unsigned status,
+                          struct moment now, struct writer *texts, struct call_record *call)
+{
+    if (!context->call || !context->request.at)
+        return false;
+    calls_describe(core, context, 0, texts, call);
+    call->status = (uint16_t)status;
+    call->ended = now.wall;
+    if (context->flags & CONTEXT_CANCELLED)
+        call->ender = CALL_ENDED_BY_CALLER;
+    return true;
+}
+
+/* An INVITE's failure is in the journal before it is sent, and with it the record of the call. */
+static void record_failure(struct core *core, struct context *context,
+                           struct server_transaction *server, struct slice bytes, struct moment now,
+                           struct actions *out)
+{
+    char text[CALL_RECORD_LIMIT];
+    struct writer texts = writer_over(text, sizeof text);
+    struct call_record call;
+    bool is_call = conclude_call(core, context, server->status, now, &texts, &call);
+
+    pending_put_failed(core, server, bytes, is_call ? &call : NULL, out);
+    if (is_call)
+        calls_end(core, &call, out);
+    context->call = 0;
+}
+
 /* A phone's 503 was not said of us: it goes on as a 500 (16.7 step 6). */
 static unsigned outward_status(const struct context *context)
 {
@@ -485,7 +524,7 @@ static void send_failure(struct core *core, struct context *context, struct mome
     }
     server->status = (uint16_t)status;
     if (is_invite)
-        pending_put_failed(core, server, bytes, out);
+        record_failure(core, context, server, bytes, now, out);
     if (server->is_initial)
         tell_failed(core, context, status, out);
     server_respond(core, server, status, bytes, now.boot, out);
@@ -510,6 +549,23 @@ static void conclude(struct core *core, struct context *context, struct moment n
     context_close(core, context);
 }
 
+/* A call was answered, and there was no room to observe it: all that is known is told now. */
+static void record_unobserved(struct core *core, struct context *context, unsigned status,
+                              struct moment now, struct actions *out)
+{
+    char text[CALL_RECORD_LIMIT];
+    struct writer texts = writer_over(text, sizeof text);
+    struct call_record call;
+
+    if (!conclude_call(core, context, status, now, &texts, &call))
+        return;
+    call.answered = now.wall;
+    if (record_wanted(core))
+        calls_persist(&call, out);
+    calls_end(core, &call, out);
+    context->call = 0;
+}
+
 static void accept(struct core *core, struct context *context, struct client_transaction *client,
                    const struct message *response, struct moment now, struct actions *out)
 {
@@ -522,10 +578,12 @@ static void accept(struct core *core, struct context *context, struct client_tra
         server->status = response->status;
         if (server->accepted_count < ANSWER_LIMIT)
             server->accepted[server->accepted_count++] = client_branch(core, client);
+        context->answerer = client->branch;
         dialog_accept(core, server, response, now, out);
+        record_unobserved(core, context, response->status, now, out);
         pending_put(core, server, out);
     } else {
-        dialog_answer(core, context, response, out);
+        dialog_answer(core, context, response, now, out);
     }
     bytes = forward_response(response, out);
     server_respond(core, server, response->status, bytes, now.boot, out);
@@ -540,7 +598,7 @@ static void fail(struct core *core, struct context *context, const struct messag
     struct server_transaction *server = pool_at(&core->servers, context->server);
 
     weigh(core, context, response, response ? response->status : status, out);
-    dialog_answer(core, context, response, out);
+    dialog_answer(core, context, response, now, out);
     if (fault_is(FAULT_SECOND_FINAL) && response && context->open)
         server_respond(core, server, response->status, forward_response(response, out), now.boot,
                        out);

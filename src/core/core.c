@@ -2,6 +2,7 @@
 
 #include "core/admin.h"
 #include "core/branch.h"
+#include "core/calls.h"
 #include "core/connection.h"
 #include "core/context.h"
 #include "core/dialog.h"
@@ -33,8 +34,8 @@ struct settings settings_default(void)
 size_t core_bytes(const struct limits *limits)
 {
     return sizeof(struct core) + location_bytes(limits) + transaction_bytes(limits) +
-           context_bytes(limits) + dialog_bytes(limits) + realm_bytes(limits) +
-           connection_bytes(limits) + limits->text + 16 * 64;
+           context_bytes(limits) + dialog_bytes(limits) + calls_bytes(limits) +
+           realm_bytes(limits) + connection_bytes(limits) + limits->text + 16 * 64;
 }
 
 static int64_t wall_zero(struct moment now)
@@ -66,6 +67,7 @@ struct core *core_create(void *memory, const struct core_origin *origin, struct 
     transaction_init(core, &arena, (uint32_t)random_next(&core->random));
     context_init(core, &arena);
     dialog_init(core, &arena);
+    calls_init(core, &arena, origin->first_call);
     realm_init(core, &arena);
     connection_init(core, &arena);
     slab_init(&core->slab, &arena, limits->text);
@@ -75,6 +77,12 @@ struct core *core_create(void *memory, const struct core_origin *origin, struct 
 bool core_put_user(struct core *core, const struct user_settings *user)
 {
     return location_put_user(core, user, false, NULL);
+}
+
+void core_set_password(struct core *core, const struct user_settings *user)
+{
+    if (user->has_ha1[ALGORITHM_MD5] || user->has_ha1[ALGORITHM_SHA256])
+        location_set_password(core, user);
 }
 
 /* The branch of a response names its client transaction; one that we did not make is dropped
@@ -170,7 +178,7 @@ static void fire(struct core *core, struct timer *timer, struct moment now, stru
     case TIMER_BINDING:
         location_expire(core, CONTAINER(timer, struct binding, timer), now.boot, out);
         break;
-    case TIMER_DIALOG: dialog_expire(core, CONTAINER(timer, struct dialog, timer), out); break;
+    case TIMER_DIALOG: dialog_expire(core, CONTAINER(timer, struct dialog, timer), now, out); break;
     default: assert(false);
     }
 }
@@ -189,6 +197,8 @@ static void take_deadline(struct core *core, struct moment now, struct actions *
     }
     if (core->checkpoint.is_running && out->count < count && out->bytes.len < bytes)
         record_checkpoint(core, now, out);
+    if (out->count < count && out->bytes.len < bytes)
+        calls_give(core, out);
     if (core->sweep && out->count < count && out->bytes.len < bytes)
         location_sweep(core, out);
 }
@@ -255,6 +265,7 @@ void core_step(struct core *core, const struct event *event, struct moment now, 
         core->started_at = now.boot;
         pending_start(core, now, out);
         break;
+    case EVENT_CALLS_KEPT: calls_kept(core, event->bytes, out); break;
     case EVENT_STORE_FAILED: core->store_failed = core->is_recovering = true; break;
     case EVENT_STORE_WORKS: core->store_failed = false; /* fall through */
     case EVENT_CHECKPOINT: core->checkpoint = (struct checkpoint){.is_running = true}; break;
@@ -263,13 +274,16 @@ void core_step(struct core *core, const struct event *event, struct moment now, 
     case EVENT_USER_GONE: remove_user(core, event->bytes, out); break;
     case EVENT_USERS_PUT: core->sweep = 1; break;
     case EVENT_ADMIN: admin_request(core, event->request, now, out); break;
+    case EVENT_PASSWORD: location_set_password(core, event->user); break;
     }
     assert(!out->bytes.failed);
 }
 
 instant core_deadline(const struct core *core)
 {
-    return core->checkpoint.is_running || core->sweep ? 0 : timers_deadline(&core->timers);
+    return core->checkpoint.is_running || core->sweep || calls_wait(core)
+               ? 0
+               : timers_deadline(&core->timers);
 }
 
 struct census core_census(const struct core *core)
@@ -280,12 +294,28 @@ struct census core_census(const struct core *core)
         .contexts = core->contexts.live,
         .bindings = core->bindings.live,
         .dialogs = core->dialogs.live,
+        .calls = core->calls.live,
         .timers = core->timers.count,
         .text_bytes = core->slab.live,
         .strans_states = core->strans_states,
         .ctrans_states = core->ctrans_states,
         .dialog_states = core->dialog_states,
     };
+}
+
+bool core_find_user(const struct core *core, struct slice name, struct user_view *view)
+{
+    const struct user *user = location_find(core, name);
+
+    if (!user)
+        return false;
+    *view = (struct user_view){
+        .id = user_id(user),
+        .extension = user_extension(user),
+        .source = user->source,
+        .bindings = user->binding_count,
+    };
+    return true;
 }
 
 bool core_next_binding(const struct core *core, uint32_t *cursor, struct binding_view *view)

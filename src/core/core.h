@@ -22,6 +22,7 @@ struct core_origin {
     const struct digest_table *digests;
     struct hash_key secret; /* from the key file: the same in every run */
     struct hash_key seed;   /* of this run's random stream: never the same */
+    uint64_t first_call;    /* number of the next call: above all that the database has */
     uint64_t boot; /* names this boot of the machine: boot time goes on through runs that share it;
                       0 = unknown */
 };
@@ -36,6 +37,9 @@ struct core *core_create(void *memory, const struct core_origin *origin, struct 
 /* Adds a user before the start; false if there is no room, or the id or extension is taken (the
  * first wins; see enum user_source). */
 bool core_put_user(struct core *core, const struct user_settings *user);
+
+/* Replaces the digests of the user with this id before the start, if there are any. */
+void core_set_password(struct core *core, const struct user_settings *user);
 
 /* `out` must have room for STEP_ACTIONS actions and STEP_BYTES bytes. */
 void core_step(struct core *core, const struct event *event, struct moment now,

@@ -1,5 +1,6 @@
 #include "core/dialog.h"
 
+#include "core/calls.h"
 #include "core/fault.h"
 #include "core/record.h"
 #include "core/tally.h"
@@ -76,20 +77,44 @@ static void close_dialog(struct core *core, struct dialog *dialog)
     pool_give(&core->dialogs, dialog);
 }
 
-static void end(struct core *core, struct dialog *dialog, struct slice why, struct actions *out)
+/* What is to be said of the call, now that it has ended; false if this dialog is none. */
+static bool conclude_call(const struct dialog *dialog, enum call_ender ender, struct moment now,
+                          struct call_record *call)
 {
+    struct reader r = reader_over(dialog_part(dialog, DIALOG_CALL));
+
+    if (!r.rest.len || !call_read(&r, call))
+        return false;
+    call->ended = now.wall;
+    call->duration = (uint32_t)((now.boot - dialog->began_at) / SECONDS(1));
+    call->ender = (uint8_t)ender;
+    return true;
+}
+
+static void end(struct core *core, struct dialog *dialog, enum call_ender ender, struct slice why,
+                struct moment now, struct actions *out)
+{
+    struct call_record call;
+    bool is_call = conclude_call(dialog, ender, now, &call);
+
     if (fault_is(FAULT_OBSERVER_BLIND))
         return;
     record_begin(out, RECORD_DIALOG_END, dialog->key.low);
     write_u64(&out->bytes, dialog->key.high);
+    if (is_call && !fault_is(FAULT_RECORD_APART))
+        call_write(&out->bytes, &call);
     record_end(out);
+    if (is_call && fault_is(FAULT_RECORD_APART))
+        calls_persist(&call, out);
+    if (is_call)
+        calls_end(core, &call, out);
     tell_ended(core, dialog, why, out);
     close_dialog(core, dialog);
 }
 
-void dialog_expire(struct core *core, struct dialog *dialog, struct actions *out)
+void dialog_expire(struct core *core, struct dialog *dialog, struct moment now, struct actions *out)
 {
-    end(core, dialog, S("expired"), out);
+    end(core, dialog, CALL_ENDED_BY_NOBODY, S("expired"), now, out);
 }
 
 void dialog_request(struct core *core, const struct request *req)
@@ -102,8 +127,11 @@ void dialog_request(struct core *core, const struct request *req)
     cseq = req->direction == COOKIE_TO_CALLEE ? &dialog->caller_cseq : &dialog->callee_cseq;
     if (req->cseq.number > *cseq)
         *cseq = req->cseq.number;
-    if (req->message.method == METHOD_BYE)
-        enter(core, dialog, DIALOG_ENDING);
+    if (req->message.method != METHOD_BYE)
+        return;
+    dialog->ender =
+        req->direction == COOKIE_TO_CALLEE ? CALL_ENDED_BY_CALLER : CALL_ENDED_BY_CALLEE;
+    enter(core, dialog, DIALOG_ENDING);
 }
 
 struct slice dialog_contact(const struct message *m)
@@ -205,11 +233,30 @@ static struct slice request_part(const struct context *context, struct span part
                                           : NO_SLICE;
 }
 
-/* Record-Route below us is the callee's side, above us the caller's. */
-static void open_accepted(struct core *core, const struct hash128 *key,
-                          const struct context *context, const struct message *response,
-                          struct moment now, struct actions *out)
+/* The record of the call that this answer begins; empty if an earlier one did. */
+static struct slice describe_call(const struct core *core, const struct context *context,
+                                  const struct message *response, struct moment now,
+                                  struct writer *w)
 {
+    char text[CALL_RECORD_LIMIT];
+    struct writer texts = writer_over(text, sizeof text);
+    struct call_record call;
+
+    if (!context || !context->call)
+        return NO_SLICE;
+    calls_describe(core, context, context->answerer, &texts, &call);
+    call.answered = now.wall;
+    call.status = response->status;
+    call_write(w, &call);
+    return writer_slice(w);
+}
+
+/* Record-Route below us is the callee's side, above us the caller's. */
+static void open_accepted(struct core *core, const struct hash128 *key, struct context *context,
+                          const struct message *response, struct moment now, struct actions *out)
+{
+    char bytes[CALL_RECORD_LIMIT];
+    struct writer w = writer_over(bytes, sizeof bytes);
     const struct span none = {0, 0};
     struct dialog *dialog = open_dialog(core, key, now.boot);
     struct slice parts[DIALOG_PART_COUNT] = {
@@ -222,6 +269,7 @@ static void open_accepted(struct core *core, const struct hash128 *key,
         [DIALOG_CALLEE_ROUTE] = message_first(response, HEADER_RECORD_ROUTE),
         [DIALOG_FROM] = message_first(response, HEADER_FROM),
         [DIALOG_TO] = message_first(response, HEADER_TO),
+        [DIALOG_CALL] = describe_call(core, context, response, now, &w),
     };
 
     if (!dialog)
@@ -232,6 +280,8 @@ static void open_accepted(struct core *core, const struct hash128 *key,
     }
     dialog->began = now.wall;
     dialog->caller_cseq = response->cseq.number;
+    if (context)
+        context->call = 0;
     tally_begin(core, dialog);
     dialog_persist(core, dialog, now, out);
     tell_answered(core, dialog, out);
@@ -255,14 +305,15 @@ static bool note_answer(const struct core *core, struct server_transaction *serv
 void dialog_accept(struct core *core, struct server_transaction *server,
                    const struct message *response, struct moment now, struct actions *out)
 {
-    const struct context *context =
-        server->context ? pool_at(&core->contexts, server->context) : NULL;
+    struct context *context = server->context ? pool_at(&core->contexts, server->context) : NULL;
     struct slice from_tag = address_tag(message_first(response, HEADER_FROM));
     struct slice to_tag = address_tag(message_first(response, HEADER_TO));
     struct hash128 key = key_of(core, message_first(response, HEADER_CALL_ID), from_tag, to_tag);
     struct dialog *dialog = find_key(core, &key);
     bool is_new = server->is_initial && note_answer(core, server, to_tag);
 
+    if (dialog && context)
+        context->call = 0; /* it was recorded before a crash */
     if (dialog && context)
         refresh(core, dialog, request_part(context, context->contact), response,
                 slice_equal(from_tag, dialog_part(dialog, DIALOG_CALLER_TAG)), now, out);
@@ -278,7 +329,7 @@ static bool is_end(const struct message *response)
 }
 
 void dialog_answer(struct core *core, const struct context *context, const struct message *response,
-                   struct actions *out)
+                   struct moment now, struct actions *out)
 {
     struct dialog *dialog;
 
@@ -286,7 +337,17 @@ void dialog_answer(struct core *core, const struct context *context, const struc
         return;
     dialog = pool_get(&core->dialogs, context->dialog);
     if (dialog && is_end(response))
-        end(core, dialog, S("bye"), out);
+        end(core, dialog, dialog->ender, S("bye"), now, out);
+}
+
+/* The next call must not have the number of one that goes on. */
+static void note_number(struct core *core, struct slice text)
+{
+    struct reader r = reader_over(text);
+    struct call_record call;
+
+    if (text.len && call_read(&r, &call))
+        calls_passed(core, call.id);
 }
 
 void dialog_restore(struct core *core, struct reader *r, struct moment now)
@@ -299,10 +360,12 @@ void dialog_restore(struct core *core, struct reader *r, struct moment now)
     struct slice parts[DIALOG_PART_COUNT];
     struct dialog *dialog = find_key(core, &key);
 
-    for (unsigned i = 0; i < DIALOG_PART_COUNT; i++)
+    for (unsigned i = 0; i < DIALOG_CALL; i++)
         parts[i] = read_counted(r);
+    parts[DIALOG_CALL] = r->rest.len ? read_counted(r) : NO_SLICE;
     if (r->failed)
         return;
+    note_number(core, parts[DIALOG_CALL]);
     bool is_new = !dialog;
     if (is_new)
         dialog = open_dialog(core, &key, now.boot);
@@ -329,4 +392,6 @@ void dialog_restore_end(struct core *core, struct reader *r)
 
     if (dialog && !r->failed)
         close_dialog(core, dialog);
+    if (r->rest.len)
+        calls_restore(core, r);
 }

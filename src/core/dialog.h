@@ -23,16 +23,17 @@ struct slice dialog_contact(const struct message *m);
 void dialog_request(struct core *core, const struct request *req);
 
 /* A 2xx to an INVITE passes: opens the record, if its To tag is new, or notes new Contacts.  Late
- * ones come when the context has gone. */
+ * ones come when the context has gone.  The first has the call that the context began. */
 void dialog_accept(struct core *core, struct server_transaction *server,
                    const struct message *response, struct moment now, struct actions *out);
 
 /* The final response to another request in a dialog passes, or, with NULL, none came. */
 void dialog_answer(struct core *core, const struct context *context, const struct message *response,
-                   struct actions *out);
+                   struct moment now, struct actions *out);
 
 /* Timer: the call is too old to be true. */
-void dialog_expire(struct core *core, struct dialog *dialog, struct actions *out);
+void dialog_expire(struct core *core, struct dialog *dialog, struct moment now,
+                   struct actions *out);
 
 void dialog_persist(struct core *core, const struct dialog *dialog, struct moment now,
                     struct actions *out);
@@ -50,6 +51,7 @@ enum dialog_part {
     DIALOG_CALLEE_ROUTE,
     DIALOG_FROM, /* whole values of the first request's From and its answer's To, tags included */
     DIALOG_TO,
+    DIALOG_CALL, /* the call's record so far (core/calls.h); empty if it has none */
     DIALOG_PART_COUNT,
 };
 

@@ -16,12 +16,15 @@ enum event_kind {
     EVENT_STARTED,    /* the journal is read: from now on the world may speak */
     EVENT_CHECKPOINT, /* a new journal segment was begun: persist all that lives once more, from
                          scratch if a checkpoint is under way */
+    EVENT_CALLS_KEPT, /* bytes: numbers of calls that are in the database, eight bytes each, at most
+                         CALLS_KEPT_AT_ONCE */
     EVENT_STORE_FAILED, /* a persist failed, or is late by two seconds */
     EVENT_STORE_WORKS,  /* it works again, in a new segment: a checkpoint begins from scratch */
     EVENT_SETTINGS,     /* settings replace the old ones, which are not looked at after this step;
                            sockets stay what they are */
     EVENT_USER,         /* user is new, or replaces the row of that id; its phones stay bound */
     EVENT_USER_GONE,    /* bytes: the id of a user who goes, with all bindings */
+    EVENT_PASSWORD,     /* user: an id, and the digests that replace those it has */
     EVENT_USERS_PUT,    /* the rows of files and accounts that were not put since the last
                            EVENT_SETTINGS go; a few in each step */
     EVENT_ADMIN,        /* an administrator asks for something: `request` */

@@ -18,6 +18,8 @@ enum fault_number {
     FAULT_BINDING_RESURRECTED, /* a removal is not persisted */
     FAULT_NONCE_REPLAYED,      /* a nonce count may come twice */
     FAULT_OBSERVER_BLIND,      /* the observer misses the end of a call */
+    FAULT_RECORD_APART,        /* a call's end and its record are two in the journal */
+    FAULT_RECORD_FORGOTTEN,    /* a checkpoint leaves out what the database does not have yet */
     FAULT_COUNT,
 };
 

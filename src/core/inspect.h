@@ -9,6 +9,7 @@ struct census {
     uint32_t contexts;
     uint32_t bindings;
     uint32_t dialogs;
+    uint32_t calls; /* whose records the database does not have yet */
     uint32_t timers;
     size_t text_bytes;      /* in blocks of the slab, bindings and users included */
     uint32_t strans_states; /* bit n: state n of enum strans_state has been entered */
@@ -27,6 +28,16 @@ struct binding_view {
     instant expires;
     uint64_t id;
 };
+
+struct user_view {
+    struct slice id;
+    struct slice extension;
+    enum user_source source;
+    uint32_t bindings;
+};
+
+/* By id or extension; false if there is none. */
+bool core_find_user(const struct core *core, struct slice name, struct user_view *view);
 
 /* Walks: *cursor starts at 0; false at the end.  Slices are the core's, until its next step. */
 bool core_next_binding(const struct core *core, uint32_t *cursor, struct binding_view *view);

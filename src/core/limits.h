@@ -44,6 +44,13 @@
 /* Aliases and rewritten numbers that lead to one another; more is a circle. */
 #define DIAL_HOPS 4u
 
+/* Call records that the shell may have for the database at a time: some seconds of a busy server.
+ */
+#define CALL_WINDOW 4096u
+
+/* Those of them that one event may say are in the database; each costs a journal record. */
+#define CALLS_KEPT_AT_ONCE 32u
+
 /* A name that a user, a domain or a tag may have; longer ones are refused. */
 #define NAME_LIMIT 255u
 
@@ -67,6 +74,7 @@ struct limits {
     uint32_t transactions; /* server transactions; as many client transactions */
     uint32_t contexts;     /* requests being forwarded, not yet answered */
     uint32_t dialogs;      /* calls */
+    uint32_t calls;        /* that have ended, and that the database does not have yet */
     uint32_t nonces;       /* nonces whose count is kept; a power of two */
     uint32_t accepted;     /* streams that peers opened; the shell names them: places 1 to here */
     uint32_t connected;    /* streams that we open; the core names them: the places behind those */

@@ -149,7 +149,7 @@ static void count_md5_only(struct core *core, const struct user *user, uint32_t 
         core->md5_only_count += count;
 }
 
-static void set_rights(struct core *core, struct user *user, const struct user_settings *settings)
+static void set_digests(struct core *core, struct user *user, const struct user_settings *settings)
 {
     count_md5_only(core, user, UINT32_MAX);
     memcpy(user->ha1_md5, settings->ha1[ALGORITHM_MD5], sizeof user->ha1_md5);
@@ -158,6 +158,19 @@ static void set_rights(struct core *core, struct user *user, const struct user_s
     for (unsigned i = 0; i < ALGORITHM_COUNT; i++)
         user->has_ha1 |= (uint8_t)(settings->has_ha1[i] << i);
     count_md5_only(core, user, 1);
+}
+
+void location_set_password(struct core *core, const struct user_settings *settings)
+{
+    struct user *user = location_find_id(core, settings->id);
+
+    if (user)
+        set_digests(core, user, settings);
+}
+
+static void set_rights(struct core *core, struct user *user, const struct user_settings *settings)
+{
+    set_digests(core, user, settings);
     user->epoch = core->epoch;
     user->source = (uint8_t)settings->source;
     user->kind = (uint8_t)settings->kind;

@@ -19,6 +19,9 @@ size_t location_bytes(const struct limits *limits);
 bool location_put_user(struct core *core, const struct user_settings *settings, bool replaces,
                        struct actions *out);
 
+/* Replaces the digests of the user with this id, if there is one. */
+void location_set_password(struct core *core, const struct user_settings *settings);
+
 /* Removes a user with all bindings. */
 void location_remove_user(struct core *core, struct user *user, struct actions *out);
 

@@ -1,5 +1,6 @@
 #include "core/pending.h"
 
+#include "core/calls.h"
 #include "core/connection.h"
 #include "core/context.h"
 #include "core/record.h"
@@ -57,6 +58,8 @@ static void put_whole(struct core *core, const struct server_transaction *server
     write_counted(w, block_slice(&context->reason));
     write_targets(core, context, w);
     write_counted(w, block_slice(&context->request));
+    write_u64(w, context->call);
+    write_u64(w, (uint64_t)context->began);
     record_end(out);
 }
 
@@ -83,7 +86,7 @@ void pending_put(struct core *core, struct server_transaction *server, struct ac
 }
 
 void pending_put_failed(struct core *core, struct server_transaction *server, struct slice response,
-                        struct actions *out)
+                        const struct call_record *call, struct actions *out)
 {
     struct writer *w;
 
@@ -92,6 +95,8 @@ void pending_put_failed(struct core *core, struct server_transaction *server, st
     w = begin(server, RECORD_INVITE_FAILED, out);
     write_u16(w, server->status);
     write_counted(w, response);
+    if (call)
+        call_write(w, call);
     record_end(out);
     server->is_recorded = true;
 }
@@ -113,7 +118,7 @@ void pending_persist(struct core *core, struct server_transaction *server, struc
     case STRANS_ACCEPTED: pending_put(core, server, out); break;
     case STRANS_COMPLETED:
         if (server->status && server->response.at)
-            pending_put_failed(core, server, block_slice(&server->response), out);
+            pending_put_failed(core, server, block_slice(&server->response), NULL, out);
         break;
     default: break;
     }
@@ -228,6 +233,8 @@ void pending_restore_failed(struct core *core, struct reader *r, struct moment n
     uint16_t status = read_u16(r);
     struct slice response = read_counted(r);
 
+    if (r->rest.len)
+        calls_restore(core, r);
     if (!server)
         return;
     if (r->failed) {
@@ -289,7 +296,14 @@ static bool read_context(struct core *core, struct context *context,
     slab_copy(&core->slab, read_counted(r), &context->reason);
     if (!read_targets(core, context, r, branches) || context->next_target > context->target_count)
         return false;
-    return slab_copy(&core->slab, read_counted(r), &context->request) && !r->failed;
+    if (!slab_copy(&core->slab, read_counted(r), &context->request) || r->failed)
+        return false;
+    if (r->rest.len) {
+        context->call = read_u64(r);
+        context->began = (int64_t)read_u64(r);
+        calls_passed(core, context->call);
+    }
+    return !r->failed;
 }
 
 static void give_texts_back(struct core *core, struct context *context)

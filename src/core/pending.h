@@ -14,9 +14,12 @@
 /* Emits the image; nothing while the store fails: an INVITE then goes out unrecorded. */
 void pending_put(struct core *core, struct server_transaction *server, struct actions *out);
 
-/* The image of one that is about to be refused with this response. */
+struct call_record;
+
+/* The image of one that is about to be refused with this response; with the record of the call that
+ * ends by it, or NULL. */
 void pending_put_failed(struct core *core, struct server_transaction *server, struct slice response,
-                        struct actions *out);
+                        const struct call_record *call, struct actions *out);
 
 /* The server transaction ended: its image too. */
 void pending_end(struct core *core, struct server_transaction *server, struct actions *out);

@@ -1,6 +1,8 @@
 #include "core/record.h"
 
+#include "core/calls.h"
 #include "core/dialog.h"
+#include "core/fault.h"
 #include "core/location.h"
 #include "core/pending.h"
 
@@ -75,6 +77,12 @@ instant read_instant(struct reader *r, const struct core *core, struct moment no
     return min_u64(at, now.boot + longest);
 }
 
+static void restore_call(struct core *core, struct reader *r)
+{
+    read_u64(r); /* the number, which the record has too */
+    calls_restore(core, r);
+}
+
 void record_restore(struct core *core, struct slice payload, struct moment now, struct actions *out)
 {
     struct reader r = reader_over(payload);
@@ -89,6 +97,8 @@ void record_restore(struct core *core, struct slice payload, struct moment now, 
     case RECORD_INVITE_END: pending_restore_end(core, &r); break;
     case RECORD_DIALOG: dialog_restore(core, &r, now); break;
     case RECORD_DIALOG_END: dialog_restore_end(core, &r); break;
+    case RECORD_CALL: restore_call(core, &r); break;
+    case RECORD_CALL_KEPT: calls_restore_kept(core, &r); break;
     default: break;
     }
 }
@@ -110,6 +120,14 @@ static void persist_dialog(struct core *core, void *item, struct moment now, str
     dialog_persist(core, item, now, out);
 }
 
+static void persist_call(struct core *core, void *item, struct moment now, struct actions *out)
+{
+    (void)core;
+    (void)now;
+    if (!fault_is(FAULT_RECORD_FORGOTTEN))
+        calls_persist_kept(item, out);
+}
+
 static const struct {
     size_t pool; /* offset in struct core */
     void (*persist)(struct core *core, void *item, struct moment now, struct actions *out);
@@ -117,6 +135,7 @@ static const struct {
     {offsetof(struct core, bindings), persist_binding},
     {offsetof(struct core, servers), persist_server},
     {offsetof(struct core, dialogs), persist_dialog},
+    {offsetof(struct core, calls), persist_call},
 };
 
 void record_checkpoint(struct core *core, struct moment now, struct actions *out)

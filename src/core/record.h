@@ -13,10 +13,12 @@ enum record_type {
     RECORD_UNBIND,   /* id */
     RECORD_INVITE,   /* an INVITE being forwarded: bytes, flow, targets, branches, position */
     RECORD_INVITE_ACCEPTED, /* it was answered: what a late 2xx needs, in place of the INVITE */
-    RECORD_INVITE_FAILED,   /* it was refused: the response, until its ACK */
+    RECORD_INVITE_FAILED,   /* it was refused: the response, until its ACK; the call's record */
     RECORD_INVITE_END,      /* nothing more is expected of it */
     RECORD_DIALOG,          /* the observer's record of a call */
-    RECORD_DIALOG_END,      /* id */
+    RECORD_DIALOG_END,      /* id; the call's record */
+    RECORD_CALL,            /* the record of a call, whole (core/calls.h) */
+    RECORD_CALL_KEPT,       /* id: the database has it */
 };
 
 /* Starts a record in out->bytes; nothing else may be written there until record_end. */

@@ -149,6 +149,12 @@ struct context {
     struct block request; /* as received */
     struct span contact;  /* in the request: its Contact URI, for the observer */
     struct span route;    /* and its Record-Route */
+    struct span uri;      /* and what else is told of a call: the Request-URI, */
+    struct span from;     /* From, */
+    struct span call_id;  /* and Call-ID */
+    uint8_t answerer;     /* the branch that answered first */
+    uint64_t call;        /* the number of the call that it begins; 0 = none, or it was answered */
+    int64_t began;        /* wall seconds */
     struct block targets; /* struct target each, then their URIs */
     struct block best;    /* the best response so far, as it would go to the caller */
     struct block reason;  /* why it was cancelled: a Reason value (RFC 3326) */
@@ -176,10 +182,21 @@ struct dialog {
     int64_t began; /* wall seconds */
     instant began_at;
     uint32_t caller_cseq, callee_cseq;
-    uint8_t state;    /* enum dialog_state */
-    uint8_t from, to; /* enum node: as what it was counted */
-    uint16_t lens[9]; /* of the parts of its text: enum dialog_part */
+    uint8_t state;     /* enum dialog_state */
+    uint8_t from, to;  /* enum node: as what it was counted */
+    uint16_t lens[10]; /* of the parts of its text: enum dialog_part */
+    uint8_t ender;     /* enum call_ender: who sent the last BYE */
     struct block text;
+};
+
+/* The record of a call that has ended, until the database has it (core/calls.h). */
+struct kept_call {
+    struct pool_item item;
+    struct table_link by_id;
+    uint64_t id;
+    uint32_t before, next; /* in the order in which they ended */
+    bool is_given;         /* the shell has it */
+    struct block text;     /* as call_write has it */
 };
 
 struct nonce_slot {
@@ -216,13 +233,17 @@ struct core {
 
     struct timers timers;
     struct slab slab;
-    struct pool users, bindings, servers, clients, contexts, dialogs;
+    struct pool users, bindings, servers, clients, contexts, dialogs, calls;
     struct table users_by_id, users_by_extension, bindings_by_id, servers_by_key, clients_by_branch,
-        contexts_by_merge, dialogs_by_key;
+        contexts_by_merge, dialogs_by_key, calls_by_id;
     struct nonce_slot *nonces;
     struct connection *connections; /* by place */
     struct table connections_by_peer;
     uint32_t free_connection; /* place of the first that we may open */
+    uint64_t next_call;
+    uint32_t last_call, waiting_call; /* the latest to end, and the first that the shell has not */
+    uint32_t calls_given;             /* to the shell, and not yet in the database */
+    uint32_t calls_lost;              /* for lack of room, and not yet told */
     struct checkpoint checkpoint;
     struct tally tally;
     struct moment now; /* of the present step: what is told bears its time */

@@ -7,6 +7,7 @@
 #include "shell/clock.h"
 #include "shell/control.h"
 #include "shell/digests.h"
+#include "shell/keeper.h"
 #include "shell/load.h"
 #include "shell/loop.h"
 #include "shell/memory.h"
@@ -14,6 +15,7 @@
 #include "shell/place.h"
 #include "shell/state.h"
 #include "shell/stream.h"
+#include "shell/users.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -275,8 +277,13 @@ struct server {
     struct sockets sockets;
     struct core *core;
     size_t core_size;
+    struct database *database; /* until the keeper has it */
+    uint32_t user_count;       /* in the database */
+    uint64_t last_call;        /* the highest number in the database */
+    struct keeper *keeper;
     struct journal journal;
     struct store *store;
+    int store_error;
     struct reload *reload;
     struct control *control;
     struct loop *loop;
@@ -308,14 +315,26 @@ static struct config *read_config(const struct sources *sources, struct log *log
     return config;
 }
 
+static bool open_database(struct server *server, const struct config *config)
+{
+    server->database = database_open(server->state.folder, server->state.path, &server->log);
+    if (!server->database)
+        return false;
+    bool ok = database_last_call(server->database, &server->last_call) &&
+              database_begin_users(server->database, config->settings.realm, &server->user_count);
+    if (!ok)
+        log_line(&server->log, LOG_FAILURE, "%s", database_fault(server->database));
+    return ok;
+}
+
 static bool make_core(struct server *server)
 {
-    const struct config *config = server->epoch->config;
     struct core_origin origin = {
         .limits = server->limits,
         .settings = &server->epoch->settings,
         .digests = &digests_openssl,
         .secret = server->state.key,
+        .first_call = server->last_call + 1,
         .boot = clock_boot(),
     };
 
@@ -328,11 +347,13 @@ static bool make_core(struct server *server)
         return false;
     }
     server->core = core_create(memory, &origin, clock_now());
-    for (uint32_t i = 0; i < config->user_count; i++)
-        if (!core_put_user(server->core, &config->users[i]))
-            log_line(&server->log, LOG_WARNING, "user %.*s finds no room and is left out",
-                     (int)config->users[i].id.len, config->users[i].id.at);
     return true;
+}
+
+/* A disk that is full or fails now may be mended while we run; calls go on meanwhile. */
+static bool is_passing(int error)
+{
+    return error == -ENOSPC || error == -EDQUOT || error == -EIO || error == -EFBIG;
 }
 
 static bool open_journal(struct server *server)
@@ -340,6 +361,10 @@ static bool open_journal(struct server *server)
     if (!journal_open(&server->journal, server->state.folder, server->state.path, &server->log))
         return false;
     int error = journal_begin(&server->journal);
+    if (is_passing(error)) {
+        server->store_error = error;
+        error = 0;
+    }
     if (!error) {
         server->store = store_start(&server->journal);
         if (!server->store)
@@ -358,7 +383,7 @@ static bool open_streams(struct server *server, const struct config *config,
     struct limits *limits = &server->limits;
     uint32_t possible = streams_possible();
 
-    *limits = memory_limits(config->user_count, config->bindings);
+    *limits = memory_limits(config->user_count + server->user_count, config->bindings);
     limits->connected = (uint32_t)min_u64(limits->connected, possible / 4);
     limits->accepted = (uint32_t)min_u64(limits->accepted, possible - limits->connected);
     plan->is_listening = config->has_tcp;
@@ -406,6 +431,10 @@ static enum status open_sockets(struct server *server)
     config = read_config(&server->sources, &server->log);
     if (!config)
         return STATUS_CONFIG;
+    if (!open_database(server, config)) {
+        config_free(config);
+        return STATUS_STATE;
+    }
     struct streams_plan plan = {
         .interface = options->address ? slice_text(options->address) : config->interface,
         .port = options->port ? options->port : config->port,
@@ -423,8 +452,22 @@ static bool open_loop(struct server *server)
     server->reload = reload_create(&server->sources, &server->sockets);
     if (!server->reload)
         return false;
-    struct loop_parts parts = {server->core, server->udp,     server->streams, server->store,
-                               &server->log, server->control, server->reload,  &server->epoch};
+    server->keeper = keeper_start(server->database);
+    if (!server->keeper)
+        return false;
+    server->database = NULL;
+    struct loop_parts parts = {
+        .core = server->core,
+        .udp = server->udp,
+        .streams = server->streams,
+        .store = server->store,
+        .store_error = server->store_error,
+        .keeper = server->keeper,
+        .log = &server->log,
+        .control = server->control,
+        .reload = server->reload,
+        .epoch = &server->epoch,
+    };
     server->loop = loop_create(&parts);
     return server->loop != NULL;
 }
@@ -440,7 +483,8 @@ static enum status open_server(struct server *server)
         return status;
     if (!make_core(server))
         return STATUS_USAGE;
-    if (!open_journal(server) || !open_control(server))
+    if (!users_put(server->core, server->epoch->config, server->database, &server->log) ||
+        !open_journal(server) || !open_control(server))
         return STATUS_STATE;
     if (!open_loop(server))
         return STATUS_USAGE;
@@ -459,6 +503,10 @@ static void close_server(struct server *server)
         store_stop(server->store);
     if (server->journal.path)
         journal_close(&server->journal);
+    if (server->keeper)
+        keeper_stop(server->keeper);
+    if (server->database)
+        database_close(server->database);
     if (server->core)
         memory_give(server->core, server->core_size);
     if (server->udp)

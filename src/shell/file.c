@@ -4,12 +4,28 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define HUGE_PAGE ((size_t)2 << 20)
+
+/* A first touch of each of thousands of small pages would cost more than the reading. */
+static char *take(size_t size)
+{
+    void *at;
+
+    if (size < HUGE_PAGE)
+        return malloc(size + 1);
+    if (posix_memalign(&at, HUGE_PAGE, size + 1) != 0)
+        return NULL;
+    madvise(at, size, MADV_HUGEPAGE);
+    return at;
+}
+
 static int read_all(int fd, size_t size, struct slice *bytes)
 {
-    char *at = malloc(size + 1);
+    char *at = take(size);
     size_t len = 0;
 
     if (!at)

@@ -2,10 +2,12 @@
 
 #include "shell/clock.h"
 #include "shell/errand.h"
+#include "shell/users.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -21,13 +23,22 @@
  * stays there, and the kernel then calls it back for each datagram that comes or is sent, which
  * costs 0.12 us of 2.2.  Streams, of which there are thousands, stand behind an epoll of their own.
  */
-enum { POLL_SIGNALS, POLL_STORE, POLL_CONTROL, POLL_STREAMS, POLL_RELOAD, POLL_SOCKETS };
+enum {
+    POLL_SIGNALS,
+    POLL_STORE,
+    POLL_CONTROL,
+    POLL_STREAMS,
+    POLL_RELOAD,
+    POLL_KEEPER,
+    POLL_SOCKETS
+};
 
 struct loop {
     struct core *core;
     struct udp *udp;
     struct streams *streams;
     struct store *store;
+    struct keeper *keeper;
     struct log *log;
     struct reload *reload;
     struct epoch **epoch; /* in force */
@@ -35,8 +46,10 @@ struct loop {
     struct errands *errands;
     struct moment now;
 
-    bool is_putting;    /* the users of a new configuration are being given to the core */
-    uint32_t user_next; /* of them */
+    struct epoch *fresh;            /* a new configuration that waits for the database's users */
+    struct keeper_job *fresh_users; /* being given to the core with those of the configuration */
+    uint32_t user_next;             /* of them all */
+    bool owes_keeper;               /* what it gave meanwhile was not taken */
 
     struct pollfd polled[POLL_SOCKETS + LOCAL_LIMIT];
     bool ends;
@@ -70,6 +83,8 @@ static void carry_out_one(struct loop *loop, const struct action *act)
         streams_connect(loop->streams, &act->flow);
     else if (act->kind == ACTION_CLOSE)
         streams_end(loop->streams, &act->flow);
+    else if (act->kind == ACTION_CALL)
+        keeper_put_call(loop->keeper, act->bytes);
     else if (act->kind == ACTION_LOG)
         log_line(loop->log, LOG_NOTICE, "%.*s", (int)act->bytes.len, act->bytes.at);
     else if (act->kind == ACTION_ANSWER)
@@ -343,46 +358,148 @@ static void note_unchanged(struct loop *loop, const struct config *old, const st
                  "interface, port and mapped count from the next start on; stop and start sipw");
 }
 
+static void keep_configuration(struct loop *loop, const char *fault)
+{
+    if (loop->fresh)
+        epoch_free(loop->fresh);
+    loop->fresh = NULL;
+    log_line(loop->log, LOG_FAILURE, "the old configuration stays in force");
+    reload_finish(loop->reload, fault);
+}
+
+static void ask_for_users(struct loop *loop)
+{
+    struct keeper_job *job =
+        keeper_job_make(KEEPER_READ_USERS, loop->fresh->settings.realm, &(struct user_settings){0});
+
+    if (job && keeper_ask(loop->keeper, job))
+        return;
+    if (job)
+        keeper_job_free(job);
+    keep_configuration(loop, "the database is too busy to be read");
+}
+
 static void take_configuration(struct loop *loop)
 {
-    struct epoch *fresh, *old = *loop->epoch;
     const struct report *report;
 
-    if (!reload_take(loop->reload, &fresh, &report))
+    if (!reload_take(loop->reload, &loop->fresh, &report))
         return;
     log_report(loop->log, report);
-    if (!fresh) {
-        log_line(loop->log, LOG_FAILURE, "the old configuration stays in force");
-        reload_finish(loop->reload, report->fault);
+    if (loop->fresh)
+        ask_for_users(loop);
+    else
+        keep_configuration(loop, report->fault);
+}
+
+/* The users whom the database has beside it were read. */
+static void begin_configuration(struct loop *loop, struct keeper_job *users)
+{
+    struct epoch *old = *loop->epoch;
+
+    if (!users->is_done) {
+        keep_configuration(loop, users->fault);
+        keeper_job_free(users);
         return;
     }
-    note_unchanged(loop, old->config, fresh->config);
-    step(loop, &(struct event){.kind = EVENT_SETTINGS, .settings = &fresh->settings});
-    *loop->epoch = fresh;
+    note_unchanged(loop, old->config, loop->fresh->config);
+    step(loop, &(struct event){.kind = EVENT_SETTINGS, .settings = &loop->fresh->settings});
+    *loop->epoch = loop->fresh;
     epoch_free(old);
-    loop->is_putting = true;
+    loop->fresh = NULL;
+    loop->fresh_users = users;
     loop->user_next = 0;
 }
 
-/* Its users, some in each round. */
+/* All users, some in each round. */
 static void put_users(struct loop *loop)
 {
     const struct config *config = (*loop->epoch)->config;
+    const struct database_users *users = &loop->fresh_users->users;
+    uint32_t count = users_count(config, users);
+    struct user_settings copy;
 
-    for (unsigned n = 0; n < USERS_PER_ROUND && loop->user_next < config->user_count; n++)
-        step(loop, &(struct event){.kind = EVENT_USER, .user = &config->users[loop->user_next++]});
-    if (loop->user_next < config->user_count)
+    for (unsigned n = 0; n < USERS_PER_ROUND && loop->user_next < count; n++)
+        step(loop, &(struct event){
+                       .kind = EVENT_USER,
+                       .user = users_at(config, users, loop->user_next++, &copy),
+                   });
+    if (loop->user_next < count)
         return;
     step_kind(loop, EVENT_USERS_PUT);
-    loop->is_putting = false;
-    log_line(loop->log, LOG_NOTICE, "the new configuration is in force, %u users",
-             config->user_count);
+    keeper_job_free(loop->fresh_users);
+    loop->fresh_users = NULL;
+    loop->owes_keeper = true;
+    log_line(loop->log, LOG_NOTICE, "the new configuration is in force, %u users", count);
     reload_finish(loop->reload, NULL);
 }
 
 bool loop_reload(struct loop *loop, reload_told *tell, void *self)
 {
     return reload_ask(loop->reload, tell, self);
+}
+
+/* ---- users */
+
+bool loop_change_user(struct loop *loop, struct keeper_job *job)
+{
+    if (!users_allow(loop->core, job))
+        return false;
+    if (keeper_ask(loop->keeper, job))
+        return true;
+    snprintf(job->fault, sizeof job->fault, "too many changes wait for the disk; try again");
+    return false;
+}
+
+bool loop_ask_calls(struct loop *loop, struct keeper_job *job)
+{
+    if (keeper_ask(loop->keeper, job))
+        return true;
+    snprintf(job->fault, sizeof job->fault, "too many ask for records; try again");
+    return false;
+}
+
+/* Calls that are in the database now. */
+static void take_kept(struct loop *loop)
+{
+    uint64_t numbers[CALLS_KEPT_AT_ONCE];
+    char fault[DATABASE_FAULT];
+    unsigned count;
+
+    while ((count = keeper_take_kept(loop->keeper, numbers, COUNT_OF(numbers))))
+        step(loop, &(struct event){
+                       .kind = EVENT_CALLS_KEPT,
+                       .bytes = slice_of((const char *)numbers, count * sizeof *numbers),
+                   });
+    if (!keeper_take_news(loop->keeper, fault))
+        return;
+    if (fault[0])
+        log_line(loop->log, LOG_FAILURE,
+                 "call records cannot be written: %s; they wait in the journal", fault);
+    else
+        log_line(loop->log, LOG_NOTICE, "call records are written again");
+}
+
+/* What comes after the users that were read must not be put before them. */
+static void take_from_keeper(struct loop *loop)
+{
+    struct keeper_job *job;
+
+    keeper_awake(loop->keeper);
+    loop->owes_keeper = false;
+    take_kept(loop);
+    while (!loop->fresh_users && (job = keeper_take(loop->keeper))) {
+        if (job->task == KEEPER_READ_USERS) {
+            begin_configuration(loop, job);
+            continue;
+        }
+        struct event event = users_event(loop->core, job);
+        if (job->is_done && event.kind)
+            step(loop, &event);
+        if (job->tell)
+            job->tell(job->self, job);
+        keeper_job_free(job);
+    }
 }
 
 /* Administrators' requests: a few a round, so that calls do not notice. */
@@ -441,6 +558,8 @@ static void look(struct loop *loop, duration longest)
         take_configuration(loop);
     loop->has_streams_ready = loop->polled[POLL_STREAMS].revents != 0;
     loop->is_asked |= loop->polled[POLL_CONTROL].revents != 0;
+    if (loop->polled[POLL_KEEPER].revents)
+        take_from_keeper(loop);
     for (unsigned i = 0; i < count; i++) {
         if (loop->polled[POLL_SOCKETS + i].revents && !loop->is_ready[i]) {
             loop->is_ready[i] = true;
@@ -465,15 +584,17 @@ static void go_round(struct loop *loop)
     receive(loop);
     receive_from_streams(loop);
     meet_deadlines(loop);
-    if (loop->is_putting)
+    if (loop->fresh_users)
         put_users(loop);
+    if (loop->owes_keeper && !loop->fresh_users)
+        take_from_keeper(loop);
     carry_out(loop);
     if (loop->is_asked || control_is_busy(loop->control))
         serve_administrators(loop);
     loop->is_traced = control_traces(loop->control);
     if (++loop->rounds >= ROUNDS_UNLOOKED)
         look(loop, 0);
-    else if (!loop->is_putting && !loop->ready_count && !loop->owes_failed && !is_due(loop) &&
+    else if (!loop->fresh_users && !loop->ready_count && !loop->owes_failed && !is_due(loop) &&
              !streams_have_news(loop->streams) && !control_is_busy(loop->control))
         sleep_until_needed(loop);
 }
@@ -516,6 +637,7 @@ struct loop *loop_create(const struct loop_parts *parts)
                           .udp = parts->udp,
                           .streams = parts->streams,
                           .store = parts->store,
+                          .keeper = parts->keeper,
                           .log = parts->log,
                           .reload = parts->reload,
                           .epoch = parts->epoch,
@@ -531,9 +653,13 @@ struct loop *loop_create(const struct loop_parts *parts)
         (struct pollfd){.fd = streams_descriptor(loop->streams), .events = POLLIN};
     loop->polled[POLL_CONTROL] =
         (struct pollfd){.fd = control_descriptor(loop->control), .events = POLLIN};
+    loop->polled[POLL_KEEPER] =
+        (struct pollfd){.fd = keeper_descriptor(loop->keeper), .events = POLLIN};
     for (unsigned i = 0; i < udp_count(loop->udp); i++)
         loop->polled[POLL_SOCKETS + i] =
             (struct pollfd){.fd = udp_descriptor(loop->udp, i), .events = POLLIN};
+    if (parts->store_error)
+        fail_store(loop, strerror(-parts->store_error));
     return loop;
 }
 
@@ -541,6 +667,10 @@ void loop_destroy(struct loop *loop)
 {
     close(loop->polled[POLL_SIGNALS].fd);
     errands_destroy(loop->errands);
+    if (loop->fresh)
+        epoch_free(loop->fresh);
+    if (loop->fresh_users)
+        keeper_job_free(loop->fresh_users);
     free(loop);
 }
 

@@ -12,6 +12,7 @@
 #include "core/core.h"
 #include "shell/control.h"
 #include "shell/journal.h"
+#include "shell/keeper.h"
 #include "shell/log.h"
 #include "shell/reload.h"
 #include "shell/store.h"
@@ -24,6 +25,8 @@ struct loop_parts {
     struct udp *udp;
     struct streams *streams;
     struct store *store;
+    int store_error; /* -errno where the journal cannot be written from the start */
+    struct keeper *keeper;
     struct log *log;
     struct control *control;
     struct reload *reload;
@@ -51,6 +54,14 @@ void loop_run(struct loop *loop);
  * bad one changes nothing.  `tell`, if it is not NULL, is told how it went; false if it cannot be,
  * because too many wait already. */
 bool loop_reload(struct loop *loop, reload_told *tell, void *self);
+
+/* Has a user of the database added, changed or removed.  When that is on the disk the core is told,
+ * then job->tell is called, and the job freed.  False, with job->fault, if it is refused at once:
+ * then the job stays the caller's. */
+bool loop_change_user(struct loop *loop, struct keeper_job *job);
+
+/* Has call records read: job is one of keeper_query_make. */
+bool loop_ask_calls(struct loop *loop, struct keeper_job *job);
 
 /* Writes the warnings and the fault of a report to the log. */
 void log_report(struct log *log, const struct report *report);

@@ -5,6 +5,7 @@
  *     key           16 random bytes; all that we sign and index is keyed by it
  *     uuid          the realm, where the configuration names none
  *     journal.N     see journal.h
+ *     sipwitch.db   see database.h
  */
 #pragma once
 

@@ -193,6 +193,7 @@ struct store *store_start(struct journal *journal)
     if (!store)
         return NULL;
     store->journal = journal;
+    store->is_broken = journal->file < 0;
     publish_order(store);
     if (!create_parts(store) || pthread_create(&store->store_thread, NULL, run_store, store) != 0) {
         destroy_parts(store);

@@ -14,8 +14,8 @@
 
 struct store;
 
-/* Takes over the journal, in which a segment must have been begun.  NULL when there is no memory
- * or thread. */
+/* Takes over the journal.  Where no segment could be begun, all that is given fails until
+ * store_renew.  NULL when there is no memory or thread. */
 struct store *store_start(struct journal *journal);
 
 /* Writes what was given, syncs, and ends the threads. */

@@ -11,6 +11,7 @@ enum due_kind {
     DUE_PHONE,      /* a phone's earliest timer */
     DUE_STRANGER,   /* a stranger's next idea */
     DUE_STORE,      /* the disk may have finished a write */
+    DUE_ARCHIVE,    /* the database writes what waits for it */
     DUE_RESTART,    /* a killed server comes up again */
     DUE_FAULT,      /* the next fault of the world */
     DUE_RELIEF,     /* its end */

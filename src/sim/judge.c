@@ -126,6 +126,11 @@ void judge_jumped(struct sim *sim)
     sim->judge.upheaval = sim->now;
 }
 
+void judge_slept(struct sim *sim)
+{
+    sim->judge.upheaval = sim->judge.slept = sim->now;
+}
+
 /* -- the phones -- */
 
 /* The peer's side of a call; *peer is whose it is. */
@@ -175,9 +180,11 @@ static void judge_invite_final(struct sim *sim, const struct phone *phone, struc
     bool is_about_proof = is_challenge(status) || is_challenge(e->failure);
     bool is_new_core = sim->judge.last_start > e->began;
     bool is_upset = sim->judge.upheaval > e->began;
-    /* A new core, or one that slept for an hour, does not know what was answered, and asks for
-     * credentials; and what the old one could not write for a failing store never happened. */
-    bool is_excused = (is_new_core && is_upset) || (is_about_proof && (is_new_core || is_upset));
+    /* A new core does not know what was answered, and asks for credentials; one that slept for an
+     * hour has forgotten it, with who was bound; and what the old one could not write for a failing
+     * store never happened. */
+    bool is_excused = sim->judge.slept > e->began || (is_new_core && is_upset) ||
+                      (is_about_proof && (is_new_core || is_upset));
 
     if (is_excused)
         return;
@@ -392,9 +399,10 @@ void judge_rest(struct sim *sim)
         judge_fail(sim, "every transaction ends within its timers",
                    "%u server and %u client transactions, %u contexts are left",
                    census.server_transactions, census.client_transactions, census.contexts);
-    if (census.dialogs || census.bindings)
-        judge_fail(sim, "what ended is forgotten", "%u dialogs, %u bindings are left",
-                   census.dialogs, census.bindings);
+    if (census.dialogs || census.bindings || census.calls)
+        judge_fail(sim, "what ended is forgotten", "%u dialogs, %u bindings, %u records are left",
+                   census.dialogs, census.bindings, census.calls);
+    archive_judge(sim);
     if (census.text_bytes != sim->judge.text_at_rest)
         judge_fail(sim, "memory returns to rest", "%zu bytes of text, at rest %zu",
                    census.text_bytes, sim->judge.text_at_rest);

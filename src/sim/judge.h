@@ -6,6 +6,7 @@
  *   passage     sim/passage: nothing sent to an unauthorised target
  *   end         in the calm, every request is answered, every 2xx acknowledged, every call hung up
  *   rest        no transaction outlives its timers, and memory returns to rest
+ *   records     sim/archive: one for each call that was sent to a phone, whatever crashed
  *   observer    its table equals the phones' truth
  *   non-INVITE  never 408 (RFC 4320 4.2)
  */
@@ -26,6 +27,7 @@ struct judge {
     struct ledger answered; /* REGISTERs that were, by user, Call-ID and CSeq */
     instant upheaval;    /* clocks jumped, or a crash with the store failing: calls from before it
                             may be forgotten */
+    instant slept;       /* the machine, for an hour: what it knew of transactions has expired */
     bool is_unsafe;      /* something is missing in the journal, until the next checkpoint */
     instant last_start;  /* of a core */
     size_t text_at_rest; /* of a core with users and nothing else */
@@ -46,6 +48,7 @@ void judge_checkpointed(struct sim *sim);
 void judge_killed(struct sim *sim, bool is_power_cut);
 void judge_started(struct sim *sim); /* EVENT_STARTED was just given */
 void judge_jumped(struct sim *sim);
+void judge_slept(struct sim *sim);
 
 /* From the phones. */
 void judge_call_begun(struct sim *sim, const struct phone *phone, const struct call *call);

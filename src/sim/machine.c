@@ -109,6 +109,7 @@ static void go_down(struct sim *sim, bool has_power, duration down_time)
     m->out.count = 0;
     m->out.bytes.len = 0;
     empty_queue(m);
+    archive_kill(sim);
     munmap(m->memory, core_bytes(&m->origin.limits));
     m->memory = NULL;
     m->core = NULL;
@@ -226,6 +227,7 @@ static void carry_out(struct sim *sim, const struct held *held)
         break;
     case ACTION_CONNECT: note_wish(sim, &held->flow, MS(20)); break;
     case ACTION_CLOSE: note_wish(sim, &held->flow, 0); break;
+    case ACTION_CALL: archive_take(sim, held->bytes); break;
     case ACTION_LOG: trace_note(sim, "log: %.*s", (int)held->bytes.len, held->bytes.at); break;
     case ACTION_ANSWER: break; /* no administrator asks here */
     }
@@ -407,6 +409,11 @@ void machine_receive(struct sim *sim, const struct flow *flow, uint32_t sender, 
     handle(sim, &(struct event){EVENT_RECEIVED, *flow, bytes});
 }
 
+void machine_calls_kept(struct sim *sim, struct slice numbers)
+{
+    handle(sim, &(struct event){.kind = EVENT_CALLS_KEPT, .bytes = numbers});
+}
+
 void machine_stream(struct sim *sim, enum event_kind kind, const struct flow *flow,
                     struct slice bytes)
 {
@@ -467,6 +474,7 @@ void machine_restart(struct sim *sim)
     if (m->memory == MAP_FAILED)
         abort();
     m->origin.seed = dice_key(&sim->dice);
+    m->origin.first_call = archive_first(sim);
     m->origin.boot += !m->origin.boot;
     m->core = core_create(m->memory, &m->origin, machine_moment(sim));
     for (unsigned i = 0; i < m->user_count; i++)
@@ -569,7 +577,7 @@ void machine_suspend(struct sim *sim, duration time)
     trace_note(sim, "suspended");
     sim->report.counts[COUNT_SUSPENDS]++;
     sim->machine.suspended += time;
-    judge_jumped(sim);
+    judge_slept(sim);
 }
 
 /* -- settings -- */
@@ -605,6 +613,7 @@ void machine_init(struct sim *sim)
                    .transactions = 8192,
                    .contexts = 1024,
                    .dialogs = 1024,
+                   .calls = 4096,
                    .nonces = 4096,
                    .accepted = WIRES,
                    .connected = 16,
@@ -628,6 +637,7 @@ void machine_free(struct sim *sim)
         munmap(m->memory, core_bytes(&m->origin.limits));
     for (unsigned i = 0; i < m->file_count; i++)
         free(m->files[i].bytes);
+    archive_free(&m->archive);
     free(m->out.at);
     free(m->out.bytes.at);
 }

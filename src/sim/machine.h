@@ -12,6 +12,7 @@
 #pragma once
 
 #include "core/core.h"
+#include "sim/archive.h"
 
 struct sim;
 
@@ -88,6 +89,8 @@ struct machine {
     bool is_checkpoint_broken; /* a persist failed meanwhile */
     uint64_t checkpoint_step;
 
+    struct archive archive; /* the database */
+
     bool is_kill_armed;
     uint64_t kill_after; /* actions carried out before it */
     duration down_time;
@@ -109,6 +112,9 @@ void machine_stream(struct sim *sim, enum event_kind kind, const struct flow *fl
                     struct slice bytes);
 
 void machine_receive(struct sim *sim, const struct flow *flow, uint32_t sender, struct slice bytes);
+
+/* The database has the calls of these numbers. */
+void machine_calls_kept(struct sim *sim, struct slice numbers);
 
 /* Faults. */
 void machine_arm_kill(struct sim *sim, uint64_t actions, duration down_time);

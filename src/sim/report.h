@@ -20,6 +20,8 @@ enum count {
     COUNT_ATTACKS,
     COUNT_DATAGRAMS,
     COUNT_STEPS,
+    COUNT_RECORDS,
+    COUNT_RECORDS_AGAIN, /* that the database had already */
     COUNT_STREAMS,
     /* the faults */
     COUNT_LOST,

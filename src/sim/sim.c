@@ -215,6 +215,7 @@ static void dispatch(struct sim *sim, const struct due *due)
     case DUE_PHONE: phone_wake(sim, &sim->phones[due->who]); break;
     case DUE_STRANGER: stranger_act(sim, &sim->strangers[due->who - sim->phone_count]); break;
     case DUE_STORE: machine_tick(sim); break;
+    case DUE_ARCHIVE: archive_write(sim, due->who); break;
     case DUE_RESTART: restart(sim); break;
     case DUE_FAULT: throw_fault(sim); break;
     case DUE_RELIEF: relieve(sim, due->who); break;

@@ -35,6 +35,7 @@ static const struct limits tiny = {
     .transactions = 8,
     .contexts = 4,
     .dialogs = 3,
+    .calls = 3,
     .nonces = 8,
     .text = 800 << 10, /* a little more than what is kept free for what is under way */
 };
@@ -272,6 +273,9 @@ static void check_rest(struct testbed *server, size_t text_at_rest)
                                   SECONDS(server->settings.expires_longest));
     census = core_census(server->core);
     assert(!census.bindings && !census.dialogs && !census.timers);
+    testbed_keep_calls(server);
+    census = core_census(server->core);
+    assert(!census.calls);
     assert(census.text_bytes == text_at_rest);
 }
 

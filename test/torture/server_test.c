@@ -19,6 +19,7 @@ static const struct limits small = {
     .transactions = 64,
     .contexts = 32,
     .dialogs = 32,
+    .calls = 32,
     .nonces = 64,
     .text = 1 << 20,
 };

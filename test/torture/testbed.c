@@ -94,6 +94,7 @@ void testbed_clear(struct testbed *server)
     server->journal.len = server->journal_old = 0;
     server->journal_is_full = false;
     testbed_forget(server);
+    server->call_count = 0;
     create_core(server);
     testbed_step(server, EVENT_STARTED, NULL, NO_SLICE);
 }
@@ -175,6 +176,13 @@ static void drop_old_records(struct testbed *server)
     server->journal_old = 0;
 }
 
+static void note_call(struct testbed *server, struct slice record)
+{
+    struct reader r = reader_over(record);
+
+    server->calls[server->call_count++ % COUNT_OF(server->calls)] = read_u64(&r);
+}
+
 static void carry_out(struct testbed *server)
 {
     struct actions *out = &server->out;
@@ -186,6 +194,7 @@ static void carry_out(struct testbed *server)
         case ACTION_SEND: keep_sent(server, action); break;
         case ACTION_PERSIST: keep_record(server, action->bytes); break;
         case ACTION_CHECKPOINTED: drop_old_records(server); break;
+        case ACTION_CALL: note_call(server, action->bytes); break;
         case ACTION_CONNECT:
         case ACTION_CLOSE:
         case ACTION_LOG:
@@ -365,4 +374,12 @@ bool testbed_bind(struct testbed *server, const char *user, const struct flow *f
     is_bound = slice_starts(testbed_last(server), S("SIP/2.0 200 "));
     testbed_forget(server);
     return is_bound;
+}
+
+void testbed_keep_calls(struct testbed *server)
+{
+    for (unsigned i = 0; i < server->call_count && i < COUNT_OF(server->calls); i++)
+        testbed_step(server, EVENT_CALLS_KEPT, NULL,
+                     slice_of((const char *)&server->calls[i], sizeof server->calls[i]));
+    server->call_count = 0;
 }

@@ -36,6 +36,8 @@ struct testbed {
     size_t journal_old;    /* bytes of it that a checkpoint under way will drop */
     struct actions out;
     struct action actions[STEP_ACTIONS];
+    uint64_t calls[64]; /* numbers of call records, as they came; the oldest are overwritten */
+    unsigned call_count;
 };
 
 /* A server for `realm`, which has `localname` too unless that is NULL. */
@@ -69,3 +71,6 @@ bool testbed_sign(struct writer *w, struct slice request, struct slice challenge
 
 /* Binds a phone of `user` at a flow; false if that is not granted. */
 bool testbed_bind(struct testbed *server, const char *user, const struct flow *flow);
+
+/* Says that the call records that came are in a database. */
+void testbed_keep_calls(struct testbed *server);

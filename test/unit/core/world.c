@@ -37,6 +37,7 @@ const struct limits world_limits = {
     .transactions = 64,
     .contexts = 32,
     .dialogs = 16,
+    .calls = 16,
     .nonces = 64,
     .accepted = 16,
     .connected = 4,
@@ -268,6 +269,12 @@ struct flow world_open(struct world *w, unsigned host, unsigned port)
 void world_close(struct world *w, const struct flow *flow)
 {
     step(w, (struct event){.kind = EVENT_CLOSED, .flow = *flow});
+}
+
+void world_give(struct world *w, const struct event *event)
+{
+    clear(w);
+    step(w, *event);
 }
 
 /* Both clocks run alike. */

@@ -69,6 +69,8 @@ void world_close(struct world *w, const struct flow *flow);
 void world_receive_by(struct world *w, const struct flow *flow, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void world_break(struct world *w, const struct flow *flow, struct fault fault, const char *text);
+/* Feeds any other event; what it caused is in w->out until the next call. */
+void world_give(struct world *w, const struct event *event);
 
 /* Any other event. */
 void world_event(struct world *w, const struct event *event);

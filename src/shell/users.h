@@ -1,0 +1,32 @@
+/*
+ * Who there is: the users of the configuration and those of the database, put together; and the
+ * rules of changing the database's while the server runs.
+ *
+ * Where two have the same id or extension, a file's counts before the database's, and that before
+ * an account's (enum user_source).  A password of the database counts before a file's, whoever the
+ * user is: it was set later, by sippasswd.
+ */
+#pragma once
+
+#include "config/config.h"
+#include "core/core.h"
+#include "shell/keeper.h"
+
+uint32_t users_count(const struct config *config, const struct database_users *users);
+
+/* The n-th of them all, files' first; `copy` is where it may be put together. */
+const struct user_settings *users_at(const struct config *config,
+                                     const struct database_users *users, uint32_t n,
+                                     struct user_settings *copy);
+
+/* Puts all of them into a core that has none yet: those of the configuration, then those that
+ * database_begin_users began to read.  Who finds no room is logged; false if not all can be read.
+ */
+bool users_put(struct core *core, const struct config *config, struct database *database,
+               struct log *log);
+
+/* False, with job->fault, if what memory knows of the users forbids the change. */
+bool users_allow(const struct core *core, struct keeper_job *job);
+
+/* What the core is to be told of a change that is done. */
+struct event users_event(const struct core *core, const struct keeper_job *job);
