@@ -370,6 +370,19 @@ void calls_restore(struct core *core, struct reader *r)
     keep(core, &call);
 }
 
+void calls_write_end(struct writer *w, const struct call_record *call)
+{
+    write_u8(w, call != NULL);
+    if (call)
+        call_write(w, call);
+}
+
+void calls_restore_end(struct core *core, struct reader *r)
+{
+    if (read_u8(r))
+        calls_restore(core, r);
+}
+
 void calls_restore_kept(struct core *core, struct reader *r)
 {
     uint64_t id = read_u64(r);

@@ -66,8 +66,11 @@ bool calls_wait(const struct core *core);
 /* EVENT_CALLS_KEPT: numbers of calls that are in the database, eight bytes each. */
 void calls_kept(struct core *core, struct slice numbers, struct actions *out);
 
-/* RECORD_CALL, and the same at the end of other records. */
+/* RECORD_CALL. */
 void calls_restore(struct core *core, struct reader *record);
+/* A call's record, or NULL, at the end of the record of what ended it. */
+void calls_write_end(struct writer *w, const struct call_record *call);
+void calls_restore_end(struct core *core, struct reader *record);
 /* A call of this number has been: the next has a higher one. */
 void calls_passed(struct core *core, uint64_t id);
 /* RECORD_CALL_KEPT */

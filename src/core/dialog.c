@@ -101,8 +101,7 @@ static void end(struct core *core, struct dialog *dialog, enum call_ender ender,
         return;
     record_begin(out, RECORD_DIALOG_END, dialog->key.low);
     write_u64(&out->bytes, dialog->key.high);
-    if (is_call && !fault_is(FAULT_RECORD_APART))
-        call_write(&out->bytes, &call);
+    calls_write_end(&out->bytes, is_call && !fault_is(FAULT_RECORD_APART) ? &call : NULL);
     record_end(out);
     if (is_call && fault_is(FAULT_RECORD_APART))
         calls_persist(&call, out);
@@ -360,9 +359,8 @@ void dialog_restore(struct core *core, struct reader *r, struct moment now)
     struct slice parts[DIALOG_PART_COUNT];
     struct dialog *dialog = find_key(core, &key);
 
-    for (unsigned i = 0; i < DIALOG_CALL; i++)
+    for (unsigned i = 0; i < DIALOG_PART_COUNT; i++)
         parts[i] = read_counted(r);
-    parts[DIALOG_CALL] = r->rest.len ? read_counted(r) : NO_SLICE;
     if (r->failed)
         return;
     note_number(core, parts[DIALOG_CALL]);
@@ -390,8 +388,7 @@ void dialog_restore_end(struct core *core, struct reader *r)
     struct hash128 key = {.low = read_u64(r), .high = read_u64(r)};
     struct dialog *dialog = find_key(core, &key);
 
+    calls_restore_end(core, r);
     if (dialog && !r->failed)
         close_dialog(core, dialog);
-    if (r->rest.len)
-        calls_restore(core, r);
 }

@@ -95,8 +95,7 @@ void pending_put_failed(struct core *core, struct server_transaction *server, st
     w = begin(server, RECORD_INVITE_FAILED, out);
     write_u16(w, server->status);
     write_counted(w, response);
-    if (call)
-        call_write(w, call);
+    calls_write_end(w, call);
     record_end(out);
     server->is_recorded = true;
 }
@@ -233,8 +232,7 @@ void pending_restore_failed(struct core *core, struct reader *r, struct moment n
     uint16_t status = read_u16(r);
     struct slice response = read_counted(r);
 
-    if (r->rest.len)
-        calls_restore(core, r);
+    calls_restore_end(core, r);
     if (!server)
         return;
     if (r->failed) {
@@ -296,14 +294,14 @@ static bool read_context(struct core *core, struct context *context,
     slab_copy(&core->slab, read_counted(r), &context->reason);
     if (!read_targets(core, context, r, branches) || context->next_target > context->target_count)
         return false;
-    if (!slab_copy(&core->slab, read_counted(r), &context->request) || r->failed)
+    if (!slab_copy(&core->slab, read_counted(r), &context->request))
         return false;
-    if (r->rest.len) {
-        context->call = read_u64(r);
-        context->began = (int64_t)read_u64(r);
-        calls_passed(core, context->call);
-    }
-    return !r->failed;
+    context->call = read_u64(r);
+    context->began = (int64_t)read_u64(r);
+    if (r->failed)
+        return false;
+    calls_passed(core, context->call);
+    return true;
 }
 
 static void give_texts_back(struct core *core, struct context *context)

@@ -57,7 +57,7 @@ static struct call_record given(const struct world *w)
 
 static void tell_kept(struct world *w, uint64_t id)
 {
-    world_give(w, &(struct event){
+    world_event(w, &(struct event){
                       .kind = EVENT_CALLS_KEPT,
                       .bytes = slice_of((const char *)&id, sizeof id),
                   });

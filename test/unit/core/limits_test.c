@@ -92,6 +92,7 @@ static void run(const struct limits *limits, unsigned kind, unsigned len)
     assert_int_equal(core_census(w.core).client_transactions, 0);
     assert_int_equal(core_census(w.core).contexts, 0);
     world_wait(&w, w.settings.call_longest + SECONDS(1));
+    world_keep_calls(&w);
     assert_int_equal(core_census(w.core).text_bytes, users);
     world_end(&w);
 }

@@ -110,6 +110,11 @@ static void keep(struct world *w, uint32_t from)
 {
     for (uint32_t i = from; i < w->out.count; i++) {
         const struct action *act = &w->out.at[i];
+        if (act->kind == ACTION_CALL) {
+            struct reader r = reader_over(act->bytes);
+            assert(w->call_count < COUNT_OF(w->calls));
+            w->calls[w->call_count++] = read_u64(&r);
+        }
         if (act->kind == ACTION_PERSIST) {
             assert(w->record_count < COUNT_OF(w->records));
             w->records[w->record_count++] = copy_of(act->bytes);
@@ -271,10 +276,14 @@ void world_close(struct world *w, const struct flow *flow)
     step(w, (struct event){.kind = EVENT_CLOSED, .flow = *flow});
 }
 
-void world_give(struct world *w, const struct event *event)
+void world_keep_calls(struct world *w)
 {
     clear(w);
-    step(w, *event);
+    while (w->call_count) {
+        uint64_t id = w->calls[--w->call_count];
+        step(w, (struct event){.kind = EVENT_CALLS_KEPT,
+                               .bytes = slice_of((const char *)&id, sizeof id)});
+    }
 }
 
 /* Both clocks run alike. */

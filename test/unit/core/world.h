@@ -20,6 +20,8 @@ struct world {
     struct moment now;
     struct action slots[256];
     struct actions out;
+    uint64_t calls[1024]; /* whose records the database was given, and has not yet */
+    unsigned call_count;
     char *bytes;
     struct slice records[4096]; /* what was persisted, copied */
     unsigned record_count;
@@ -69,8 +71,6 @@ void world_close(struct world *w, const struct flow *flow);
 void world_receive_by(struct world *w, const struct flow *flow, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void world_break(struct world *w, const struct flow *flow, struct fault fault, const char *text);
-/* Feeds any other event; what it caused is in w->out until the next call. */
-void world_give(struct world *w, const struct event *event);
 
 /* Any other event. */
 void world_event(struct world *w, const struct event *event);
@@ -78,6 +78,9 @@ void world_event(struct world *w, const struct event *event);
 /* A user as world_begin puts them, with a secret. */
 struct user_settings world_user(const struct world *w, const char *id, const char *extension,
                                 const char *secret);
+
+/* The database has the records of all calls that it was given. */
+void world_keep_calls(struct world *w);
 
 /* Lets time pass, firing deadlines; the actions of all of them are in w->out. */
 void world_wait(struct world *w, duration time);
