@@ -137,7 +137,8 @@ class Caller(Phone):
                 "INVITE", uri, call, extra=[self.proof(answer, "INVITE", uri)])
             call.target = uri
             self.send(call.invite)
-            early = self.wait(lambda message: header_of(message, "CSeq") == f"{call.cseq} INVITE",
+            early = self.wait(lambda message: header_of(message, "Call-ID") == call.id and
+                              header_of(message, "CSeq") == f"{call.cseq} INVITE",
                               again=call.invite)
             if not early.startswith("SIP/2.0 407 "):
                 call.first = early
