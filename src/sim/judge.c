@@ -226,6 +226,8 @@ void judge_unanswered(struct sim *sim, const struct phone *phone, const struct e
     /* Timer B of a restored branch runs from the restart. */
     bool is_early = sim->now < sim->judge.last_start + SECONDS(33);
 
+    if (!phone_is_honest(phone))
+        return; /* who guesses too often is not answered (core/abuse) */
     if (must_end && !is_early && e->began >= STRICT_FROM && sim->judge.upheaval < e->began)
         judge_fail(sim, "in the calm every request is answered", "node %u, branch %s, method %u",
                    phone->node, e->branch, e->method);

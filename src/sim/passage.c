@@ -190,6 +190,60 @@ static bool is_same_peer(const struct flow *a, const struct flow *b)
            memcmp(a->address, b->address, sizeof a->address) == 0;
 }
 
+/* The call that a BYE of the server's own ends, as one of its phones knows it; NULL if none does.
+ */
+static const struct call *find_ended(const struct sim *sim, const struct message *m)
+{
+    struct slice call_id = message_first(m, HEADER_CALL_ID);
+    struct slice from = address_tag(message_first(m, HEADER_FROM));
+    struct slice to = address_tag(message_first(m, HEADER_TO));
+
+    for (unsigned i = 0; i < sim->phone_count; i++) {
+        const struct call *call = call_with_tags(&sim->phones[i], call_id, from, to);
+        if (!call)
+            call = call_with_tags(&sim->phones[i], call_id, to, from);
+        if (call)
+            return call;
+    }
+    return NULL;
+}
+
+#define AGE_SLACK SECONDS(37) /* a phone may hear that long after the record began: 64 T1 */
+
+/* The server hangs up by itself only what is too old, and only to who takes part in it. */
+static void check_hang_up(struct sim *sim, const struct flow *flow, const struct message *m)
+{
+    const struct call *call = find_ended(sim, m);
+    duration longest = sim->machine.settings.call_longest;
+    struct slice call_id = message_first(m, HEADER_CALL_ID);
+    bool is_current;
+
+    if (!is_participant(&sim->judge.passage, network_owner(sim, flow, &is_current), call_id))
+        judge_fail(sim, "the server hangs up to who takes part in a call", "%.*s", (int)call_id.len,
+                   call_id.at);
+    if (call && sim->judge.upheaval < call->began &&
+        machine_elapsed(sim) - call->elapsed + AGE_SLACK < longest)
+        judge_fail(sim, "the server hangs up only calls that are too old", "%.*s, of %.3f s",
+                   (int)call_id.len, call_id.at,
+                   (double)(machine_elapsed(sim) - call->elapsed) / 1e9);
+}
+
+/* Who calls from another domain may be anybody, and whom he claims to be is the other end; more
+ * than one may say the same. */
+static void note_callers(struct sim *sim, const struct flow *flow, const struct message *m)
+{
+    const struct passage *p = &sim->judge.passage;
+
+    for (uint32_t i = ledger_first(&p->by_request, request_key(m)); i;
+         i = ledger_next(&p->by_request, i)) {
+        const struct arrival *a = &p->arrivals[ledger_value(&p->by_request, i)];
+        bool is_current;
+        if (is_called(sim, a, flow))
+            passage_call(sim, network_owner(sim, &a->flow, &is_current),
+                         message_first(m, HEADER_CALL_ID));
+    }
+}
+
 static void check_request(struct sim *sim, const struct flow *flow, const struct message *m,
                           struct slice branch)
 {
@@ -208,6 +262,10 @@ static void check_request(struct sim *sim, const struct flow *flow, const struct
         return;
     }
     reason = find_reason(sim, flow, m);
+    if (!reason && m->method == METHOD_BYE) {
+        check_hang_up(sim, flow, m);
+        return;
+    }
     if (!reason) {
         judge_fail(sim, "nothing is sent to an unauthorised target", "%.*s to %.*s", (int)line.len,
                    line.at, (int)peer.len, peer.at);
@@ -216,8 +274,7 @@ static void check_request(struct sim *sim, const struct flow *flow, const struct
     if (m->method != METHOD_INVITE || address_tag(message_first(m, HEADER_TO)).len)
         return;
     passage_call(sim, network_owner(sim, flow, &is_current), call_id);
-    /* Who calls from another domain may be anybody, and whom he claims to be is the other end. */
-    passage_call(sim, network_owner(sim, &reason->flow, &is_current), call_id);
+    note_callers(sim, flow, m);
 }
 
 static void check_response(struct sim *sim, const struct flow *flow, const struct message *m,

@@ -8,7 +8,8 @@
  *                 knows its password (or whoever claims another domain, if ours is public), and
  *                 goes to an address from which the dialled user is, or at that time was,
  *                 registered;
- *   in a dialog   it came from one of the two phones of the call and goes to the other.
+ *   in a dialog   it came from one of the two phones of the call and goes to the other, or is the
+ *                 server's own BYE to one of them, when their call has grown too old.
  * And: a request without answer is sent again after T1, a branch that has its final response is
  * not cancelled, a stranger's REGISTER is not accepted.
  */
