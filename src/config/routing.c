@@ -128,12 +128,15 @@ bool routing_read(struct loading *l)
 static unsigned access_by_name(const struct loading *l, struct slice name)
 {
     struct slice trusted = l->values.trusted, restricted = l->values.restricted, word;
+    struct slice exempt = l->values.exempt;
     unsigned access = 0;
 
     while (loading_word(&trusted, &word))
         access |= slice_equal(word, name) ? ACCESS_TRUSTED : 0u;
     while (loading_word(&restricted, &word))
         access |= slice_equal(word, name) ? ACCESS_ALLOWED : 0u;
+    while (loading_word(&exempt, &word))
+        access |= slice_equal(word, name) ? ACCESS_EXEMPT : 0u;
     if (slice_equal(name, S("decline")))
         access |= ACCESS_DECLINED;
     if (slice_equal(name, S("reject")))
@@ -322,12 +325,13 @@ static bool settle_list(struct loading *l, struct slice list, const char *key, b
 bool access_read(struct loading *l)
 {
     struct settings *settings = &l->whole->config.settings;
-    bool has_trusted = false;
+    bool has_trusted = false, has_exempt = false;
 
     l->networks = keep_array(&l->whole->keeper, NETWORKS_LIMIT, sizeof *l->networks);
     l->network_names = keep_array(&l->whole->keeper, NETWORKS_LIMIT, sizeof *l->network_names);
     settings->networks = l->networks;
     return l->networks && l->network_names && loading_sections(l, S("access"), read_access) &&
            settle_list(l, l->values.trusted, "trusted", &has_trusted) &&
+           settle_list(l, l->values.exempt, "exempt", &has_exempt) &&
            settle_list(l, l->values.restricted, "restricted", &settings->is_restricted);
 }

@@ -51,6 +51,9 @@ static const struct key stack_keys[] = {
     TEXT("trusted", AT(trusted), "none",
         "Names of networks, from <access>. From these, what comes by the flow of a registered "
         "phone is taken for its user's without a digest. A REGISTER is always challenged."),
+    TEXT("exempt", AT(exempt), "none",
+        "Names of networks, from <access>, from which wrong passwords are not counted. Elsewhere, "
+        "loopback too, ten a quarter hour are answered for an account and thirty in all."),
     TEXT("system", AT(system), "system", "The id that nobody may call: 403."),
     TEXT("anon", AT(anonymous), "anonymous", "The id that nobody has: 404."),
     TEXT("agent", AT(agent), "SIP Witch", "What the server calls itself to others."),

@@ -43,7 +43,7 @@ struct node;
 
 /* Of the whole configuration. */
 struct values {
-    struct slice interface, transport, localnames, published, public, agent, trusted, restricted,
+    struct slice interface, transport, localnames, published, public, agent, trusted, restricted, exempt,
         system, anonymous;
     uint64_t port;
     struct slice realm, digest;

@@ -10,6 +10,7 @@ enum access {
     ACCESS_ALLOWED = 1 << 1,  /* our own users are served, where they are restricted */
     ACCESS_DECLINED = 1 << 2, /* nobody is: 603 */
     ACCESS_REJECTED = 1 << 3, /* nobody is: 503 */
+    ACCESS_EXEMPT = 1 << 4,   /* passwords may be guessed: core/abuse does not count */
 };
 
 struct subnet {

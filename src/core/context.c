@@ -10,6 +10,7 @@
 #include "core/proxy.h"
 #include "core/record.h"
 #include "core/reply.h"
+#include "core/session.h"
 #include "core/tell.h"
 #include "core/transaction.h"
 
@@ -94,7 +95,14 @@ struct slice context_target_uri(const struct context *context, unsigned index)
     return slice_of(context->targets.at + target->uri_at, target->uri_len);
 }
 
-/* Copies the target set: structs, then URIs. */
+struct slice context_target_path(const struct context *context, unsigned index)
+{
+    const struct target *target = &context_targets(context)[index];
+
+    return slice_of(context->targets.at + target->uri_at + target->uri_len, target->path_len);
+}
+
+/* Copies the target set: structs, then URIs and Paths. */
 static bool keep_targets(struct core *core, struct context *context, const struct target_set *set)
 {
     size_t head = set->count * sizeof(struct target);
@@ -102,7 +110,7 @@ static bool keep_targets(struct core *core, struct context *context, const struc
     struct writer w;
 
     for (unsigned i = 0; i < set->count; i++)
-        len += set->uris[i].len;
+        len += set->uris[i].len + set->paths[i].len;
     if (!slab_take(&core->slab, len, &context->targets))
         return false;
     w = writer_over(context->targets.at, len);
@@ -112,7 +120,9 @@ static bool keep_targets(struct core *core, struct context *context, const struc
         *target = set->at[i];
         target->uri_at = (uint32_t)w.len;
         target->uri_len = (uint16_t)set->uris[i].len;
+        target->path_len = (uint16_t)set->paths[i].len;
         write_slice(&w, set->uris[i]);
+        write_slice(&w, set->paths[i]);
     }
     context->target_count = (uint8_t)set->count;
     return true;
@@ -196,6 +206,7 @@ static void send_branch(struct core *core, struct context *context, const struct
     struct forwarding to = {
         .flow = target->flow,
         .uri = context_target_uri(context, index),
+        .path = context_target_path(context, index),
         .binding = target->binding,
         .max_breadth = breadth,
     };
@@ -268,7 +279,6 @@ static struct span span_of(const struct message *m, struct slice part)
 static void note_dialog_parts(struct context *context, const struct message *m)
 {
     context->contact = span_of(m, dialog_contact(m));
-    context->route = span_of(m, message_first(m, HEADER_RECORD_ROUTE));
     context->uri = m->uri;
     context->from = span_of(m, message_first(m, HEADER_FROM));
     context->call_id = span_of(m, message_first(m, HEADER_CALL_ID));
@@ -315,8 +325,11 @@ void context_open(struct core *core, struct request *req, struct actions *out)
     context->merge = req->merge;
     context->opened_at = req->now.boot;
     table_insert(&core->contexts_by_merge, server->context, (uint32_t)context->merge.low);
-    if (is_invite)
+    if (is_invite) {
         note_dialog_parts(context, &req->message);
+        if (message_has_option(&req->message, HEADER_SUPPORTED, S("timer")))
+            server->session = session_asked(core, &req->message);
+    }
     if (server->is_initial) {
         context->call = calls_number(core);
         context->began = req->now.wall;
@@ -338,11 +351,20 @@ void context_refuse(struct core *core, struct request *req, struct fault fault, 
     struct flow back = reply_flow(req);
     struct server_transaction *server =
         server_open(core, &req->key, true, &back, reply_sent_by(req));
-    size_t start = out->bytes.len;
-    struct writer *w = reply_begin(core, req, fault.status, slice_text(fault.reason), out);
+    struct slice bytes = reply_compose(core, req, fault, out);
 
     assert(server);
-    server_respond(core, server, fault.status, reply_end(out, w, start), req->now.boot, out);
+    if (!bytes.len) {
+        server_close(core, server);
+        return;
+    }
+    server_respond(core, server, fault.status, bytes, req->now.boot, out);
+    if (req->sender)
+        return;
+    /* No 100 went out, so whoever lost the answer asks again (17.1.1.2); and who never asked gets
+     * it once. */
+    server->machine.resend_at = NEVER;
+    server_arm(core, server);
 }
 
 /* 16.7 step 6: 6xx first, then the lowest class; within 4xx those that the caller can do something
@@ -408,7 +430,7 @@ static void weigh(struct core *core, struct context *context, const struct messa
     slab_give(&core->slab, &context->best);
     context->best_status = (uint16_t)status;
     if (response)
-        slab_copy(&core->slab, forward_response(response, out), &context->best);
+        slab_copy(&core->slab, forward_response(response, 0, out), &context->best);
     out->bytes.len = start;
 }
 
@@ -585,7 +607,7 @@ static void accept(struct core *core, struct context *context, struct client_tra
     } else {
         dialog_answer(core, context, response, now, out);
     }
-    bytes = forward_response(response, out);
+    bytes = forward_response(response, server->session, out);
     server_respond(core, server, response->status, bytes, now.boot, out);
     cancel_branches(core, context, now.boot, out);
     if (fault_is(FAULT_CANCEL_AFTER_2XX) && is_invite)
@@ -600,7 +622,7 @@ static void fail(struct core *core, struct context *context, const struct messag
     weigh(core, context, response, response ? response->status : status, out);
     dialog_answer(core, context, response, now, out);
     if (fault_is(FAULT_SECOND_FINAL) && response && context->open)
-        server_respond(core, server, response->status, forward_response(response, out), now.boot,
+        server_respond(core, server, response->status, forward_response(response, 0, out), now.boot,
                        out);
     if (context->best_status >= 600 && !(context->flags & CONTEXT_REFUSED)) {
         context->flags |= CONTEXT_REFUSED;
@@ -633,6 +655,7 @@ static void restore_branch(struct core *core, struct context *context, const str
     struct forwarding to = {
         .flow = target->flow,
         .uri = context_target_uri(context, index),
+        .path = context_target_path(context, index),
         .binding = target->binding,
         .transaction = branch,
     };

@@ -59,3 +59,4 @@ bool context_is_ringing(const struct core *core, const struct context *context);
 /* The texts of the target set behind its structs. */
 struct target *context_targets(const struct context *context);
 struct slice context_target_uri(const struct context *context, unsigned index);
+struct slice context_target_path(const struct context *context, unsigned index);

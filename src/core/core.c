@@ -1,5 +1,6 @@
 #include "core/core.h"
 
+#include "core/abuse.h"
 #include "core/admin.h"
 #include "core/branch.h"
 #include "core/calls.h"
@@ -7,6 +8,7 @@
 #include "core/context.h"
 #include "core/dialog.h"
 #include "core/inspect.h"
+#include "core/keepalive.h"
 #include "core/location.h"
 #include "core/pending.h"
 #include "core/proxy.h"
@@ -28,6 +30,10 @@ struct settings settings_default(void)
         .system = S("system"),
         .anonymous = S("anonymous"),
         .unregistered = 480,
+        .session_expires = 1800,
+        .guesses_per_account = 10,
+        .guesses_per_source = 30,
+        .guess_window = SECONDS(15 * 60),
     };
 }
 
@@ -35,7 +41,7 @@ size_t core_bytes(const struct limits *limits)
 {
     return sizeof(struct core) + location_bytes(limits) + transaction_bytes(limits) +
            context_bytes(limits) + dialog_bytes(limits) + calls_bytes(limits) +
-           realm_bytes(limits) + connection_bytes(limits) + limits->text + 16 * 64;
+           realm_bytes(limits) + abuse_bytes() + connection_bytes(limits) + limits->text + 16 * 64;
 }
 
 static int64_t wall_zero(struct moment now)
@@ -70,6 +76,7 @@ struct core *core_create(void *memory, const struct core_origin *origin, struct 
     calls_init(core, &arena, origin->first_call);
     realm_init(core, &arena);
     connection_init(core, &arena);
+    abuse_init(core, &arena);
     slab_init(&core->slab, &arena, limits->text);
     return core;
 }
@@ -95,8 +102,9 @@ static void take_response(struct core *core, const struct message *m, const stru
     struct branch branch;
     struct via via;
 
-    if (!rest.len || !via_next(&rest, &via) ||
-        !branch_read(via.branch, &core->key_branch, &branch) || !branch.transaction)
+    if (message_count(m, HEADER_ASSERTION) > ASSERTION_LIMIT || !rest.len ||
+        !via_next(&rest, &via) || !branch_read(via.branch, &core->key_branch, &branch) ||
+        !branch.transaction)
         return;
     client = client_find(core, branch.transaction);
     if (client && m->cseq.method == METHOD_CANCEL) /* a CANCEL has the branch of its INVITE (9.1) */
@@ -123,8 +131,12 @@ static void take_message(struct core *core, const struct event *event, struct mo
                          struct actions *out)
 {
     struct request req;
-    struct fault fault = message_parse(event->bytes, &req.message);
+    struct fault fault;
 
+    if (event->bytes.len && !event->bytes.at[0] && !flow_is_reliable(&event->flow) &&
+        keepalive_answer(&event->flow, event->bytes, out))
+        return;
+    fault = message_parse(event->bytes, &req.message);
     if (flow_is_reliable(&event->flow) && is_out_of_step(&req.message, fault)) {
         close_stream(&event->flow, out);
         return;

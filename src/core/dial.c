@@ -82,7 +82,7 @@ static struct fault add_static(struct dialing *d, struct slice contact, const st
     struct fault fault = target_flow(d->core, uri, &target.flow);
 
     if (!fault.status && has_room(d))
-        target_add(d->req, &target, contact);
+        target_add(d->req, &target, contact, NO_SLICE);
     return fault;
 }
 
@@ -92,8 +92,8 @@ static void add_bindings(struct dialing *d, const struct user *user)
 
     for (const struct binding *b = location_first(core, user); b; b = location_next(core, b)) {
         struct target target = {.binding = b->id, .flow = b->flow, .q = b->q};
-        if (has_room(d))
-            target_add(d->req, &target, binding_contact(b));
+        if (has_room(d) && !location_has_newer_flow(core, b))
+            target_add(d->req, &target, binding_contact(b), binding_path(b));
         if (user->kind != USER_PERSON)
             return; /* the newest takes the place of the others */
     }
@@ -183,7 +183,8 @@ static bool add_gateway(struct dialing *d, const struct user *gateway, const str
     if (binding) {
         target.binding = binding->id;
         target.flow = binding->flow;
-        target_add(d->req, &target, number_at(d, binding_contact(binding), writer_slice(&w)));
+        target_add(d->req, &target, number_at(d, binding_contact(binding), writer_slice(&w)),
+                   binding_path(binding));
         return true;
     }
     return next_contact(&rest, &contact) && uri_parse(contact, &uri) &&

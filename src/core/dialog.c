@@ -2,10 +2,14 @@
 
 #include "core/calls.h"
 #include "core/fault.h"
+#include "core/hangup.h"
 #include "core/record.h"
+#include "core/session.h"
 #include "core/tally.h"
 #include "core/tell.h"
 #include "sip/address.h"
+
+#define ROUTES_TEXT 8192u /* of all Record-Route fields; more hops than that are not kept */
 
 size_t dialog_bytes(const struct limits *limits)
 {
@@ -111,11 +115,6 @@ static void end(struct core *core, struct dialog *dialog, enum call_ender ender,
     close_dialog(core, dialog);
 }
 
-void dialog_expire(struct core *core, struct dialog *dialog, struct moment now, struct actions *out)
-{
-    end(core, dialog, CALL_ENDED_BY_NOBODY, S("expired"), now, out);
-}
-
 void dialog_request(struct core *core, const struct request *req)
 {
     struct dialog *dialog = pool_get(&core->dialogs, req->dialog);
@@ -141,6 +140,7 @@ struct slice dialog_contact(const struct message *m)
     return value.len && address_next(&value, &contact) ? contact.uri : NO_SLICE;
 }
 
+/* The parts may lie in the text that is replaced. */
 static bool set_text(struct core *core, struct dialog *dialog, const struct slice *parts)
 {
     struct block text;
@@ -171,7 +171,8 @@ static struct dialog *open_dialog(struct core *core, const struct hash128 *key, 
     dialog->timer.kind = TIMER_DIALOG;
     dialog->began_at = now;
     table_insert(&core->dialogs_by_key, pool_index(&core->dialogs, dialog), (uint32_t)key->low);
-    timer_set(&core->timers, &dialog->timer, now + core->settings->call_longest);
+    dialog->ends = now + core->settings->call_longest;
+    timer_set(&core->timers, &dialog->timer, dialog->ends);
     enter(core, dialog, DIALOG_CONFIRMED);
     return dialog;
 }
@@ -187,6 +188,7 @@ void dialog_persist(struct core *core, const struct dialog *dialog, struct momen
     write_u64(w, dialog->key.high);
     write_u64(w, (uint64_t)dialog->began);
     write_instant(w, core, dialog->began_at + core->settings->call_longest, now);
+    write_instant(w, core, dialog->ends, now);
     write_u32(w, dialog->caller_cseq);
     write_u32(w, dialog->callee_cseq);
     for (unsigned i = 0; i < DIALOG_PART_COUNT; i++)
@@ -194,28 +196,35 @@ void dialog_persist(struct core *core, const struct dialog *dialog, struct momen
     record_end(out);
 }
 
+/* The session goes on for `interval` seconds, or, with 0, as long as a call may (RFC 4028 8.2). */
+static bool renew(struct core *core, struct dialog *dialog, uint32_t interval, instant now)
+{
+    instant oldest = dialog->began_at + core->settings->call_longest;
+    instant ends = interval ? min_u64(oldest, now + SECONDS((uint64_t)interval)) : oldest;
+
+    if (dialog->byes || ends == dialog->ends)
+        return false;
+    dialog->ends = ends;
+    timer_set(&core->timers, &dialog->timer, ends);
+    return true;
+}
+
 /* A dialog that stands: a re-INVITE was accepted, and may have moved either Contact (12.2.1.2). */
 static void refresh(struct core *core, struct dialog *dialog, struct slice ours,
-                    const struct message *response, bool is_callers, struct moment now,
-                    struct actions *out)
+                    const struct message *response, uint32_t interval, bool is_callers,
+                    struct moment now, struct actions *out)
 {
+    bool is_renewed = renew(core, dialog, interval, now.boot);
     struct slice parts[DIALOG_PART_COUNT];
     struct slice theirs = dialog_contact(response);
-    char copy[8192];
-    struct writer w = writer_over(copy, sizeof copy);
 
-    for (unsigned i = 0; i < DIALOG_PART_COUNT; i++) { /* its own text is about to move */
-        size_t start = w.len;
-        write_slice(&w, dialog_part(dialog, i));
-        parts[i] = slice_of(copy + start, w.len - start);
-    }
-    if (w.failed)
-        return;
+    for (unsigned i = 0; i < DIALOG_PART_COUNT; i++)
+        parts[i] = dialog_part(dialog, i);
     unsigned sender = is_callers ? DIALOG_CALLER_CONTACT : DIALOG_CALLEE_CONTACT;
     unsigned answerer = is_callers ? DIALOG_CALLEE_CONTACT : DIALOG_CALLER_CONTACT;
     bool is_same = (!ours.len || slice_equal(ours, parts[sender])) &&
                    (!theirs.len || slice_equal(theirs, parts[answerer]));
-    if (is_same)
+    if (is_same && !is_renewed)
         return;
     if (ours.len)
         parts[sender] = ours;
@@ -225,11 +234,72 @@ static void refresh(struct core *core, struct dialog *dialog, struct slice ours,
         dialog_persist(core, dialog, now, out);
 }
 
+/* The server ended it. */
+static void end_ours(struct core *core, struct dialog *dialog, struct moment now,
+                     struct actions *out)
+{
+    end(core, dialog, CALL_ENDED_BY_NOBODY, dialog->is_expired ? S("expired") : S("dropped"), now,
+        out);
+}
+
+void dialog_drop(struct core *core, struct dialog *dialog, struct slice reason, struct moment now,
+                 struct actions *out)
+{
+    if (dialog->byes)
+        return; /* it is on its way */
+    dialog->is_expired = now.boot >= dialog->ends;
+    dialog->ends = now.boot;
+    dialog_persist(core, dialog, now, out);
+    dialog->byes = (uint8_t)hangup_send(core, dialog, reason, now, out);
+    if (!dialog->byes) {
+        end_ours(core, dialog, now, out);
+        return;
+    }
+    enter(core, dialog, DIALOG_ENDING);
+    timer_set(&core->timers, &dialog->timer, now.boot + HANGUP_LONGEST);
+}
+
+void dialog_hung_up(struct core *core, struct slice call_id, struct slice tag,
+                    struct slice other_tag, struct actions *out)
+{
+    struct dialog *dialog = pool_get(&core->dialogs, dialog_find(core, call_id, tag, other_tag));
+
+    if (dialog && dialog->byes && !--dialog->byes)
+        end_ours(core, dialog, core->now, out);
+}
+
+void dialog_expire(struct core *core, struct dialog *dialog, struct moment now, struct actions *out)
+{
+    if (dialog->byes)
+        end_ours(core, dialog, now, out); /* some could not even be given up */
+    else
+        dialog_drop(core, dialog,
+                    now.boot < dialog->began_at + core->settings->call_longest
+                        ? S("SIP;cause=408;text=\"Session not refreshed\"")
+                        : S("SIP;cause=408;text=\"Call too long\""),
+                    now, out);
+}
+
 /* A part of the request that is being answered; empty for a late answer, when it has gone. */
 static struct slice request_part(const struct context *context, struct span part)
 {
     return context && context->request.at ? slice_of(context->request.at + part.at, part.len)
                                           : NO_SLICE;
+}
+
+/* All Record-Route values of a message: its first field's, or copied together. */
+static struct slice all_routes(const struct message *m, struct writer *w)
+{
+    unsigned first = m->first[HEADER_RECORD_ROUTE];
+
+    if (!first || !m->fields[first].next)
+        return message_first(m, HEADER_RECORD_ROUTE);
+    for (unsigned i = first; i; i = m->fields[i].next) {
+        if (i != first)
+            write_slice(w, S(", "));
+        write_slice(w, message_value(m, i));
+    }
+    return w->failed ? NO_SLICE : writer_slice(w);
 }
 
 /* The record of the call that this answer begins; empty if an earlier one did. */
@@ -252,20 +322,22 @@ static struct slice describe_call(const struct core *core, const struct context 
 
 /* Record-Route below us is the callee's side, above us the caller's. */
 static void open_accepted(struct core *core, const struct hash128 *key, struct context *context,
-                          const struct message *response, struct moment now, struct actions *out)
+                          const struct message *response, uint32_t interval, struct moment now,
+                          struct actions *out)
 {
     char bytes[CALL_RECORD_LIMIT];
     struct writer w = writer_over(bytes, sizeof bytes);
     const struct span none = {0, 0};
     struct dialog *dialog = open_dialog(core, key, now.boot);
+    char joined[ROUTES_TEXT];
+    struct writer routes = writer_over(joined, sizeof joined);
     struct slice parts[DIALOG_PART_COUNT] = {
         [DIALOG_CALL_ID] = message_first(response, HEADER_CALL_ID),
         [DIALOG_CALLER_TAG] = address_tag(message_first(response, HEADER_FROM)),
         [DIALOG_CALLEE_TAG] = address_tag(message_first(response, HEADER_TO)),
         [DIALOG_CALLER_CONTACT] = request_part(context, context ? context->contact : none),
         [DIALOG_CALLEE_CONTACT] = dialog_contact(response),
-        [DIALOG_CALLER_ROUTE] = request_part(context, context ? context->route : none),
-        [DIALOG_CALLEE_ROUTE] = message_first(response, HEADER_RECORD_ROUTE),
+        [DIALOG_ROUTES] = all_routes(response, &routes),
         [DIALOG_FROM] = message_first(response, HEADER_FROM),
         [DIALOG_TO] = message_first(response, HEADER_TO),
         [DIALOG_CALL] = describe_call(core, context, response, now, &w),
@@ -282,6 +354,7 @@ static void open_accepted(struct core *core, const struct hash128 *key, struct c
     if (context)
         context->call = 0;
     tally_begin(core, dialog);
+    renew(core, dialog, interval, now.boot);
     dialog_persist(core, dialog, now, out);
     tell_answered(core, dialog, out);
 }
@@ -310,14 +383,18 @@ void dialog_accept(struct core *core, struct server_transaction *server,
     struct hash128 key = key_of(core, message_first(response, HEADER_CALL_ID), from_tag, to_tag);
     struct dialog *dialog = find_key(core, &key);
     bool is_new = server->is_initial && note_answer(core, server, to_tag);
+    uint32_t interval = session_interval(response);
+
+    if (!interval)
+        interval = server->session; /* it is given one on its way */
 
     if (dialog && context)
         context->call = 0; /* it was recorded before a crash */
     if (dialog && context)
-        refresh(core, dialog, request_part(context, context->contact), response,
+        refresh(core, dialog, request_part(context, context->contact), response, interval,
                 slice_equal(from_tag, dialog_part(dialog, DIALOG_CALLER_TAG)), now, out);
     else if (!dialog && is_new)
-        open_accepted(core, &key, context, response, now, out);
+        open_accepted(core, &key, context, response, interval, now, out);
 }
 
 /* What ends a dialog in the eyes of who sent the BYE (15.1.1): success, 481, 408 or silence. */
@@ -332,11 +409,18 @@ void dialog_answer(struct core *core, const struct context *context, const struc
 {
     struct dialog *dialog;
 
-    if (context->method != METHOD_BYE)
+    if (context->method != METHOD_BYE && context->method != METHOD_UPDATE)
         return;
     dialog = pool_get(&core->dialogs, context->dialog);
-    if (dialog && is_end(response))
-        end(core, dialog, dialog->ender, S("bye"), now, out);
+    if (!dialog)
+        return;
+    if (context->method == METHOD_BYE) {
+        if (is_end(response))
+            end(core, dialog, dialog->ender, S("bye"), now, out);
+    } else if (response && response->status < 300 && session_interval(response)) {
+        if (renew(core, dialog, session_interval(response), now.boot))
+            dialog_persist(core, dialog, now, out);
+    }
 }
 
 /* The next call must not have the number of one that goes on. */
@@ -353,6 +437,7 @@ void dialog_restore(struct core *core, struct reader *r, struct moment now)
 {
     struct hash128 key = {.low = read_u64(r), .high = read_u64(r)};
     int64_t began = (int64_t)read_u64(r);
+    instant oldest = read_instant(r, core, now, core->settings->call_longest);
     instant ends = read_instant(r, core, now, core->settings->call_longest);
     uint32_t caller_cseq = read_u32(r);
     uint32_t callee_cseq = read_u32(r);
@@ -379,7 +464,8 @@ void dialog_restore(struct core *core, struct reader *r, struct moment now)
     dialog->caller_cseq = caller_cseq;
     dialog->callee_cseq = callee_cseq;
     dialog->began_at =
-        ends > core->settings->call_longest ? ends - core->settings->call_longest : 0;
+        oldest > core->settings->call_longest ? oldest - core->settings->call_longest : 0;
+    dialog->ends = ends;
     timer_set(&core->timers, &dialog->timer, ends);
 }
 

@@ -2,8 +2,9 @@
  * The dialog observer: one record a call, beside the path.  Forwarding never needs it; lamps, call
  * records and the end of dead calls are derived from it.
  *
- * A record begins with the 2xx to an INVITE and ends with the answer to a BYE, or when the call is
- * older than settings.call_longest.  It is in the journal before the 2xx is forwarded.
+ * A record begins with the 2xx to an INVITE and ends with the answer to a BYE.  A call that is
+ * older than settings.call_longest is hung up by us.  Its record is in the journal before the 2xx
+ * is forwarded.
  */
 #pragma once
 
@@ -27,11 +28,21 @@ void dialog_request(struct core *core, const struct request *req);
 void dialog_accept(struct core *core, struct server_transaction *server,
                    const struct message *response, struct moment now, struct actions *out);
 
-/* The final response to another request in a dialog passes, or, with NULL, none came. */
+/* The final response to another request in a dialog passes, or, with NULL, none came: an UPDATE
+ * refreshes the session, a BYE ends it. */
 void dialog_answer(struct core *core, const struct context *context, const struct message *response,
                    struct moment now, struct actions *out);
 
-/* Timer: the call is too old to be true. */
+/* Ends a call: sends BYE to both ends (core/hangup), with `reason` as Reason value (RFC 3326).  Its
+ * record ends when both have answered or cannot; a crash before that sends them again. */
+void dialog_drop(struct core *core, struct dialog *dialog, struct slice reason, struct moment now,
+                 struct actions *out);
+
+/* A BYE of dialog_drop was answered, or is given up: `tag` and `other_tag` in either order. */
+void dialog_hung_up(struct core *core, struct slice call_id, struct slice tag,
+                    struct slice other_tag, struct actions *out);
+
+/* Timer: its session was not refreshed, or it is too old to be true. */
 void dialog_expire(struct core *core, struct dialog *dialog, struct moment now,
                    struct actions *out);
 
@@ -47,9 +58,8 @@ enum dialog_part {
     DIALOG_CALLEE_TAG,
     DIALOG_CALLER_CONTACT, /* URI */
     DIALOG_CALLEE_CONTACT,
-    DIALOG_CALLER_ROUTE, /* Record-Route as the caller's side wrote it */
-    DIALOG_CALLEE_ROUTE,
-    DIALOG_FROM, /* whole values of the first request's From and its answer's To, tags included */
+    DIALOG_ROUTES, /* Record-Route of the 2xx: the callee's side, ours, the caller's side */
+    DIALOG_FROM,   /* whole values of the INVITE's From and its answer's To, tags included */
     DIALOG_TO,
     DIALOG_CALL, /* the call's record so far (core/calls.h); empty if it has none */
     DIALOG_PART_COUNT,

@@ -1,6 +1,7 @@
 #include "core/forward.h"
 
 #include "core/realm.h"
+#include "core/session.h"
 #include "sip/address.h"
 #include "sip/compose.h"
 
@@ -76,21 +77,17 @@ static void write_socket(struct writer *w, const struct socket_settings *socket)
     write_number(w, socket->port);
 }
 
-static void write_via(struct writer *w, const struct core *core, const struct request *req,
-                      const struct forwarding *to)
+void forward_via(struct writer *w, const struct core *core, const struct flow *flow,
+                 const struct branch *branch)
 {
-    const struct socket_settings *socket = &core->settings->sockets[to->flow.socket];
-    struct branch branch = {
-        .transaction = to->transaction,
-        .loop = forward_loop(core, req),
-    };
+    const struct socket_settings *socket = &core->settings->sockets[flow->socket];
 
     write_slice(w, S("Via: SIP/2.0/"));
     write_slice(w, transport_name(socket->transport));
     write_char(w, ' ');
     write_socket(w, socket);
     write_slice(w, S(";branch="));
-    branch_write(w, &core->key_branch, &branch);
+    branch_write(w, &core->key_branch, branch);
     write_slice(w, S("\r\n"));
 }
 
@@ -147,6 +144,20 @@ static void remove_field(struct splice *s, const struct message *m, unsigned fie
     const struct field *f = &m->fields[field];
 
     splice_add(s, f->line, (size_t)(f->next_line - f->line), NO_SLICE);
+}
+
+/* All fields of a header; neighbours in one edit. */
+static void remove_fields(struct splice *s, const struct message *m, enum header header)
+{
+    unsigned i = m->first[header];
+
+    while (i) {
+        uint16_t from = m->fields[i].line;
+        uint16_t to = m->fields[i].next_line;
+        for (i = m->fields[i].next; i && m->fields[i].line == to; i = m->fields[i].next)
+            to = m->fields[i].next_line;
+        splice_add(s, from, (size_t)(to - from), NO_SLICE);
+    }
 }
 
 /* What is left of a Route field's values once the first `count` are gone, which are counted down,
@@ -212,6 +223,18 @@ static struct slice edit_routes(struct splice *s, const struct request *req)
     return target;
 }
 
+/* The way to a binding that registered through other proxies (RFC 3327 5.4). */
+static void add_path(struct splice *s, const struct message *m, struct slice path)
+{
+    size_t at = m->fields[m->first[HEADER_VIA]].line;
+
+    if (!path.len)
+        return;
+    splice_add(s, at, 0, S("Route: "));
+    splice_add(s, at, 0, path);
+    splice_add(s, at, 0, S("\r\n"));
+}
+
 static void edit_max_forwards(struct splice *s, const struct request *req, struct writer *w)
 {
     const struct message *m = &req->message;
@@ -259,28 +282,35 @@ struct slice forward_request(struct core *core, const struct request *req,
     struct writer w = writer_over(text, sizeof text);
     size_t start = out->bytes.len;
     struct slice uri = edit_routes(&s, req);
+    struct branch branch = {.transaction = to->transaction, .loop = forward_loop(core, req)};
 
     if (!uri.len)
         uri = to->uri;
     if (uri.len)
         splice_add(&s, m->uri.at, m->uri.len, uri);
-    write_via(&w, core, req, to);
+    forward_via(&w, core, &to->flow, &branch);
     if (makes_dialog(req))
         write_record_routes(&w, core, req, to);
     splice_add(&s, m->fields[m->first[HEADER_VIA]].line, 0, writer_slice(&w));
+    add_path(&s, m, to->path);
     stamp_via(&s, req, 0, stamp);
     edit_max_forwards(&s, req, &w);
     edit_max_breadth(&s, req, to->max_breadth, &w);
+    if (m->method == METHOD_INVITE || m->first[HEADER_SESSION_EXPIRES])
+        session_edit_request(&s, core, m, &w);
     for (unsigned i = m->first[HEADER_PROXY_AUTHORIZATION]; i; i = m->fields[i].next)
         if (s.count < EDIT_LIMIT - 1 && realm_is_ours(core, message_value(m, i)))
-            remove_field(&s, m, i); /* said to us, and no one else's to see (22.3) */
+            remove_field(&s, m, i);         /* said to us, and no one else's to see (22.3) */
+    remove_fields(&s, m, HEADER_ASSERTION); /* every phone is untrusted (RFC 3325 5) */
     assert(!w.failed);
     splice_write(&out->bytes, m->bytes, &s);
     return text_since(&out->bytes, start);
 }
 
-struct slice forward_response(const struct message *m, struct actions *out)
+struct slice forward_response(const struct message *m, uint32_t session, struct actions *out)
 {
+    char text[SESSION_TEXT];
+    struct writer w = writer_over(text, sizeof text);
     const struct field *f = &m->fields[m->first[HEADER_VIA]];
     struct slice value = message_value(m, m->first[HEADER_VIA]);
     struct slice rest = value;
@@ -296,6 +326,8 @@ struct slice forward_response(const struct message *m, struct actions *out)
         splice_add(&s, f->value, value.len - rest.len, NO_SLICE);
     else
         splice_add(&s, f->line, (size_t)(f->next_line - f->line), NO_SLICE);
+    remove_fields(&s, m, HEADER_ASSERTION);
+    session_edit_response(&s, m, session, &w);
     splice_write(&out->bytes, m->bytes, &s);
     return text_since(&out->bytes, start);
 }

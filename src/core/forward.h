@@ -23,6 +23,7 @@ void stamp_via(struct splice *s, const struct request *req, size_t origin, char 
 struct forwarding {
     struct flow flow;     /* to the next hop */
     struct slice uri;     /* the new Request-URI; empty: it stays */
+    struct slice path;    /* Route values that lead there (RFC 3327), or empty */
     uint64_t binding;     /* the callee's, for the cookie; 0: the flow */
     uint64_t transaction; /* for the branch; 0: stateless */
     uint32_t max_breadth; /* written if not 0 */
@@ -31,13 +32,20 @@ struct forwarding {
 /* Hash of what routing depends on (16.6 step 8), for telling loops from spirals. */
 uint32_t forward_loop(const struct core *core, const struct request *req);
 
+/* Writes our Via for a request that goes by that flow: the whole field. */
+void forward_via(struct writer *w, const struct core *core, const struct flow *flow,
+                 const struct branch *branch);
+
 /* Writes the request as it goes to that branch into out->bytes; returns it. */
 struct slice forward_request(struct core *core, const struct request *req,
                              const struct forwarding *to, struct actions *out);
 
-/* Writes a response without its topmost Via into out->bytes; returns it.  A 503 becomes a 500, for
+/* Writes a response without its topmost Via, with a session timer of `session` seconds where it has
+ * none (core/session, 0: without), and without what its sender asserts (RFC 3325 5), into
+ * out->bytes; returns it.  A 503 becomes a 500, for
  * it was not said of us (16.7 step 6). */
-struct slice forward_response(const struct message *response, struct actions *out);
+struct slice forward_response(const struct message *response, uint32_t session,
+                              struct actions *out);
 
 /* The ACK for a failure (17.1.1.3) and the CANCEL (9.1) of a request as it was sent, into
  * out->bytes; `reason` is why (RFC 3326), or empty. */

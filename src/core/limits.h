@@ -61,6 +61,24 @@
 /* Bytes of a Contact URI or a Call-ID that is bound. */
 #define CONTACT_LIMIT 2048u
 
+/* Bytes of a binding's Path (RFC 3327) and of an instance ID (RFC 5626 4.1). */
+#define PATH_LIMIT 2048u
+#define INSTANCE_LIMIT 256u
+
+/* Fields in which a phone asserts an identity (RFC 3325) that are removed from one message; more
+ * are a fault. */
+#define ASSERTION_LIMIT 8u
+
+/* Authorization values for our realm that are tried: one for each algorithm, and one that is old.
+ */
+#define CREDENTIALS_LIMIT 3u
+
+/* Counters of password guesses, a power of two: as many sources may be slowed at once; 384 KiB. */
+#define GUESS_TABLE 16384u
+
+/* Bytes of a request below which its answer may be longer (core/reply). */
+#define UNPROVEN_FREE 300u
+
 /* Route values at the front that are ours: two for each side we are on (RFC 5658). */
 #define OWN_ROUTES_LIMIT 4u
 

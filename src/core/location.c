@@ -290,23 +290,53 @@ struct slice binding_call_id(const struct binding *binding)
     return slice_of(binding->text.at + binding->contact_len, binding->call_id_len);
 }
 
-/* Puts new texts into a binding; false, and nothing changed, if there is no room. */
-static bool set_texts(struct core *core, struct binding *binding, struct slice contact,
-                      struct slice call_id)
+struct slice binding_path(const struct binding *binding)
 {
+    return slice_of(binding->text.at + binding->contact_len + binding->call_id_len,
+                    binding->path_len);
+}
+
+struct slice binding_instance(const struct binding *binding)
+{
+    struct slice path = binding_path(binding);
+
+    return slice_of(path.at + path.len, binding->instance_len);
+}
+
+bool location_has_newer_flow(const struct core *core, const struct binding *binding)
+{
+    const struct user *user = location_user(core, binding);
+
+    if (!binding->reg_id)
+        return false;
+    for (const struct binding *b = location_first(core, user); b; b = location_next(core, b))
+        if (b != binding && b->reg_id && b->expires > binding->expires &&
+            slice_equal_nocase(binding_instance(b), binding_instance(binding)))
+            return true;
+    return false;
+}
+
+/* Puts new texts into a binding; false, and nothing changed, if there is no room. */
+static bool set_texts(struct core *core, struct binding *binding,
+                      const struct binding_request *from)
+{
+    size_t len = from->contact.len + from->call_id.len + from->path.len + from->instance.len;
     struct block text;
     struct writer w;
 
-    if (contact.len > UINT16_MAX || call_id.len > UINT16_MAX ||
-        !slab_take(&core->slab, contact.len + call_id.len, &text))
+    if (len > UINT16_MAX || !slab_take(&core->slab, len, &text))
         return false;
     w = writer_over(text.at, text.len);
-    write_slice(&w, contact);
-    write_slice(&w, call_id);
+    write_slice(&w, from->contact);
+    write_slice(&w, from->call_id);
+    write_slice(&w, from->path);
+    write_slice(&w, from->instance);
     slab_give(&core->slab, &binding->text);
     binding->text = text;
-    binding->contact_len = (uint16_t)contact.len;
-    binding->call_id_len = (uint16_t)call_id.len;
+    binding->contact_len = (uint16_t)from->contact.len;
+    binding->call_id_len = (uint16_t)from->call_id.len;
+    binding->path_len = (uint16_t)from->path.len;
+    binding->instance_len = (uint16_t)from->instance.len;
     return true;
 }
 
@@ -376,7 +406,21 @@ static void write_binding(struct core *core, const struct binding *binding, inst
     write_counted(w, user_id(location_user(core, binding)));
     write_counted(w, binding_contact(binding));
     write_counted(w, binding_call_id(binding));
+    write_counted(w, binding_path(binding));
+    write_counted(w, binding_instance(binding));
+    write_u32(w, binding->reg_id);
     record_end(out);
+}
+
+/* The journal must know: any of this says where requests go, or which REGISTER comes next. */
+static bool changes(const struct binding *binding, const struct binding_request *request)
+{
+    return !flow_equal(&binding->flow, &request->flow) ||
+           !slice_equal(binding_contact(binding), request->contact) ||
+           !slice_equal(binding_call_id(binding), request->call_id) ||
+           !slice_equal(binding_path(binding), request->path) ||
+           !slice_equal(binding_instance(binding), request->instance) ||
+           binding->reg_id != request->reg_id || binding->q != request->q;
 }
 
 static void arm(struct core *core, struct binding *binding, instant now, duration first)
@@ -405,17 +449,15 @@ bool location_bind(struct core *core, struct user *user, struct binding *binding
         if (!binding)
             return false;
     }
-    is_changed = is_new || !flow_equal(&binding->flow, &request->flow) ||
-                 !slice_equal(binding_contact(binding), request->contact) ||
-                 !slice_equal(binding_call_id(binding), request->call_id) ||
-                 binding->q != request->q;
-    if (is_changed && !set_texts(core, binding, request->contact, request->call_id)) {
+    is_changed = is_new || changes(binding, request);
+    if (is_changed && !set_texts(core, binding, request)) {
         if (is_new)
             drop_binding(core, binding);
         return false;
     }
     binding->cseq = request->cseq;
     binding->q = request->q;
+    binding->reg_id = request->reg_id;
     binding->flow = request->flow;
     binding->is_restored = false;
     if (core->store_failed) /* a short grant, which must not cut an earlier promise */
@@ -439,13 +481,14 @@ bool location_bind(struct core *core, struct user *user, struct binding *binding
 bool location_activate(struct core *core, struct user *user, struct slice contact,
                        const struct flow *flow, struct moment now, struct actions *out)
 {
+    struct binding_request from = {.contact = contact, .call_id = S("activated")};
     struct binding *binding = user->binding_count < BINDINGS_PER_AOR
                                   ? add_binding(core, user, random_next(&core->random) | 1)
                                   : NULL;
 
     if (!binding)
         return false;
-    if (!set_texts(core, binding, contact, S("activated"))) {
+    if (!set_texts(core, binding, &from)) {
         drop_binding(core, binding);
         return false;
     }
@@ -499,15 +542,20 @@ void location_restore_bind(struct core *core, struct reader *r, struct moment no
     uint64_t id = read_u64(r);
     instant until =
         read_instant(r, core, now, SECONDS(SLACK((uint64_t)core->settings->expires_longest)));
-    uint32_t cseq = read_u32(r);
-    uint16_t q = read_u16(r);
-    struct flow flow = read_flow(r);
-    struct user *user = location_find(core, read_counted(r));
-    struct slice contact = read_counted(r);
-    struct slice call_id = read_counted(r);
+    struct binding_request from = {0};
     struct binding *binding = location_binding(core, id);
+    struct user *user;
 
-    if (r->failed || !user || !flow_find_socket(core, &flow))
+    from.cseq = read_u32(r);
+    from.q = read_u16(r);
+    from.flow = read_flow(r);
+    user = location_find(core, read_counted(r));
+    from.contact = read_counted(r);
+    from.call_id = read_counted(r);
+    from.path = read_counted(r);
+    from.instance = read_counted(r);
+    from.reg_id = read_u32(r);
+    if (r->failed || !user || !flow_find_socket(core, &from.flow))
         return;
     if (until <= now.boot) { /* it expired while nobody was there to see it */
         if (binding)
@@ -518,13 +566,14 @@ void location_restore_bind(struct core *core, struct reader *r, struct moment no
         binding = add_binding(core, user, id);
     if (!binding)
         return;
-    if (!set_texts(core, binding, contact, call_id)) {
+    if (!set_texts(core, binding, &from)) {
         drop_binding(core, binding);
         return;
     }
-    binding->cseq = cseq;
-    binding->q = q;
-    binding->flow = flow;
+    binding->cseq = from.cseq;
+    binding->q = from.q;
+    binding->reg_id = from.reg_id;
+    binding->flow = from.flow;
     binding->is_restored = true;
     binding->expires = binding->stored_until = until;
     keep_open(core, binding, contact_is_elsewhere(binding));

@@ -41,8 +41,13 @@ struct binding *location_first(const struct core *core, const struct user *user)
 struct binding *location_next(const struct core *core, const struct binding *binding);
 struct user *location_user(const struct core *core, const struct binding *binding);
 
+/* RFC 5626 7: another flow of the same instance was registered later, and is to be used. */
+bool location_has_newer_flow(const struct core *core, const struct binding *binding);
+
 struct slice binding_contact(const struct binding *binding);
 struct slice binding_call_id(const struct binding *binding);
+struct slice binding_path(const struct binding *binding);
+struct slice binding_instance(const struct binding *binding);
 
 /* What a phone asked to be bound. */
 struct binding_request {
@@ -50,6 +55,9 @@ struct binding_request {
     struct slice call_id;
     uint32_t cseq;
     uint16_t q;
+    struct slice path;     /* Path values (RFC 3327), or empty */
+    struct slice instance; /* instance ID as written, quotes included, or empty */
+    uint32_t reg_id;       /* 0 = none */
     struct flow flow;
     uint32_t expires;   /* seconds granted, > 0 */
     bool is_behind_nat; /* its Via says so (18.2.1); where its Contact does is seen here */

@@ -27,6 +27,7 @@ static void write_targets(struct core *core, const struct context *context, stru
         write_flow(w, &target->flow);
         write_u16(w, target->q);
         write_counted(w, context_target_uri(context, i));
+        write_counted(w, context_target_path(context, i));
         write_u64(w, client ? client_branch(core, client) : 0);
     }
 }
@@ -38,6 +39,7 @@ static void write_answers(const struct server_transaction *server, struct writer
     for (unsigned i = 0; i < server->accepted_count; i++)
         write_u64(w, server->accepted[i]);
     write_u8(w, server->is_initial);
+    write_u32(w, server->session);
     write_u8(w, server->answer_count);
     for (unsigned i = 0; i < server->answer_count; i++)
         write_u32(w, server->answers[i]);
@@ -183,6 +185,7 @@ static void read_answers(struct server_transaction *server, struct reader *r)
     for (unsigned i = 0; i < count && i < ANSWER_LIMIT; i++)
         server->accepted[server->accepted_count++] = read_u64(r);
     server->is_initial = read_u8(r) != 0;
+    server->session = read_u32(r);
     count = read_u8(r);
     for (unsigned i = 0; i < count && i < ANSWER_LIMIT; i++)
         server->answers[server->answer_count++] = read_u32(r);
@@ -250,7 +253,7 @@ static bool read_targets(struct core *core, struct context *context, struct read
                          uint64_t *branches)
 {
     struct target targets[BRANCH_LIMIT] = {{0}};
-    struct slice uris[BRANCH_LIMIT];
+    struct slice uris[BRANCH_LIMIT], paths[BRANCH_LIMIT];
     unsigned count = read_u8(r);
     size_t head = count * sizeof targets[0];
     size_t len = head;
@@ -263,10 +266,12 @@ static bool read_targets(struct core *core, struct context *context, struct read
         targets[i].flow = read_flow(r);
         targets[i].q = read_u16(r);
         uris[i] = read_counted(r);
+        paths[i] = read_counted(r);
         branches[i] = read_u64(r);
         targets[i].uri_at = (uint32_t)len;
         targets[i].uri_len = (uint16_t)uris[i].len;
-        len += uris[i].len;
+        targets[i].path_len = (uint16_t)paths[i].len;
+        len += uris[i].len + paths[i].len;
         if (!r->failed && !flow_find_socket(core, &targets[i].flow))
             return false;
     }
@@ -274,8 +279,10 @@ static bool read_targets(struct core *core, struct context *context, struct read
         return false;
     w = writer_over(context->targets.at, len);
     write_bytes(&w, targets, head);
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
         write_slice(&w, uris[i]);
+        write_slice(&w, paths[i]);
+    }
     context->target_count = (uint8_t)count;
     return true;
 }

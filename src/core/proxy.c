@@ -11,6 +11,7 @@
 #include "core/realm.h"
 #include "core/registrar.h"
 #include "core/reply.h"
+#include "core/session.h"
 #include "core/target.h"
 #include "core/transaction.h"
 
@@ -38,14 +39,23 @@ static enum verdict refuse_for_now(struct core *core, const struct request *req,
         return FINISH;
     w = reply_begin(core, req, 503, NO_SLICE, out);
     write_slice(w, S("Retry-After: 5\r\n"));
-    reply_send(req, reply_end(out, w, start), out);
+    reply_finish(core, req, 503, start, out);
     return FINISH;
+}
+
+/* 16.4, 16.5: the Request-URI is of this domain, and no maddr leads elsewhere. */
+static bool is_ours(const struct core *core, const struct request *req)
+{
+    struct slice maddr;
+
+    return uri_is_local(core, &req->uri) &&
+           (!uri_param(&req->uri, S("maddr"), &maddr) || host_is_local(core, maddr, req->uri.port));
 }
 
 /* A request that the server itself answers, and that says nothing of anyone. */
 static bool is_for_server(const struct core *core, const struct request *req)
 {
-    return req->uri_is_valid && !req->uri.user.len && uri_is_local(core, &req->uri);
+    return req->uri_is_valid && !req->uri.user.len && is_ours(core, req);
 }
 
 /* Requests answered without a transaction: the same request gets the same answer. */
@@ -118,21 +128,43 @@ static enum verdict check_loop(struct core *core, struct request *req, bool *is_
     }
 }
 
-static enum verdict refuse_extension(struct core *core, const struct request *req,
-                                     enum header header, struct actions *out)
+/* Writes an Unsupported field with the options of a field that are not `known` (8.2.2.3). */
+static unsigned write_unsupported(struct writer *w, const struct request *req, enum header header,
+                                  struct slice known)
+{
+    const struct message *m = &req->message;
+    unsigned count = 0;
+
+    for (unsigned i = m->first[header]; i; i = m->fields[i].next) {
+        struct slice rest = message_value(m, i);
+        struct slice option;
+        while (list_next(&rest, &option)) {
+            if (!option.len || slice_equal_nocase(option, known))
+                continue;
+            write_slice(w, count++ ? S(", ") : S("Unsupported: "));
+            write_slice(w, option);
+        }
+    }
+    if (count)
+        write_slice(w, S("\r\n"));
+    return count;
+}
+
+/* 420, if the request demands an option other than `known`. */
+static enum verdict refuse_extensions(struct core *core, const struct request *req,
+                                      enum header header, struct slice known, struct actions *out)
 {
     size_t start = out->bytes.len;
-    struct writer *w;
+    struct writer *w = reply_begin(core, req, 420, NO_SLICE, out);
 
-    if (req->message.method == METHOD_ACK)
-        return FINISH;
-    w = reply_begin(core, req, 420, NO_SLICE, out);
-    for (unsigned i = req->message.first[header]; i; i = req->message.fields[i].next) {
-        write_slice(w, S("Unsupported: "));
-        write_slice(w, message_value(&req->message, i));
-        write_slice(w, S("\r\n"));
+    if (!write_unsupported(w, req, header, known)) {
+        w->len = start;
+        return PASS;
     }
-    reply_send(req, reply_end(out, w, start), out);
+    if (req->message.method == METHOD_ACK)
+        w->len = start;
+    else
+        reply_finish(core, req, 420, start, out);
     return FINISH;
 }
 
@@ -154,6 +186,19 @@ static enum verdict check_numbers(struct core *core, struct request *req, struct
     return PASS;
 }
 
+static enum verdict refuse_session(struct core *core, const struct request *req,
+                                   struct actions *out)
+{
+    size_t start = out->bytes.len;
+    struct writer *w = reply_begin(core, req, 422, NO_SLICE, out);
+
+    write_slice(w, S("Min-SE: "));
+    write_number(w, SESSION_SHORTEST);
+    write_slice(w, S("\r\n"));
+    reply_finish(core, req, 422, start, out);
+    return FINISH;
+}
+
 /* 16.3, before anything is spent. */
 static enum verdict check_request(struct core *core, struct request *req, struct actions *out)
 {
@@ -172,19 +217,30 @@ static enum verdict check_request(struct core *core, struct request *req, struct
         return refuse(core, req, 400, "Bad To", out);
     if (check_numbers(core, req, out) == FINISH || check_loop(core, req, &is_spiral, out) == FINISH)
         return FINISH;
-    if (m->first[HEADER_PROXY_REQUIRE])
-        return refuse_extension(core, req, HEADER_PROXY_REQUIRE, out);
+    if (m->first[HEADER_PROXY_REQUIRE] &&
+        refuse_extensions(core, req, HEADER_PROXY_REQUIRE, NO_SLICE, out) == FINISH)
+        return FINISH;
+    if (message_count(m, HEADER_ASSERTION) > ASSERTION_LIMIT)
+        return refuse(core, req, 400, "Too Many Asserted Identities", out);
+    if (session_is_too_short(m))
+        return refuse_session(core, req, out);
     if (!is_answered_statelessly(core, req) && context_is_merged(core, req) && !req->to_tag.len &&
         !is_spiral)
         return refuse(core, req, 482, "Request Merged", out);
     return PASS;
 }
 
+/* Whoever is said to be of this domain must prove it, whatever port he names. */
+static bool is_claimed(const struct core *core, const struct uri *from)
+{
+    return from->scheme <= SCHEME_SIPS && host_is_claimed(core, from->host);
+}
+
 static bool from_is_local(const struct core *core, const struct request *req)
 {
     struct uri uri;
 
-    return uri_parse(req->from.uri, &uri) && uri_is_local(core, &uri);
+    return uri_parse(req->from.uri, &uri) && is_claimed(core, &uri);
 }
 
 /* It claims to be of our own users, or would be asked to. */
@@ -286,13 +342,14 @@ static bool comes_from_its_end(const struct core *core, const struct request *re
 static enum verdict demand_proof(struct core *core, struct request *req, enum header header,
                                  struct actions *out)
 {
-    enum proof proof = realm_check(core, req, header);
+    enum proof proof = realm_check(core, req, header, out);
 
     if (proof == PROOF_GIVEN || proof == PROOF_REPEATED)
         return PASS;
     if (proof == PROOF_REFUSED)
         return refuse(core, req, req->sender->status, NULL, out);
-    realm_challenge(core, req, header, proof == PROOF_STALE, out);
+    if (proof != PROOF_IGNORED)
+        realm_challenge(core, req, header, proof == PROOF_STALE, out);
     return FINISH;
 }
 
@@ -350,6 +407,7 @@ static bool is_from_own_phone(struct core *core, struct request *req)
 static enum verdict authenticate_sender(struct core *core, struct request *req, struct actions *out)
 {
     enum method method = req->message.method;
+    struct uri from;
 
     if (req->direction != COOKIE_INVALID)
         return authenticate_in_dialog(core, req, out);
@@ -357,11 +415,13 @@ static enum verdict authenticate_sender(struct core *core, struct request *req, 
         return FINISH; /* neither a transaction nor a cookie knows it */
     if (req->to_tag.len)
         return refuse(core, req, 481, NULL, out);
-    if (method == METHOD_REGISTER && uri_is_local(core, &req->uri))
+    if (method == METHOD_REGISTER && is_ours(core, req))
         return demand_proof(core, req, HEADER_AUTHORIZATION, out);
     if (is_for_server(core, req))
         return PASS;
-    if (from_is_local(core, req)) {
+    if (!uri_parse(req->from.uri, &from))
+        return refuse(core, req, 400, "Bad From", out);
+    if (is_claimed(core, &from)) {
         if (req->access & ACCESS_TRUSTED && is_from_own_phone(core, req))
             return PASS;
         if (demand_proof(core, req, HEADER_PROXY_AUTHORIZATION, out) == FINISH)
@@ -371,7 +431,7 @@ static enum verdict authenticate_sender(struct core *core, struct request *req, 
         req->caller = realm_sender_binding(core, req);
         return PASS;
     }
-    if (!core->settings->is_public || !uri_is_local(core, &req->uri))
+    if (!core->settings->is_public || !is_ours(core, req))
         return refuse(core, req, 403, NULL, out);
     return PASS;
 }
@@ -421,7 +481,7 @@ static enum verdict target_other_end(struct core *core, struct request *req, str
     }
     if (!flow_find_socket(core, &target.flow))
         return refuse(core, req, 480, NULL, out);
-    target_add(req, &target, NO_SLICE);
+    target_add(req, &target, NO_SLICE, NO_SLICE);
     if (req->message.method != METHOD_ACK) {
         req->dialog = dialog_find(core, req->call_id, req->from_tag, req->to_tag);
         dialog_request(core, req);
@@ -473,7 +533,7 @@ static enum verdict target_outside(struct core *core, struct request *req, struc
     fault = target_flow(core, &req->uri, &target.flow);
     if (fault.status)
         return refuse(core, req, fault.status, fault.reason, out);
-    target_add(req, &target, NO_SLICE);
+    target_add(req, &target, NO_SLICE, NO_SLICE);
     return PASS;
 }
 
@@ -487,8 +547,8 @@ static enum verdict answer_options(struct core *core, struct request *req, struc
     struct writer *w = reply_begin(core, req, 200, NO_SLICE, out);
 
     write_slice(w, ALLOW);
-    write_slice(w, S("Accept: application/sdp\r\n"));
-    reply_send(req, reply_end(out, w, start), out);
+    write_slice(w, S("Accept: application/sdp\r\nSupported: path, outbound\r\n"));
+    reply_finish(core, req, 200, start, out);
     return FINISH;
 }
 
@@ -501,16 +561,17 @@ static enum verdict refuse_method(struct core *core, const struct request *req, 
     if (req->message.method == METHOD_OTHER)
         return refuse(core, req, 501, NULL, out);
     w = reply_begin(core, req, 405, NO_SLICE, out);
-    write_slice(w, ALLOW);
-    reply_send(req, reply_end(out, w, start), out);
+    write_slice(w, S("Allow: OPTIONS, REGISTER\r\n")); /* of the server itself, whom it named */
+    reply_finish(core, req, 405, start, out);
     return FINISH;
 }
 
 /* Requests that end here. */
 static enum verdict answer_for_server(struct core *core, struct request *req, struct actions *out)
 {
-    if (req->message.first[HEADER_REQUIRE]) /* 8.2.2.3: we support no extension yet */
-        return refuse_extension(core, req, HEADER_REQUIRE, out);
+    if (req->message.first[HEADER_REQUIRE] &&
+        refuse_extensions(core, req, HEADER_REQUIRE, S("path"), out) == FINISH)
+        return FINISH;
     if (req->message.method == METHOD_OPTIONS)
         return answer_options(core, req, out);
     if (req->message.method != METHOD_REGISTER)
@@ -524,13 +585,11 @@ static enum verdict find_target_set(struct core *core, struct request *req, stru
 {
     if (req->direction != COOKIE_INVALID)
         return target_other_end(core, req, out);
-    if (is_for_server(core, req) ||
-        (req->message.method == METHOD_REGISTER && uri_is_local(core, &req->uri)))
+    if (is_for_server(core, req) || (req->message.method == METHOD_REGISTER && is_ours(core, req)))
         return answer_for_server(core, req, out);
     if (req->has_foreign_route)
         return refuse(core, req, 403, "Preloaded Route", out);
-    return uri_is_local(core, &req->uri) ? target_dialed(core, req, out)
-                                         : target_outside(core, req, out);
+    return is_ours(core, req) ? target_dialed(core, req, out) : target_outside(core, req, out);
 }
 
 /* An ACK makes no transaction: it is sent on, once for each time it came (16.11). */
@@ -598,6 +657,14 @@ static void accept_late(struct core *core, struct server_transaction *server,
         pending_put(core, server, out);
 }
 
+/* What ended was a request of our own: a BYE. */
+static void hang_up(struct core *core, const struct message *m, struct actions *out)
+{
+    dialog_hung_up(core, message_first(m, HEADER_CALL_ID),
+                   address_tag(message_first(m, HEADER_FROM)),
+                   address_tag(message_first(m, HEADER_TO)), out);
+}
+
 /* 16.7: provisional responses and repeated 2xx pass; a final one decides its branch. */
 void proxy_response(struct core *core, struct client_transaction *client,
                     const struct message *response, struct moment now, struct actions *out)
@@ -605,6 +672,8 @@ void proxy_response(struct core *core, struct client_transaction *client,
     struct server_transaction *server = pool_get(&core->servers, client->server);
     struct context *context = context_of(core, server);
 
+    if (!client->server.generation && response->status >= 200)
+        hang_up(core, response, out);
     if (!server || response->status == 100)
         return; /* 100 is not forwarded (16.7 step 5) */
     if (response->status >= 200 && !client->is_decided) {
@@ -618,8 +687,8 @@ void proxy_response(struct core *core, struct client_transaction *client,
         size_t start = out->bytes.len;
         if (response->status >= 200)
             accept_late(core, server, response, now, out);
-        if (!server_respond(core, server, response->status, forward_response(response, out),
-                            now.boot, out))
+        if (!server_respond(core, server, response->status,
+                            forward_response(response, server->session, out), now.boot, out))
             out->bytes.len = start;
     }
 }
@@ -628,7 +697,11 @@ void proxy_timeout(struct core *core, struct client_transaction *client, unsigne
                    struct moment now, struct actions *out)
 {
     struct context *context = context_of(core, pool_get(&core->servers, client->server));
+    struct message request;
 
+    if (!client->server.generation &&
+        !message_parse(block_slice(&client->request), &request).status)
+        hang_up(core, &request, out);
     if (client->is_decided || !context)
         return;
     client->is_decided = true;

@@ -1,11 +1,11 @@
 #include "core/realm.h"
 
+#include "core/abuse.h"
 #include "core/fault.h"
 #include "core/location.h"
 #include "core/reply.h"
 
-#define NONCE_BYTES 20u /* second, run, salt, MAC */
-#define NONCE_TEXT (2 * NONCE_BYTES)
+#define NONCE_TEXT 16u
 #define WINDOW 64u /* nonce counts that may arrive out of order */
 #define WAYS 4u    /* places a nonce may have in the table */
 #define FIRST_USE                                                                                  \
@@ -24,47 +24,80 @@ void realm_init(struct core *core, struct arena *from)
     assert(core->nonces);
 }
 
+/* In 16 characters, for a challenge must be short (core/reply): 32 bits of time, 24 of salt, and
+ * the first 40 of the MAC, by whose whole the nonce is known here. */
 struct nonce {
     uint32_t second; /* wall */
-    uint32_t run;
-    uint32_t salt; /* two phones at one address get different ones */
+    uint32_t salt;   /* two phones at one address get different ones */
     uint64_t mac;
 };
 
-/* Bound to the source address, not its port: NATs change that. */
+/* Bound to this run, and to the source address, not its port: NATs change that. */
 static uint64_t nonce_mac(const struct core *core, const struct nonce *nonce,
                           const struct flow *flow)
 {
-    uint64_t words[4] = {(uint64_t)nonce->second << 32 | nonce->run, nonce->salt};
+    uint64_t words[4] = {(uint64_t)nonce->second << 32 | core->run, nonce->salt};
 
     memcpy(&words[2], flow->address, 16);
     return hash_sign(&core->key_nonce, slice_of((const char *)words, sizeof words));
 }
 
+static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+static void write_digits(struct writer *w, uint64_t bits, unsigned count)
+{
+    while (count-- > 0)
+        write_char(w, digits[bits >> 6 * count & 63]);
+}
+
+static bool read_digits(struct slice text, uint64_t *bits)
+{
+    *bits = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        const char *at = memchr(digits, text.at[i], sizeof digits - 1);
+        if (!at)
+            return false;
+        *bits = *bits << 6 | (uint64_t)(at - digits);
+    }
+    return true;
+}
+
+/* The halves of its text: 48 bits each. */
+static uint64_t first_half(const struct nonce *nonce)
+{
+    return (uint64_t)nonce->second << 16 | nonce->salt >> 8;
+}
+
+static uint64_t second_half(const struct nonce *nonce)
+{
+    return (uint64_t)(nonce->salt & 0xff) << 40 | nonce->mac >> 24;
+}
+
 static void nonce_write(struct writer *w, struct core *core, const struct flow *flow,
                         struct moment now)
 {
-    struct nonce nonce = {(uint32_t)now.wall, core->run, ++core->nonces_given, 0};
+    struct nonce nonce = {(uint32_t)now.wall, ++core->nonces_given & 0xffffff, 0};
 
-    write_hex(w, nonce.second, 8);
-    write_hex(w, nonce.run, 8);
-    write_hex(w, nonce.salt, 8);
-    write_hex(w, nonce_mac(core, &nonce, flow), 16);
+    nonce.mac = nonce_mac(core, &nonce, flow);
+    write_digits(w, first_half(&nonce), NONCE_TEXT / 2);
+    write_digits(w, second_half(&nonce), NONCE_TEXT / 2);
 }
 
-/* False unless we gave it, in any run, to this address. */
+/* False unless we gave it, in this run, to this address. */
 static bool nonce_read(const struct core *core, struct slice text, const struct flow *flow,
                        struct nonce *nonce)
 {
-    uint8_t bytes[NONCE_BYTES];
-    uint32_t words[5] = {0};
+    uint64_t first, second;
 
-    if (text.len != NONCE_TEXT || !hex_decode(text, bytes, sizeof bytes))
+    if (text.len != NONCE_TEXT || !read_digits(slice_until(text, NONCE_TEXT / 2), &first) ||
+        !read_digits(slice_from(text, NONCE_TEXT / 2), &second))
         return false;
-    for (unsigned i = 0; i < sizeof bytes; i++)
-        words[i / 4] = words[i / 4] << 8 | bytes[i];
-    *nonce = (struct nonce){words[0], words[1], words[2], (uint64_t)words[3] << 32 | words[4]};
-    return nonce->mac == nonce_mac(core, nonce, flow);
+    *nonce = (struct nonce){
+        .second = (uint32_t)(first >> 16),
+        .salt = (uint32_t)(first & 0xffff) << 8 | (uint32_t)(second >> 40),
+    };
+    nonce->mac = nonce_mac(core, nonce, flow);
+    return second_half(nonce) == second;
 }
 
 static struct nonce_slot *nonce_find(struct core *core, const struct nonce *nonce)
@@ -132,7 +165,7 @@ static enum proof check_nonce(struct core *core, const struct request *req,
     uint32_t age = (uint32_t)req->now.wall - nonce->second;
     struct nonce_slot *slot;
 
-    if (nonce->run != core->run || age > life)
+    if (age > life)
         return PROOF_STALE;
     slot = nonce_find(core, nonce);
     if (!slot) {
@@ -172,30 +205,35 @@ static bool response_is_right(const struct core *core, const struct request *req
     return digest_equal(c->response, slice_of(expected, 2 * digest_size(c->algorithm))) && is_known;
 }
 
-/* By name, or by what some phones send: user@realm. */
-static struct user *find_user(const struct core *core, struct slice quoted)
+/* By name, or by what some phones send: user@realm.  `name` becomes what it is counted by. */
+static struct user *find_user(const struct core *core, struct slice *name)
 {
-    char name[NAME_LIMIT];
-    struct writer w = writer_over(name, sizeof name);
-    struct user *user;
+    struct user *user = location_find(core, *name);
 
-    quoted_unescape(&w, quoted);
-    if (w.failed)
-        return NULL;
-    user = location_find(core, writer_slice(&w));
     if (user)
         return user;
-    return location_find(core, slice_until(writer_slice(&w), slice_find(writer_slice(&w), '@')));
+    *name = slice_until(*name, slice_find(*name, '@'));
+    return location_find(core, *name);
 }
 
+/* A nonce that is none of ours is answered by a new one before anything else is looked at, lest it
+ * be a way to guess that nobody counts. */
 static enum proof check_credentials(struct core *core, struct request *req,
-                                    const struct credentials *c)
+                                    const struct credentials *c, struct actions *out)
 {
-    struct user *user = find_user(core, c->username);
     bool has_qop = c->qop.at != NULL;
+    char text[NAME_LIMIT];
+    struct writer w = writer_over(text, sizeof text);
+    struct slice name;
+    struct user *user;
     struct nonce nonce;
     enum proof proof;
 
+    quoted_unescape(&w, c->username);
+    if (w.failed)
+        return PROOF_NONE;
+    name = writer_slice(&w);
+    user = find_user(core, &name);
     if (user && user->kind == USER_REJECT) {
         req->sender = user;
         return PROOF_REFUSED;
@@ -203,10 +241,16 @@ static enum proof check_credentials(struct core *core, struct request *req,
     if (c->algorithm == ALGORITHM_OTHER || (has_qop && (!c->nc || !c->cnonce.at)) ||
         !uri_agrees(req, c->uri))
         return PROOF_NONE;
-    if (!response_is_right(core, req, c, user))
-        return PROOF_NONE;
     if (!nonce_read(core, c->nonce, &req->flow, &nonce))
         return PROOF_STALE;
+    if (user)
+        name = user_id(user); /* whichever of its names was used */
+    if (abuse_is_refused(core, req, name, user))
+        return PROOF_IGNORED;
+    if (!response_is_right(core, req, c, user)) {
+        abuse_note(core, req, name, user, out);
+        return PROOF_NONE;
+    }
     proof = check_nonce(core, req, c, &nonce);
     if (proof == PROOF_GIVEN || proof == PROOF_REPEATED)
         req->sender = user;
@@ -221,30 +265,47 @@ bool realm_is_ours(const struct core *core, struct slice value)
     return credentials_parse(value, &c) && slice_equal(c.realm, core->settings->realm);
 }
 
-enum proof realm_check(struct core *core, struct request *req, enum header header)
+enum proof realm_check(struct core *core, struct request *req, enum header header,
+                       struct actions *out)
 {
     const struct message *m = &req->message;
+    enum proof best = PROOF_NONE;
+    unsigned tried = 0;
 
-    for (unsigned i = m->first[header]; i; i = m->fields[i].next) {
+    for (unsigned i = m->first[header]; i && tried < CREDENTIALS_LIMIT; i = m->fields[i].next) {
         struct credentials c;
-        if (credentials_parse(message_value(m, i), &c) &&
-            slice_equal(c.realm, core->settings->realm))
-            return check_credentials(core, req, &c);
+        enum proof proof;
+        if (!credentials_parse(message_value(m, i), &c) ||
+            !slice_equal(c.realm, core->settings->realm))
+            continue;
+        proof = check_credentials(core, req, &c, out);
+        tried++;
+        if (proof == PROOF_GIVEN || proof == PROOF_REPEATED || proof == PROOF_REFUSED ||
+            proof == PROOF_IGNORED)
+            return proof;
+        if (proof == PROOF_STALE)
+            best = proof;
     }
-    return PROOF_NONE;
+    return best;
 }
 
+/* ALGORITHM_OTHER: MD5 unsaid (RFC 7616 3.3), for a short one. */
 static void write_challenge(struct core *core, const struct request *req, enum header header,
                             enum algorithm algorithm, bool is_stale, struct writer *w)
 {
-    write_slice(w, header == HEADER_AUTHORIZATION ? S("WWW-Authenticate: Digest realm=\"")
-                                                  : S("Proxy-Authenticate: Digest realm=\""));
+    write_slice(w,
+                header == HEADER_AUTHORIZATION ? S("WWW-Authenticate:") : S("Proxy-Authenticate:"));
+    write_slice(w, algorithm == ALGORITHM_OTHER ? S("Digest realm=\"") : S(" Digest realm=\""));
     write_slice(w, core->settings->realm);
-    write_slice(w, S("\", nonce=\""));
+    write_slice(w, algorithm == ALGORITHM_OTHER ? S("\",nonce=\"") : S("\", nonce=\""));
     nonce_write(w, core, &req->flow, req->now);
-    write_slice(w, S("\", algorithm="));
-    write_slice(w, algorithm_name(algorithm));
-    write_slice(w, S(", qop=\"auth\""));
+    if (algorithm != ALGORITHM_OTHER) {
+        write_slice(w, S("\", algorithm="));
+        write_slice(w, algorithm_name(algorithm));
+        write_slice(w, S(", qop=\"auth\""));
+    } else {
+        write_slice(w, S("\",qop=\"auth\""));
+    }
     if (is_stale)
         write_slice(w, S(", stale=true"));
     write_slice(w, S("\r\n"));
@@ -266,6 +327,7 @@ void realm_challenge(struct core *core, const struct request *req, enum header h
 {
     unsigned status = header == HEADER_AUTHORIZATION ? 401 : 407;
     size_t start = out->bytes.len;
+    struct slice bytes;
     struct writer *w;
 
     if (req->message.method == METHOD_ACK)
@@ -274,7 +336,19 @@ void realm_challenge(struct core *core, const struct request *req, enum header h
     if (agent_knows_sha256(core, req))
         write_challenge(core, req, header, ALGORITHM_SHA256, is_stale, w);
     write_challenge(core, req, header, ALGORITHM_MD5, is_stale, w);
-    reply_send(req, reply_end(out, w, start), out);
+    bytes = reply_end(out, w, start);
+    if (reply_exceeds(req, bytes.len)) {
+        w->len = start;
+        w = reply_begin_short(core, req, status, out);
+        write_challenge(core, req, header, ALGORITHM_OTHER, is_stale, w);
+        bytes = reply_end_short(out, w, start);
+    }
+    if (reply_exceeds(req, bytes.len)) {
+        w->len = start;
+        reply_because(core, req, (struct fault){400, "Too Short To Be Challenged"}, out);
+        return;
+    }
+    reply_send(req, bytes, out);
 }
 
 uint64_t realm_sender_binding(const struct core *core, const struct request *req)
@@ -287,17 +361,23 @@ uint64_t realm_sender_binding(const struct core *core, const struct request *req
     return 0;
 }
 
-bool realm_names(const struct core *core, const struct address *address, const struct user *user)
+/* The user part of an address at one of our names, unescaped; false if it is no such. */
+static bool local_name(const struct core *core, const struct address *address, struct writer *w)
 {
-    char name[NAME_LIMIT];
-    struct writer w = writer_over(name, sizeof name);
     struct uri uri;
 
     if (!uri_parse(address->uri, &uri) || !uri_is_local(core, &uri))
         return false;
-    uri_unescape(&w, uri.user);
-    if (w.failed)
-        return false;
-    return slice_equal(writer_slice(&w), user_id(user)) ||
-           (user->extension_len && slice_equal(writer_slice(&w), user_extension(user)));
+    uri_unescape(w, uri.user);
+    return !w->failed;
+}
+
+bool realm_names(const struct core *core, const struct address *address, const struct user *user)
+{
+    char name[NAME_LIMIT];
+    struct writer w = writer_over(name, sizeof name);
+
+    return local_name(core, address, &w) &&
+           (slice_equal(writer_slice(&w), user_id(user)) ||
+            (user->extension_len && slice_equal(writer_slice(&w), user_extension(user))));
 }

@@ -13,6 +13,7 @@ enum proof {
     PROOF_GIVEN,    /* req->sender is who it says */
     PROOF_NONE,     /* no credentials for our realm, or wrong ones: challenge */
     PROOF_STALE,    /* right, but the nonce is too old or unknown: challenge with stale=true */
+    PROOF_IGNORED,  /* too many guesses came from there: no answer (core/abuse) */
     PROOF_REPEATED, /* an exact copy of the request this nonce count was used for: req->sender set
                      */
     PROOF_REFUSED,  /* it names a reject node: req->sender, whose status is the answer */
@@ -22,7 +23,8 @@ size_t realm_bytes(const struct limits *limits);
 void realm_init(struct core *core, struct arena *from);
 
 /* Checks Authorization or Proxy-Authorization of a request and sets req->sender. */
-enum proof realm_check(struct core *core, struct request *req, enum header header);
+enum proof realm_check(struct core *core, struct request *req, enum header header,
+                       struct actions *out);
 
 /* Sends 401 (for Authorization) or 407 (for Proxy-Authorization). */
 void realm_challenge(struct core *core, const struct request *req, enum header header,

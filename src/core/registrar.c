@@ -4,131 +4,57 @@
 #include "core/location.h"
 #include "core/realm.h"
 #include "core/reply.h"
-#include "sip/address.h"
+#include "core/wishes.h"
 
-#define STORE_FAILED_EXPIRES 60u /* so that a promise that cannot be kept is short */
-
-/* One Contact of the request, checked before anything is changed. */
-struct wish {
-    struct slice uri_text;
-    struct uri uri;
-    uint32_t expires; /* seconds, 0 = remove */
-    uint16_t q;
-    bool keeps_itself;       /* its flow, by keep-alives of its own (RFC 5626) */
-    struct binding *binding; /* the one it names, if there is one */
-};
-
-struct wishes {
-    struct wish at[BINDINGS_PER_AOR];
-    unsigned count;
-    bool all; /* Contact: * */
-};
-
-static const struct fault too_many = {403, "Too Many Contacts"};
-
-static struct binding *find_binding(struct core *core, const struct user *user,
-                                    const struct uri *uri)
+static bool is_same_flow(const struct binding *binding, const struct wish *wish)
 {
-    for (struct binding *b = location_first(core, user); b; b = location_next(core, b)) {
-        struct uri bound;
-        if (uri_parse(binding_contact(b), &bound) && uri_equal(&bound, uri))
+    return binding->reg_id == wish->reg_id &&
+           slice_equal_nocase(binding_instance(binding), wish->instance);
+}
+
+static bool is_same_contact(const struct binding *binding, const struct wish *wish)
+{
+    struct uri bound;
+
+    return uri_parse(binding_contact(binding), &bound) && uri_equal(&bound, &wish->uri);
+}
+
+/* The binding that a Contact names: by instance and reg-id (RFC 5626 6), whatever its URI; without
+ * them by URI (10.3 step 7), and so too one that was made before the phone gave its instance. */
+static struct binding *find_binding(struct core *core, const struct user *user,
+                                    const struct wish *wish)
+{
+    if (wish->reg_id)
+        for (struct binding *b = location_first(core, user); b; b = location_next(core, b))
+            if (is_same_flow(b, wish))
+                return b;
+    for (struct binding *b = location_first(core, user); b; b = location_next(core, b))
+        if ((!wish->reg_id || !b->reg_id) && is_same_contact(b, wish))
             return b;
-    }
     return NULL;
 }
 
-/* 10.3 step 7: the Contact's expires, or the Expires field, or our own default. A value that is no
- * number means the default (20.10, 20.19). */
-static uint32_t wished_expires(const struct core *core, const struct request *req,
-                               const struct address *contact)
+/* The same REGISTER again: what it asks for has been done, but it may come from where the phone is
+ * now. */
+static bool is_copy(const struct request *req, const struct binding *binding)
 {
-    struct slice text;
-    uint64_t seconds;
-
-    if (param_find(contact->params, S("expires"), &text)) {
-        if (slice_number(text, UINT32_MAX, &seconds))
-            return (uint32_t)seconds;
-        return core->settings->expires;
-    }
-    if (slice_number(request_header(req, HEADER_EXPIRES), UINT32_MAX, &seconds))
-        return (uint32_t)seconds;
-    return core->settings->expires;
+    return slice_equal(binding_call_id(binding), req->call_id) && req->cseq.number == binding->cseq;
 }
 
-static struct fault read_contact(struct core *core, const struct request *req,
-                                 const struct address *contact, struct wish *wish)
+/* What the binding says already. */
+static bool is_identical(const struct wish *wish, const struct wishes *wishes,
+                         const struct binding *binding)
 {
-    const struct settings *settings = core->settings;
-    struct slice q_text;
-    unsigned q = 1000;
-
-    wish->uri_text = contact->uri;
-    if (contact->uri.len > CONTACT_LIMIT || req->call_id.len > CONTACT_LIMIT)
-        return (struct fault){400, "Contact Too Long"};
-    if (!uri_parse(contact->uri, &wish->uri))
-        return (struct fault){400, "Bad Contact"};
-    if (wish->uri.scheme > SCHEME_SIPS)
-        return (struct fault){416, "Unsupported Contact Scheme"};
-    if (uri_is_local(core, &wish->uri))
-        return (struct fault){403, "Contact Is This Server"};
-    if (param_find(contact->params, S("q"), &q_text) && !qvalue_parse(q_text, &q))
-        return (struct fault){400, "Bad q Value"};
-    wish->q = (uint16_t)q;
-    wish->expires = wished_expires(core, req, contact);
-    wish->keeps_itself = param_find(contact->params, S("reg-id"), &q_text);
-    if (wish->expires && wish->expires < settings->expires_shortest && wish->expires < 3600)
-        return (struct fault){423, NULL};
-    if (wish->expires > settings->expires_longest)
-        wish->expires = settings->expires_longest;
-    if (core->store_failed && wish->expires > STORE_FAILED_EXPIRES)
-        wish->expires = STORE_FAILED_EXPIRES;
-    wish->binding = find_binding(core, req->sender, &wish->uri);
-    return NO_FAULT;
+    return wish->expires && wish->q == binding->q && is_same_flow(binding, wish) &&
+           slice_equal(binding_contact(binding), wish->uri_text) &&
+           slice_equal(binding_path(binding), wishes->path);
 }
 
-/* Contact: * stands alone, with Expires: 0 (10.2.2). */
-static struct fault read_star(const struct request *req, struct wishes *wishes)
-{
-    const struct message *m = &req->message;
-    uint64_t seconds;
-
-    if (m->fields[m->first[HEADER_CONTACT]].next ||
-        !slice_number(request_header(req, HEADER_EXPIRES), UINT32_MAX, &seconds) || seconds)
-        return (struct fault){400, "Bad Contact"};
-    wishes->all = true;
-    return NO_FAULT;
-}
-
-static struct fault read_wishes(struct core *core, const struct request *req, struct wishes *wishes)
-{
-    const struct message *m = &req->message;
-
-    *wishes = (struct wishes){.count = 0};
-    if (slice_equal(request_header(req, HEADER_CONTACT), S("*")))
-        return read_star(req, wishes);
-    for (unsigned i = m->first[HEADER_CONTACT]; i; i = m->fields[i].next) {
-        struct slice rest = message_value(m, i);
-        while (rest.len) {
-            struct address contact;
-            struct fault fault;
-            if (!address_next(&rest, &contact))
-                return (struct fault){400, "Bad Contact"};
-            if (wishes->count == BINDINGS_PER_AOR)
-                return too_many;
-            fault = read_contact(core, req, &contact, &wishes->at[wishes->count++]);
-            if (fault.status)
-                return fault;
-        }
-    }
-    return NO_FAULT;
-}
-
-/* 10.3 step 7: from the same Call-ID, a lower CSeq comes too late.  The same CSeq again is a copy
- * of what was already done, and doing it again changes nothing. */
+/* 10.3 step 7: of one Call-ID, a lower CSeq comes too late, and so does the same, unless it is a
+ * copy of what was already done. */
 static bool is_late(const struct request *req, const struct binding *binding)
 {
-    return binding && slice_equal(binding_call_id(binding), req->call_id) &&
-           req->cseq.number < binding->cseq;
+    return slice_equal(binding_call_id(binding), req->call_id) && req->cseq.number < binding->cseq;
 }
 
 /* A removal is a promise without an end: it cannot be made while the journal may still hold what
@@ -141,6 +67,20 @@ static bool has_removal(const struct wishes *wishes)
     return wishes->all;
 }
 
+/* All changes are made or none (10.3 step 7): there must be room for all of their texts. */
+static bool has_room(const struct core *core, const struct request *req,
+                     const struct wishes *wishes)
+{
+    const struct arena *text = &core->slab.arena;
+    size_t all = 0;
+
+    for (unsigned i = 0; i < wishes->count; i++)
+        all += wishes->at[i].uri_text.len + wishes->at[i].instance.len + req->call_id.len +
+               wishes->path.len;
+    return wishes->count <= 1 ? slab_has_room(&core->slab, all)
+                              : text->limit - text->used > 2 * all;
+}
+
 static struct fault check_order(struct core *core, const struct request *req,
                                 const struct wishes *wishes)
 {
@@ -151,16 +91,19 @@ static struct fault check_order(struct core *core, const struct request *req,
         return (struct fault){503, NULL};
     if (wishes->all)
         for (struct binding *b = location_first(core, req->sender); b; b = location_next(core, b))
-            if (is_late(req, b))
+            if (is_late(req, b) || is_copy(req, b))
                 return late;
     for (unsigned i = 0; i < wishes->count; i++) {
-        if (is_late(req, wishes->at[i].binding))
+        const struct wish *wish = &wishes->at[i];
+        const struct binding *binding = find_binding(core, req->sender, wish);
+        if (binding && (is_late(req, binding) ||
+                        (is_copy(req, binding) && !is_identical(wish, wishes, binding))))
             return late;
-        added += !wishes->at[i].binding && wishes->at[i].expires;
+        added += !binding && wish->expires;
     }
     if (req->sender->binding_count + added > BINDINGS_PER_AOR)
-        return too_many;
-    if (core->bindings.live + added > core->limits.bindings)
+        return wishes_too_many;
+    if (core->bindings.live + added > core->limits.bindings || !has_room(core, req, wishes))
         return (struct fault){503, NULL};
     return NO_FAULT;
 }
@@ -172,7 +115,7 @@ static bool is_safe_again(struct core *core, const struct request *req, const st
     if (wishes->all)
         return !req->sender->binding_count;
     for (unsigned i = 0; i < wishes->count; i++) {
-        const struct binding *binding = find_binding(core, req->sender, &wishes->at[i].uri);
+        const struct binding *binding = find_binding(core, req->sender, &wishes->at[i]);
         bool is_next = binding && slice_equal(binding_call_id(binding), req->call_id);
         if (!is_next && (binding || wishes->at[i].expires))
             return false;
@@ -190,13 +133,6 @@ static void unbind_all(struct core *core, const struct request *req, struct acti
     }
 }
 
-/* The same REGISTER again: what it asks for has been done, but it may come from where the phone is
- * now. */
-static bool is_copy(const struct request *req, const struct binding *binding)
-{
-    return slice_equal(binding_call_id(binding), req->call_id) && req->cseq.number == binding->cseq;
-}
-
 /* What the phone wrote into its Via is not where it came from: NAT lies between. */
 static bool via_is_elsewhere(const struct request *req)
 {
@@ -207,11 +143,11 @@ static bool via_is_elsewhere(const struct request *req)
            (req->via.port ? req->via.port : 5060) != req->flow.port;
 }
 
-static bool apply(struct core *core, const struct request *req, const struct wish *wish,
-                  struct actions *out)
+static bool apply(struct core *core, const struct request *req, const struct wishes *wishes,
+                  const struct wish *wish, struct actions *out)
 {
     /* Looked up anew: two Contacts of one request may be the same URI. */
-    struct binding *binding = find_binding(core, req->sender, &wish->uri);
+    struct binding *binding = find_binding(core, req->sender, wish);
 
     if (!wish->expires) {
         if (binding)
@@ -226,10 +162,13 @@ static bool apply(struct core *core, const struct request *req, const struct wis
                              .call_id = req->call_id,
                              .cseq = req->cseq.number,
                              .q = wish->q,
+                             .path = wishes->path,
+                             .instance = wish->instance,
+                             .reg_id = wish->reg_id,
                              .flow = req->flow,
                              .expires = wish->expires,
                              .is_behind_nat = via_is_elsewhere(req),
-                             .keeps_itself = wish->keeps_itself,
+                             .keeps_itself = wish->reg_id > 0,
                          },
                          req->now, out);
 }
@@ -240,11 +179,17 @@ static void write_contacts(struct core *core, const struct request *req, struct 
          b = location_next(core, b)) {
         duration left = b->expires > req->now.boot ? b->expires - req->now.boot : 0;
         if (core->store_failed) /* it may live longer, but not more is promised */
-            left = min_u64(left, SECONDS(STORE_FAILED_EXPIRES));
+            left = min_u64(left, SECONDS(PROMISE_SHORT));
         write_slice(w, S("Contact: <"));
         write_slice(w, binding_contact(b));
         write_slice(w, S(">;expires="));
         write_number(w, min_u64((left + SECONDS(1) - 1) / SECONDS(1), UINT32_MAX));
+        if (b->reg_id) {
+            write_slice(w, S(";+sip.instance="));
+            write_slice(w, binding_instance(b));
+            write_slice(w, S(";reg-id="));
+            write_number(w, b->reg_id);
+        }
         if (b->q != 1000) {
             write_slice(w, S(";q=0."));
             write_number(w, b->q / 100u);
@@ -300,18 +245,34 @@ static void refuse(struct core *core, const struct request *req, struct fault fa
         write_slice(w, S("Min-Expires: "));
         write_number(w, core->settings->expires_shortest);
         write_slice(w, S("\r\n"));
+    } else if (fault.status == 420) {
+        write_slice(w, S("Unsupported: path\r\n"));
     } else if (fault.status == 503) {
         write_slice(w, S("Retry-After: 10\r\n"));
     }
     reply_send(req, reply_end(out, w, start), out);
 }
 
-static void accept(struct core *core, const struct request *req, struct actions *out)
+static void write_line(struct writer *w, const char *name, struct slice value)
+{
+    if (!value.len)
+        return;
+    write_slice(w, slice_text(name));
+    write_slice(w, value);
+    write_slice(w, S("\r\n"));
+}
+
+static void accept(struct core *core, const struct request *req, const struct wishes *wishes,
+                   struct actions *out)
 {
     size_t start = out->bytes.len;
     struct writer *w = reply_begin(core, req, 200, NO_SLICE, out);
 
     write_contacts(core, req, w);
+    if (wishes->is_flow)
+        write_slice(w, S("Require: outbound\r\n"));
+    write_line(w, "Path: ", wishes->path);
+    write_line(w, "Service-Route: ", core->settings->service_route);
     write_date(w, req->now.wall);
     reply_send(req, reply_end(out, w, start), out);
     out->at[out->count - 1].promises = true;
@@ -338,7 +299,7 @@ void registrar_register(struct core *core, struct request *req, struct actions *
         refuse(core, req, is_sip ? (struct fault){403, NULL} : (struct fault){400, "Bad To"}, out);
         return;
     }
-    fault = read_wishes(core, req, &wishes);
+    fault = wishes_read(core, req, &wishes);
     if (!fault.status)
         fault = check_order(core, req, &wishes);
     if (fault.status) {
@@ -352,11 +313,11 @@ void registrar_register(struct core *core, struct request *req, struct actions *
     if (wishes.all)
         unbind_all(core, req, out);
     for (unsigned i = 0; i < wishes.count; i++)
-        if (!apply(core, req, &wishes.at[i], out)) {
+        if (!apply(core, req, &wishes, &wishes.at[i], out)) {
             refuse(core, req, (struct fault){503, NULL}, out);
             return;
         }
-    accept(core, req, out);
+    accept(core, req, &wishes, out);
     if (fault_is(FAULT_SEND_BEFORE_PERSIST))
         send_first(out, from);
 }

@@ -1,6 +1,10 @@
 /*
  * Responses that the server makes itself (RFC 3261 8.2.6), without a transaction: the same request
  * gets the same answer, down to its To tag, so a lost one is simply asked for again.
+ *
+ * Who has proven nothing may have forged its address, so it never gets more bytes over UDP than it
+ * sent, if those were more than UNPROVEN_FREE: what is not needed is left out, and what is still
+ * too long is not sent at all.
  */
 #pragma once
 
@@ -14,7 +18,24 @@ struct writer *reply_begin(struct core *core, const struct request *req, unsigne
 /* Content-Length and the end; the response's bytes, within out->bytes. */
 struct slice reply_end(struct actions *out, struct writer *w, size_t start);
 
-/* Sends bytes, which lie in out->bytes, to where responses to the request go (18.2.2). */
+/* An answer of that many bytes is more than the request may be worth. */
+bool reply_exceeds(const struct request *req, size_t len);
+
+/* The same two for an answer that must be short: without what is only courtesy. */
+struct writer *reply_begin_short(struct core *core, const struct request *req, unsigned status,
+                                 struct actions *out);
+struct slice reply_end_short(struct actions *out, struct writer *w, size_t start);
+
+/* A whole response without further fields, short if need be; empty if even that is too long. */
+struct slice reply_compose(struct core *core, const struct request *req, struct fault fault,
+                           struct actions *out);
+
+/* reply_end and reply_send; where that is too long, the response without further fields. */
+void reply_finish(struct core *core, const struct request *req, unsigned status, size_t start,
+                  struct actions *out);
+
+/* Sends bytes, the last of out->bytes, unless they are too many, to where responses to the request
+ * go (18.2.2). */
 void reply_send(const struct request *req, struct slice bytes, struct actions *out);
 
 /* The whole of it for a response without further fields; nothing for an ACK. */

@@ -124,10 +124,33 @@ static bool port_is_ours(const struct core *core, uint32_t port)
     return false;
 }
 
+/* Without the dot that ends a fully qualified name. */
+static struct slice without_root(struct slice host)
+{
+    return host.len > 1 && host.at[host.len - 1] == '.' ? slice_until(host, host.len - 1) : host;
+}
+
+bool host_is_claimed(const struct core *core, struct slice host)
+{
+    const struct settings *settings = core->settings;
+
+    host = without_root(host);
+    if (slice_equal_nocase(host, settings->realm))
+        return true;
+    for (unsigned i = 0; i < settings->localname_count; i++)
+        if (host_equal(host, settings->localnames[i]))
+            return true;
+    for (unsigned i = 0; i < settings->socket_count; i++)
+        if (host_equal(host, settings->sockets[i].host))
+            return true;
+    return false;
+}
+
 bool host_is_local(const struct core *core, struct slice host, uint32_t port)
 {
     const struct settings *settings = core->settings;
 
+    host = without_root(host);
     if (slice_equal_nocase(host, settings->realm))
         return port_is_ours(core, port);
     for (unsigned i = 0; i < settings->localname_count; i++)

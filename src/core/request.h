@@ -12,7 +12,8 @@
 struct target_set {
     struct target at[BRANCH_LIMIT];
     unsigned count;
-    struct slice uris[BRANCH_LIMIT]; /* empty: the Request-URI stays */
+    struct slice uris[BRANCH_LIMIT];  /* empty: the Request-URI stays */
+    struct slice paths[BRANCH_LIMIT]; /* Route values on the way there (RFC 3327) */
 };
 
 struct request {
@@ -55,6 +56,9 @@ static inline struct slice request_header(const struct request *req, enum header
     return message_first(&req->message, header);
 }
 
+/* The host is one of our names, whatever the port: who claims to be one of ours at such an address
+ * must prove it. */
+bool host_is_claimed(const struct core *core, struct slice host);
 /* The host and port are one of ours: realm, local name or socket. */
 bool host_is_local(const struct core *core, struct slice host, uint32_t port);
 /* The user part is not looked at. */

@@ -72,6 +72,12 @@ struct settings {
     unsigned network_count;
     bool is_restricted;    /* our own users are served from some networks only */
     uint16_t unregistered; /* status for a user of ours without a phone: 480, or 410 */
+
+    struct slice service_route;   /* Route values that phones are to preload (RFC 3608), or empty */
+    uint32_t session_expires;     /* seconds that calls are asked to refresh in; 0 = never */
+    uint32_t guesses_per_account; /* wrong passwords answered to one source for one account ... */
+    uint32_t guesses_per_source;  /* ... and for all of them, */
+    duration guess_window;        /* within this time */
 };
 
 /* The defaults; realm, sockets and users are left empty. */

@@ -59,8 +59,10 @@ struct binding {
     uint16_t contact_len;
     uint16_t call_id_len;
     uint16_t path_len;
+    uint16_t instance_len;
+    uint32_t reg_id; /* RFC 5626: 0 = none */
     struct flow flow;
-    struct block text; /* contact URI, Call-ID, Path */
+    struct block text; /* contact URI, Call-ID, Path, instance ID */
     struct timer timer;
     instant expires;
     instant stored_until; /* what the journal promises */
@@ -81,6 +83,8 @@ struct server_transaction {
     bool is_recorded; /* the journal knows of it, under key.low */
     uint8_t accepted_count;
     bool is_initial; /* an INVITE that makes dialogs */
+    uint32_t
+        session; /* seconds: what a 2xx without Session-Expires is given (RFC 4028); 0 = none */
     uint8_t answer_count;
     uint32_t answers[ANSWER_LIMIT];  /* hashes of the To tags of the 2xx forwarded */
     uint64_t accepted[ANSWER_LIMIT]; /* branches that they came by */
@@ -130,8 +134,9 @@ struct target {
     uint64_t binding; /* its id, 0 for a bare flow */
     struct flow flow;
     uint16_t q;
-    uint16_t uri_len; /* 0 = the Request-URI stays */
-    uint32_t uri_at;  /* in the target set's text */
+    uint16_t uri_len;  /* 0 = the Request-URI stays */
+    uint16_t path_len; /* Route values on the way there (RFC 3327), right behind the URI */
+    uint32_t uri_at;   /* in the target set's text */
 };
 
 /* Response context (16.2): a request being forwarded, until its last branch is decided. */
@@ -148,7 +153,6 @@ struct context {
     uint16_t best_status;
     struct block request; /* as received */
     struct span contact;  /* in the request: its Contact URI, for the observer */
-    struct span route;    /* and its Record-Route */
     struct span uri;      /* and what else is told of a call: the Request-URI, */
     struct span from;     /* From, */
     struct span call_id;  /* and Call-ID */
@@ -181,11 +185,14 @@ struct dialog {
     struct timer timer;
     int64_t began; /* wall seconds */
     instant began_at;
+    instant ends; /* it is hung up then */
     uint32_t caller_cseq, callee_cseq;
-    uint8_t state;     /* enum dialog_state */
-    uint8_t from, to;  /* enum node: as what it was counted */
-    uint16_t lens[10]; /* of the parts of its text: enum dialog_part */
-    uint8_t ender;     /* enum call_ender: who sent the last BYE */
+    uint8_t state;    /* enum dialog_state */
+    uint8_t byes;     /* of our own, not yet answered */
+    bool is_expired;  /* they were sent because its time was over */
+    uint8_t from, to; /* enum node: as what it was counted */
+    uint8_t ender;    /* enum call_ender: who sent the last BYE */
+    uint16_t lens[9]; /* of the parts of its text: enum dialog_part */
     struct block text;
 };
 
@@ -204,6 +211,13 @@ struct nonce_slot {
     uint64_t window; /* bit n: count `highest - n` was used */
     uint32_t highest;
     uint32_t last; /* what the latest request was, so that its copy is known */
+};
+
+/* Wrong passwords from one source, or from one source for one account (core/abuse). */
+struct guesses {
+    uint64_t key; /* 0 = never used */
+    uint32_t count;
+    instant last;
 };
 
 /* The walk of a checkpoint over all that must be in the newest segment. */
@@ -244,6 +258,9 @@ struct core {
     uint32_t last_call, waiting_call; /* the latest to end, and the first that the shell has not */
     uint32_t calls_given;             /* to the shell, and not yet in the database */
     uint32_t calls_lost;              /* for lack of room, and not yet told */
+    struct guesses *guesses;
+    instant guesses_until; /* before it some counter may say something */
+    instant ban_logged;
     struct checkpoint checkpoint;
     struct tally tally;
     struct moment now; /* of the present step: what is told bears its time */

@@ -2,7 +2,8 @@
 
 #include "core/connection.h"
 
-void target_add(struct request *req, const struct target *target, struct slice uri)
+void target_add(struct request *req, const struct target *target, struct slice uri,
+                struct slice path)
 {
     struct target_set *set = &req->targets;
     unsigned i = set->count++;
@@ -11,9 +12,11 @@ void target_add(struct request *req, const struct target *target, struct slice u
     for (; i > 0 && set->at[i - 1].q < target->q; i--) { /* higher q first (16.6) */
         set->at[i] = set->at[i - 1];
         set->uris[i] = set->uris[i - 1];
+        set->paths[i] = set->paths[i - 1];
     }
     set->at[i] = *target;
     set->uris[i] = uri;
+    set->paths[i] = path;
 }
 
 /* RFC 3263 4.1: by the URI's transport parameter, or UDP. */
@@ -31,9 +34,12 @@ static bool transport_asked(const struct uri *uri, struct flow *flow)
 struct fault target_flow(const struct core *core, const struct uri *uri, struct flow *flow)
 {
     struct address_bytes address;
+    struct slice host;
 
     *flow = (struct flow){.port = uri->port ? (uint16_t)uri->port : 5060};
-    if (!host_numeric(uri->host, &address))
+    if (!uri_param(uri, S("maddr"), &host))
+        host = uri->host;
+    if (!host_numeric(host, &address))
         return (struct fault){500, "Domain Names Are Not Resolved Yet"};
     if (!transport_asked(uri, flow))
         return (struct fault){500, "Transport Not Supported"};

@@ -6,8 +6,10 @@
 #include "core/request.h"
 
 /* Adds one, behind those with the same q or a higher one (16.6).  An empty `uri` leaves the
- * Request-URI as it is; another must live as long as the step.  There must be room. */
-void target_add(struct request *req, const struct target *target, struct slice uri);
+ * Request-URI as it is; `path` leads there (RFC 3327), or is empty; both live as long as the step.
+ * There must be room. */
+void target_add(struct request *req, const struct target *target, struct slice uri,
+                struct slice path);
 
 /* The way to a numeric host by one of our sockets; else the fault says why there is none. */
 struct fault target_flow(const struct core *core, const struct uri *uri, struct flow *flow);

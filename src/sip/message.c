@@ -33,6 +33,7 @@ static const struct {
     uint8_t len;
     char compact; /* 0 = none */
 } header_names[HEADER_COUNT] = {
+    [HEADER_ASSERTION] = {"P-Asserted-Identity", 19, 0},
     [HEADER_AUTHORIZATION] = {"Authorization", 13, 0},
     [HEADER_CALL_ID] = {"Call-ID", 7, 'i'},
     [HEADER_CONTACT] = {"Contact", 7, 'm'},
@@ -46,6 +47,7 @@ static const struct {
     [HEADER_MAX_BREADTH] = {"Max-Breadth", 11, 0},
     [HEADER_MAX_FORWARDS] = {"Max-Forwards", 12, 0},
     [HEADER_MIN_EXPIRES] = {"Min-Expires", 11, 0},
+    [HEADER_MIN_SE] = {"Min-SE", 6, 0},
     [HEADER_PATH] = {"Path", 4, 0},
     [HEADER_PROXY_AUTHENTICATE] = {"Proxy-Authenticate", 18, 0},
     [HEADER_PROXY_AUTHORIZATION] = {"Proxy-Authorization", 19, 0},
@@ -55,6 +57,7 @@ static const struct {
     [HEADER_REQUIRE] = {"Require", 7, 0},
     [HEADER_RETRY_AFTER] = {"Retry-After", 11, 0},
     [HEADER_ROUTE] = {"Route", 5, 0},
+    [HEADER_SESSION_EXPIRES] = {"Session-Expires", 15, 'x'},
     [HEADER_SUPPORTED] = {"Supported", 9, 'k'},
     [HEADER_TIMESTAMP] = {"Timestamp", 9, 0},
     [HEADER_TO] = {"To", 2, 't'},
@@ -71,7 +74,7 @@ static const uint8_t headers_by_length[LONGEST_NAME + 1][5] = {
     [3] = {HEADER_VIA},
     [4] = {HEADER_FROM, HEADER_CSEQ, HEADER_PATH, HEADER_DATE},
     [5] = {HEADER_ROUTE, HEADER_EVENT},
-    [6] = {HEADER_REASON},
+    [6] = {HEADER_REASON, HEADER_MIN_SE},
     [7] = {HEADER_CALL_ID, HEADER_CONTACT, HEADER_EXPIRES, HEADER_REQUIRE},
     [9] = {HEADER_SUPPORTED, HEADER_TIMESTAMP},
     [10] = {HEADER_USER_AGENT},
@@ -79,6 +82,7 @@ static const uint8_t headers_by_length[LONGEST_NAME + 1][5] = {
     [12] = {HEADER_MAX_FORWARDS, HEADER_CONTENT_TYPE, HEADER_RECORD_ROUTE},
     [13] = {HEADER_AUTHORIZATION, HEADER_PROXY_REQUIRE},
     [14] = {HEADER_CONTENT_LENGTH},
+    [15] = {HEADER_SESSION_EXPIRES},
     [16] = {HEADER_WWW_AUTHENTICATE},
     [18] = {HEADER_PROXY_AUTHENTICATE},
     [19] = {HEADER_PROXY_AUTHORIZATION},
@@ -130,10 +134,37 @@ static enum header compact_header(char c)
     return HEADER_OTHER;
 }
 
+/* What a phone must not say of itself to others: P-Asserted-Identity (RFC 3325) and the like. */
+static bool is_assertion(struct slice name)
+{
+    static const struct slice names[] = {
+        S("P-Asserted-Identity"),
+        S("P-Preferred-Identity"),
+        S("P-Asserted-Service"),
+        S("P-Preferred-Service"),
+        S("P-Served-User"),
+        S("P-Profile-Key"),
+        S("P-Private-Network-Indication"),
+        S("P-Charging-Vector"),
+        S("P-Charging-Function-Addresses"),
+        S("Remote-Party-ID"),
+    };
+    const struct slice own = S("P-SIPWITCH-");
+
+    if (name.len < own.len || (ascii_lower(name.at[0]) != 'p' && ascii_lower(name.at[0]) != 'r'))
+        return false;
+    for (unsigned i = 0; i < COUNT_OF(names); i++)
+        if (slice_equal_nocase(name, names[i]))
+            return true;
+    return slice_equal_nocase(slice_until(name, own.len), own);
+}
+
 enum header header_of(struct slice name)
 {
     if (name.len == 1 && name.at[0])
         return compact_header(ascii_lower(name.at[0]));
+    if (is_assertion(name))
+        return HEADER_ASSERTION;
     if (name.len > LONGEST_NAME)
         return HEADER_OTHER;
     for (const uint8_t *header = headers_by_length[name.len]; *header; header++)
@@ -453,6 +484,27 @@ struct fault message_parse(struct slice bytes, struct message *m)
     if (!fault.status)
         fault = check_length(m);
     return line_fault.status ? line_fault : fault;
+}
+
+unsigned message_count(const struct message *m, enum header header)
+{
+    unsigned count = 0;
+
+    for (unsigned i = m->first[header]; i; i = m->fields[i].next)
+        count++;
+    return count;
+}
+
+bool message_has_option(const struct message *m, enum header header, struct slice option)
+{
+    for (unsigned i = m->first[header]; i; i = m->fields[i].next) {
+        struct slice rest = message_value(m, i);
+        struct slice item;
+        while (list_next(&rest, &item))
+            if (slice_equal_nocase(item, option))
+                return true;
+    }
+    return false;
 }
 
 bool list_next(struct slice *rest, struct slice *item)

@@ -34,6 +34,7 @@ enum method {
 /* The header fields that a proxy or registrar reads. */
 enum header {
     HEADER_OTHER,
+    HEADER_ASSERTION, /* any field by which servers that trust each other say who somebody is */
     HEADER_AUTHORIZATION,
     HEADER_CALL_ID,
     HEADER_CONTACT,
@@ -47,6 +48,7 @@ enum header {
     HEADER_MAX_BREADTH,
     HEADER_MAX_FORWARDS,
     HEADER_MIN_EXPIRES,
+    HEADER_MIN_SE,
     HEADER_PATH,
     HEADER_PROXY_AUTHENTICATE,
     HEADER_PROXY_AUTHORIZATION,
@@ -56,6 +58,7 @@ enum header {
     HEADER_REQUIRE,
     HEADER_RETRY_AFTER,
     HEADER_ROUTE,
+    HEADER_SESSION_EXPIRES,
     HEADER_SUPPORTED,
     HEADER_TIMESTAMP,
     HEADER_TO,
@@ -149,9 +152,16 @@ bool cseq_parse(struct slice value, struct cseq *cseq);
 enum method method_of(struct slice text);
 struct slice method_name(enum method method);
 
-/* The header of a field name, long or compact (7.3.3); case does not count. */
+/* The header of a field name, long or compact (7.3.3); case does not count.  HEADER_ASSERTION has
+ * many names: RFC 3325's, those of its kin, and P-SIPWITCH-anything. */
 enum header header_of(struct slice name);
 struct slice header_name(enum header header);
+
+/* How many fields of a header there are. */
+unsigned message_count(const struct message *m, enum header header);
+
+/* A list of option tags (20.32, 20.37), in any of its fields, has this one. */
+bool message_has_option(const struct message *m, enum header header, struct slice option);
 
 /* Takes the next of a comma-separated list, trimmed, respecting quotes and angle brackets; false
  * when the list is used up. */

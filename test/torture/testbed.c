@@ -67,6 +67,7 @@ struct testbed *testbed_new(const struct limits *limits, const char *realm, cons
     assert(server);
     server->limits = *limits;
     server->settings = settings_default();
+    server->settings.session_expires = 0; /* forwarded messages are compared field by field */
     server->settings.realm = slice_text(realm);
     server->localname = slice_text(localname);
     server->settings.localnames = &server->localname;
@@ -356,7 +357,7 @@ static void write_register(struct writer *w, const struct testbed *server, const
     write_slice(w, writer_slice(&at));
     write_slice(w, S("\r\nCSeq: 1 REGISTER\r\nContact: <sip:phone@"));
     write_slice(w, writer_slice(&at));
-    write_slice(w, S(">\r\nContent-Length: 0\r\n\r\n"));
+    write_slice(w, S(">\r\nUser-Agent: a phone of the testbed\r\nContent-Length: 0\r\n\r\n"));
 }
 
 bool testbed_bind(struct testbed *server, const char *user, const struct flow *flow)

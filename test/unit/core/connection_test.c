@@ -233,7 +233,9 @@ static void phones_that_need_no_keep_alive_get_none(void **state)
     world_begin(&w, true);
     world_register(&w, "alice", "wonder", 8, 5060, 600); /* no NAT */
     world_register_by(&w, &udp, "bob", "builder",
-                      "<sip:bob@192.168.1.9:5060>;reg-id=1;+sip.instance=\"<urn:x:1>\"", 600);
+                      "<sip:bob@192.168.1.9:5060>;reg-id=1;+sip.instance=\"<urn:x:1>\"\n"
+                      "Supported: outbound",
+                      600);
     register_bob(&w, 40001); /* a stream */
     world_wait(&w, SECONDS(200));
     assert_int_equal(world_sent_count(&w), 0);

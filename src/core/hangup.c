@@ -1,0 +1,152 @@
+#include "core/hangup.h"
+
+#include "core/connection.h"
+#include "core/dialog.h"
+#include "core/forward.h"
+#include "core/location.h"
+#include "core/transaction.h"
+
+#define CSEQ_LEAP 1000u        /* requests that were seen only after the record was written */
+#define CSEQ_LIMIT 2147483647u /* 8.1.1.5 */
+
+/* The record's routes: the values before the first of ours lead to the callee, the nearest last;
+ * those behind the last of ours to the caller, the nearest first. */
+struct route_set {
+    struct slice values[VIA_LIMIT];
+    unsigned count;
+    unsigned first_own, end_own;
+    struct cookie cookie;
+};
+
+static bool is_own(struct core *core, const struct dialog *dialog, struct slice text,
+                   struct cookie *cookie)
+{
+    struct uri uri;
+
+    return uri_parse(text, &uri) && uri_is_local(core, &uri) &&
+           cookie_read(uri.user, &core->key_cookie, dialog_part(dialog, DIALOG_CALL_ID),
+                       dialog_part(dialog, DIALOG_CALLER_TAG),
+                       dialog_part(dialog, DIALOG_CALLEE_TAG), cookie) == COOKIE_TO_CALLEE;
+}
+
+/* False if our own value is not among them: nobody could be reached in such a dialog. */
+static bool read_routes(struct core *core, const struct dialog *dialog, struct route_set *set)
+{
+    struct slice rest = dialog_part(dialog, DIALOG_ROUTES);
+    bool is_found = false;
+
+    for (set->count = 0; rest.len; set->count++) {
+        struct address route;
+        struct cookie cookie;
+        if (set->count == VIA_LIMIT || !address_next(&rest, &route))
+            return false;
+        set->values[set->count] = route.text;
+        if (!is_own(core, dialog, route.uri, &cookie))
+            continue;
+        if (!is_found) {
+            set->first_own = set->count;
+            set->cookie = cookie;
+        }
+        is_found = true;
+        set->end_own = set->count + 1;
+    }
+    return is_found;
+}
+
+static void write_routes(struct writer *w, const struct route_set *set, bool to_callee)
+{
+    if (to_callee)
+        for (unsigned i = set->first_own; i-- > 0;) {
+            write_slice(w, S("Route: "));
+            write_slice(w, set->values[i]);
+            write_slice(w, S("\r\n"));
+        }
+    else
+        for (unsigned i = set->end_own; i < set->count; i++) {
+            write_slice(w, S("Route: "));
+            write_slice(w, set->values[i]);
+            write_slice(w, S("\r\n"));
+        }
+}
+
+/* The way to where an end is now; false if there is none. */
+static bool find_flow(struct core *core, const struct end *end, struct flow *flow,
+                      struct actions *out)
+{
+    const struct binding *binding = end->binding ? location_binding(core, end->binding) : NULL;
+    struct target target = {.binding = end->binding, .flow = binding ? binding->flow : end->flow};
+    bool may_dial = true;
+
+    if (end->binding && !binding)
+        return false;
+    return flow_find_socket(core, &target.flow) &&
+           connection_way(core, &target, &may_dial, flow, out);
+}
+
+static void write_line(struct writer *w, const char *name, struct slice value)
+{
+    write_slice(w, slice_text(name));
+    write_slice(w, value);
+    write_slice(w, S("\r\n"));
+}
+
+static struct slice write_bye(struct core *core, const struct dialog *dialog,
+                              const struct route_set *set, bool to_callee, const struct flow *flow,
+                              uint64_t transaction, struct slice reason, struct actions *out)
+{
+    struct writer *w = &out->bytes;
+    size_t start = w->len;
+    uint32_t seen = to_callee ? dialog->caller_cseq : dialog->callee_cseq;
+    struct branch branch = {.transaction = transaction};
+
+    write_slice(w, S("BYE "));
+    write_slice(w, dialog_part(dialog, to_callee ? DIALOG_CALLEE_CONTACT : DIALOG_CALLER_CONTACT));
+    write_slice(w, S(" SIP/2.0\r\n"));
+    forward_via(w, core, flow, &branch);
+    write_routes(w, set, to_callee);
+    write_slice(w, S("Max-Forwards: 70\r\n"));
+    write_line(w, "From: ", dialog_part(dialog, to_callee ? DIALOG_FROM : DIALOG_TO));
+    write_line(w, "To: ", dialog_part(dialog, to_callee ? DIALOG_TO : DIALOG_FROM));
+    write_line(w, "Call-ID: ", dialog_part(dialog, DIALOG_CALL_ID));
+    write_slice(w, S("CSeq: "));
+    write_number(w, seen < CSEQ_LIMIT - CSEQ_LEAP ? seen + CSEQ_LEAP : CSEQ_LIMIT);
+    write_slice(w, S(" BYE\r\n"));
+    if (reason.len)
+        write_line(w, "Reason: ", reason);
+    write_slice(w, S("Content-Length: 0\r\n\r\n"));
+    return slice_of(w->at + start, w->len - start);
+}
+
+static bool send_bye(struct core *core, const struct dialog *dialog, const struct route_set *set,
+                     bool to_callee, struct slice reason, instant now, struct actions *out)
+{
+    const struct end *end = to_callee ? &set->cookie.callee : &set->cookie.caller;
+    struct client_transaction *client;
+    struct uri contact;
+    struct slice bye;
+    struct flow flow;
+
+    if (!find_flow(core, end, &flow, out) ||
+        !uri_parse(dialog_part(dialog, to_callee ? DIALOG_CALLEE_CONTACT : DIALOG_CALLER_CONTACT),
+                   &contact))
+        return false;
+    client = client_open(core, METHOD_BYE, &flow);
+    if (!client)
+        return false;
+    bye = write_bye(core, dialog, set, to_callee, &flow, client_branch(core, client), reason, out);
+    if (client_send(core, client, bye, now, out))
+        return true;
+    client_close(core, client);
+    return false;
+}
+
+unsigned hangup_send(struct core *core, const struct dialog *dialog, struct slice reason,
+                     struct moment now, struct actions *out)
+{
+    struct route_set set;
+
+    if (!read_routes(core, dialog, &set))
+        return 0;
+    return (unsigned)send_bye(core, dialog, &set, true, reason, now.boot, out) +
+           send_bye(core, dialog, &set, false, reason, now.boot, out);
+}

@@ -1,0 +1,40 @@
+#include "core/oddity.h"
+
+#include <string.h>
+
+static struct address_bytes unmapped(struct address_bytes address)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+    if (!address.is_v6 || memcmp(address.at, mapped, sizeof mapped) != 0)
+        return address;
+    return (struct address_bytes){
+        .at = {address.at[12], address.at[13], address.at[14], address.at[15]},
+    };
+}
+
+struct address_bytes flow_address(const struct flow *flow)
+{
+    struct address_bytes address = {.is_v6 = flow->is_v6};
+
+    memcpy(address.at, flow->address, sizeof address.at);
+    return unmapped(address);
+}
+
+bool address_is_loopback(const struct address_bytes *address)
+{
+    static const uint8_t one[16] = {[15] = 1};
+    struct address_bytes plain = unmapped(*address);
+
+    return plain.is_v6 ? memcmp(plain.at, one, sizeof one) == 0 : plain.at[0] == 127;
+}
+
+bool address_is_many(const struct address_bytes *address)
+{
+    static const uint8_t none[16] = {0};
+    struct address_bytes plain = unmapped(*address);
+
+    if (plain.is_v6)
+        return plain.at[0] == 0xff || memcmp(plain.at, none, sizeof none) == 0;
+    return plain.at[0] == 0 || plain.at[0] >= 224; /* RFC 1122 3.2.1.3; 240/4 is nobody's */
+}
