@@ -43,8 +43,8 @@ struct node;
 
 /* Of the whole configuration. */
 struct values {
-    struct slice interface, transport, localnames, published, public, agent, trusted, restricted, exempt,
-        system, anonymous;
+    struct slice interface, transport, localnames, published, public, agent, trusted, restricted,
+        exempt, system, anonymous;
     uint64_t port;
     struct slice realm, digest;
     uint64_t mapped, prefix, range, expires, unregistered;
