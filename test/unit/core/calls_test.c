@@ -58,9 +58,9 @@ static struct call_record given(const struct world *w)
 static void tell_kept(struct world *w, uint64_t id)
 {
     world_event(w, &(struct event){
-                      .kind = EVENT_CALLS_KEPT,
-                      .bytes = slice_of((const char *)&id, sizeof id),
-                  });
+                       .kind = EVENT_CALLS_KEPT,
+                       .bytes = slice_of((const char *)&id, sizeof id),
+                   });
 }
 
 static void begin(struct world *w)
