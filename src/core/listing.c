@@ -334,11 +334,17 @@ static void row_settings(const struct core *core, struct writer *w)
 static void row_user(const struct user *user, struct writer *w)
 {
     static const enum algorithm algorithms[] = {ALGORITHM_MD5, ALGORITHM_SHA256};
+    static const char *const sources[] = {
+        [SOURCE_FILE] = "configuration",
+        [SOURCE_DATABASE] = "database",
+        [SOURCE_ACCOUNT] = "account",
+    };
 
     json_begin(w);
     json_text(w, S("user"), user_id(user));
     if (user->extension_len)
         json_text(w, S("extension"), user_extension(user));
+    json_text(w, S("source"), slice_text(sources[user->source]));
     json_list(w, S("digests"));
     for (unsigned i = 0; i < COUNT_OF(algorithms); i++)
         if (user->has_ha1 >> algorithms[i] & 1)

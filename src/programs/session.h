@@ -14,6 +14,8 @@ struct session {
     bool is_old; /* called as sipcontrol or sipwitchctl: GNU SIP Witch's layouts */
     int patience;
     const char *command;
+    bool has_stdin;                          /* the password comes from there */
+    const char *extension, *display, *since; /* NULL = not given */
     bool is_open;
     struct client client;
 };

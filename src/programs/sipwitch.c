@@ -6,8 +6,10 @@
 #include "programs/columns.h"
 #include "programs/old.h"
 #include "programs/realm.h"
+#include "programs/records.h"
 #include "programs/secret.h"
 #include "programs/session.h"
+#include "programs/users.h"
 #include "shell/digests.h"
 #include "shell/place.h"
 #include "sip/challenge.h"
@@ -18,20 +20,30 @@
 #include <string.h>
 #include <time.h>
 
-#define PATIENCE 10000 /* ms */
+#define PATIENCE 10000   /* ms */
+#define OPERAND_LIMIT 8u /* words: more than any command takes */
 
-enum option_code { OPTION_JSON = 256, OPTION_SOCKET, OPTION_PREFIXPATH, OPTION_STDIN };
+enum option_code {
+    OPTION_JSON = 256,
+    OPTION_SOCKET,
+    OPTION_PREFIXPATH,
+    OPTION_STDIN,
+    OPTION_EXTENSION,
+    OPTION_DISPLAY,
+    OPTION_SINCE,
+};
 
 static const struct option_row option_rows[] = {
     {OPTION_JSON, "json", NULL, "print rows as JSON, one a line"},
     {OPTION_SOCKET, "socket", "PATH", "speak with the server at this control socket"},
     {OPTION_PREFIXPATH, "prefixpath", "DIR", "speak with the server whose state is there"},
     {'t', "timeout", "SECONDS", "wait so long for an answer (default: 10)"},
-    {OPTION_STDIN, "stdin", NULL, "digest: read the password from standard input"},
+    {OPTION_STDIN, "stdin", NULL, "digest, user: read the password from standard input"},
+    {OPTION_EXTENSION, "extension", "DIGITS", "user add: the number to call"},
+    {OPTION_DISPLAY, "display", "NAME", "user add: the name for people"},
+    {OPTION_SINCE, "since", "TIME", "records: YYYY-MM-DD[THH:MM[:SS]], or 90s, 15m, 2h, 7d ago"},
     OPTIONS_USUAL,
 };
-
-static bool password_from_stdin;
 
 /* ---- status */
 
@@ -415,7 +427,7 @@ static enum client_status digest(struct session *session, char **words)
         status = realm_find(session, REALM_FILE, session->state, realm);
     if (status != CLIENT_FINE)
         return status;
-    const char *why = password_from_stdin ? secret_read(secret) : secret_ask(words[0], secret);
+    const char *why = session->has_stdin ? secret_read(secret) : secret_ask(words[0], secret);
     if (why)
         return session_fail(session, CLIENT_LOCAL, "%s", why);
     print_ha1(algorithm, words[0], realm, secret);
@@ -429,12 +441,14 @@ static const struct command_row commands[] = {
     {"status", "", 0, 0, show_status, "the server: version, addresses, how much of what it holds"},
     {"registry", "[USER]", 0, 1, show_registry, "the phones that are registered"},
     {"calls", "[USER]", 0, 1, show_calls, "the calls that ring or go on"},
+    {"records", "[USER]", 0, 1, show_records, "the calls that are over, the newest first"},
     {"stats", "", 0, 0, show_stats, "what was counted since the start"},
     {"events", "", 0, 0, show_events, "registrations and calls as they come and go"},
     {"trace", "[on|off|clear|show]", 0, 1, trace, "SIP messages as they come and go"},
     {"check", "", 0, 0, check, "whether the server answers"},
     {"reload", "", 0, 0, simple, "reads the configuration again"},
     {"dump", "", 0, 0, dump, "the settings in use, and the users"},
+    {"user", "[list|add|remove [ID]]", 0, 2, change_users, "the users, and the database's"},
     {"realm", "[NEW [TYPE]]", 0, 2, realm, "shows the realm, or sets it in /etc/siprealm"},
     {"digest", "USER [REALM [TYPE]]", 1, 3, digest, "asks for a password and prints its digest"},
     {"activate", "USER ADDRESS", 2, 2, activate, "registers a phone that cannot, until released"},
@@ -480,7 +494,10 @@ static bool set_option(struct session *session, int code, char *prefix_path)
         session->socket = prefix_path;
         session->state = optarg;
         return true;
-    case OPTION_STDIN: password_from_stdin = true; return true;
+    case OPTION_STDIN: session->has_stdin = true; return true;
+    case OPTION_EXTENSION: session->extension = optarg; return true;
+    case OPTION_DISPLAY: session->display = optarg; return true;
+    case OPTION_SINCE: session->since = optarg; return true;
     case 't':
         seconds = strtol(optarg, &end, 10);
         session->patience = (int)seconds * 1000;
@@ -519,9 +536,28 @@ static enum client_status run(struct session *session, char **words)
     return row->run(session, words + 1);
 }
 
+/* The words but options.  Of those commands that take some, options may stand behind them too; what
+ * follows any other is its own, like the text of a message. */
+static bool take_operands(struct session *session, int count, char **words, char **given,
+                          char *prefix_path)
+{
+    bool takes = optind < count &&
+                 (strcmp(words[optind], "user") == 0 || strcmp(words[optind], "records") == 0);
+    unsigned n = 0;
+    int code;
+
+    while (optind < count && n < OPERAND_LIMIT) {
+        given[n++] = words[optind++];
+        while (takes && (code = options_next(session->program, count, words)) != -1)
+            if (!set_option(session, code, prefix_path))
+                return false;
+    }
+    return true;
+}
+
 int main(int count, char **words)
 {
-    static char help[4096], prefix_path[PATH_MAX], state[PATH_MAX];
+    static char help[4096], *given[OPERAND_LIMIT + 1], prefix_path[PATH_MAX], state[PATH_MAX];
     const char *slash = strrchr(words[0], '/'), *name = slash ? slash + 1 : words[0];
     bool is_old = strcmp(name, "sipcontrol") == 0 || strcmp(name, "sipwitchctl") == 0;
     const struct program program = {.name = is_old ? name : "sipwitch",
@@ -537,7 +573,9 @@ int main(int count, char **words)
     while ((code = options_next(&program, count, words)) != -1)
         if (!set_option(&session, code, prefix_path))
             return CLIENT_USAGE;
-    enum client_status status = run(&session, words + optind);
+    if (!take_operands(&session, count, words, given, prefix_path))
+        return CLIENT_USAGE;
+    enum client_status status = run(&session, given);
     if (session.is_open)
         client_close(&session.client);
     if (fflush(stdout) != 0 && status == CLIENT_FINE)

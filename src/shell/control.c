@@ -342,6 +342,10 @@ static void carry_out(struct control *control, struct client *client)
     switch (client->order.kind) {
     case ORDER_CORE:
     case ORDER_RELOAD:
+    case ORDER_ADD_USER:
+    case ORDER_REMOVE_USER:
+    case ORDER_SET_PASSWORD:
+    case ORDER_RECORDS:
         client->state = CLIENT_PENDING;
         client->order.request.client =
             (uint32_t)(client - control->clients + 1) | client->generation << 8;
@@ -598,6 +602,16 @@ void control_finish(struct control *control, uint32_t id, const char *fault)
         put_error(client, "failed", fault);
     else
         put_done(client);
+    finish(control, client);
+}
+
+void control_refuse(struct control *control, uint32_t id, const char *fault)
+{
+    struct client *client = find_asked(control, id);
+
+    if (!client)
+        return;
+    put_error(client, "refused", fault);
     finish(control, client);
 }
 

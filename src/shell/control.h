@@ -47,6 +47,8 @@ bool control_is_busy(const struct control *control);
 void control_answer(struct control *control, const struct admin_answer *to, struct slice lines);
 /* A request that is not the core's is done; or, with a fault, it is not. */
 void control_finish(struct control *control, uint32_t client, const char *fault);
+/* And this one was not allowed. */
+void control_refuse(struct control *control, uint32_t client, const char *fault);
 
 /* What the answer promises could not be written to the journal. */
 void control_lose(struct control *control, const struct admin_answer *to);

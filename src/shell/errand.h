@@ -1,6 +1,6 @@
 /*
- * Errands: what administrators ask for that takes longer than a step, such as reading the
- * configuration again.  The client waits; calls go on.
+ * Errands: what administrators ask for that takes longer than a step: reading the configuration
+ * again, or what the database is for.  The client waits; calls go on.
  */
 #pragma once
 

@@ -28,6 +28,7 @@ struct keeper {
     struct queue asked;
     struct queue finished;
     struct writer given; /* records that came meanwhile */
+    struct timespec due; /* when records are to be written; 0 = there are none */
     uint64_t *kept;      /* numbers of CALL_WINDOW calls at most */
     uint32_t kept_count;
     bool is_failing; /* records cannot be written */
@@ -160,33 +161,9 @@ static void note_kept(struct keeper *keeper)
     keeper->writing.len = 0;
 }
 
-/* False if they must be tried again. */
-static bool write_calls(struct keeper *keeper)
-{
-    take_given(keeper);
-    pthread_mutex_unlock(&keeper->mutex);
-    bool ok = database_put_calls(keeper->database, writer_slice(&keeper->writing));
-    pthread_mutex_lock(&keeper->mutex);
-    if (ok)
-        note_kept(keeper);
-    keeper->has_news |= ok == keeper->is_failing;
-    keeper->is_failing = !ok;
-    memcpy(keeper->fault, ok ? "" : database_fault(keeper->database), ok ? 1 : DATABASE_FAULT);
-    eventfd_write(keeper->wakes_main, 1);
-    return ok;
-}
-
 static bool has_calls(const struct keeper *keeper)
 {
     return keeper->given.len || keeper->writing.len;
-}
-
-static bool is_past(const struct timespec *at)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec > at->tv_sec || (now.tv_sec == at->tv_sec && now.tv_nsec >= at->tv_nsec);
 }
 
 static struct timespec in_a_second(void)
@@ -198,15 +175,33 @@ static struct timespec in_a_second(void)
     return at;
 }
 
-/* Records wait for a second, so that many are written at once. */
-static void wait_for_calls(struct keeper *keeper)
+/* Records wait for a second, so that many are written at once; no longer, however many jobs come.
+ */
+static bool are_calls_due(const struct keeper *keeper)
 {
-    struct timespec due = in_a_second();
+    const struct timespec *due = &keeper->due;
+    struct timespec now;
 
-    while (!is_past(&due) && !keeper->asked.first && !keeper->ends)
-        pthread_cond_timedwait(&keeper->wakes_keeper, &keeper->mutex, &due);
-    if (!keeper->asked.first)
-        write_calls(keeper);
+    if (!due->tv_sec)
+        return false;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec > due->tv_sec || (now.tv_sec == due->tv_sec && now.tv_nsec >= due->tv_nsec);
+}
+
+/* Those that cannot be written are tried again. */
+static void write_calls(struct keeper *keeper)
+{
+    take_given(keeper);
+    pthread_mutex_unlock(&keeper->mutex);
+    bool ok = database_put_calls(keeper->database, writer_slice(&keeper->writing));
+    pthread_mutex_lock(&keeper->mutex);
+    if (ok)
+        note_kept(keeper);
+    keeper->has_news |= ok == keeper->is_failing;
+    keeper->is_failing = !ok;
+    keeper->due = has_calls(keeper) ? in_a_second() : (struct timespec){0};
+    memcpy(keeper->fault, ok ? "" : database_fault(keeper->database), ok ? 1 : DATABASE_FAULT);
+    eventfd_write(keeper->wakes_main, 1);
 }
 
 static void *run_keeper(void *self)
@@ -217,12 +212,14 @@ static void *run_keeper(void *self)
     pthread_setname_np(pthread_self(), "keeper");
     pthread_mutex_lock(&keeper->mutex);
     for (;;) {
-        if ((job = pop(&keeper->asked)))
+        if (are_calls_due(keeper))
+            write_calls(keeper);
+        else if ((job = pop(&keeper->asked)))
             finish_job(keeper, job);
         else if (keeper->ends)
             break;
         else if (has_calls(keeper))
-            wait_for_calls(keeper);
+            pthread_cond_timedwait(&keeper->wakes_keeper, &keeper->mutex, &keeper->due);
         else
             pthread_cond_wait(&keeper->wakes_keeper, &keeper->mutex);
     }
@@ -329,6 +326,8 @@ void keeper_put_call(struct keeper *keeper, struct slice record)
     bool is_first = !keeper->given.len;
     write_slice(&keeper->given, record);
     assert(!keeper->given.failed);
+    if (is_first && !keeper->due.tv_sec)
+        keeper->due = in_a_second();
     if (is_first)
         pthread_cond_signal(&keeper->wakes_keeper);
     pthread_mutex_unlock(&keeper->mutex);

@@ -441,9 +441,25 @@ bool loop_reload(struct loop *loop, reload_told *tell, void *self)
 
 /* ---- users */
 
+/* Digests are good for one realm, and what is asked must be done before it may be another. */
+static bool is_for_our_realm(const struct loop *loop, struct keeper_job *job)
+{
+    struct slice realm = (*loop->epoch)->settings.realm;
+
+    if (loop->fresh)
+        snprintf(job->fault, sizeof job->fault,
+                 "the configuration is just being read again; try again");
+    else if (job->task == KEEPER_REMOVE_USER || slice_equal(job->realm, realm))
+        return true;
+    else
+        snprintf(job->fault, sizeof job->fault, "the realm is %.*s, not %.*s", (int)realm.len,
+                 realm.at, (int)job->realm.len, job->realm.at);
+    return false;
+}
+
 bool loop_change_user(struct loop *loop, struct keeper_job *job)
 {
-    if (!users_allow(loop->core, job))
+    if (!is_for_our_realm(loop, job) || !users_allow(loop->core, job))
         return false;
     if (keeper_ask(loop->keeper, job))
         return true;
@@ -496,6 +512,7 @@ static void take_from_keeper(struct loop *loop)
         struct event event = users_event(loop->core, job);
         if (job->is_done && event.kind)
             step(loop, &event);
+        users_check(loop->core, job);
         if (job->tell)
             job->tell(job->self, job);
         keeper_job_free(job);

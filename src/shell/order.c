@@ -1,5 +1,6 @@
 #include "shell/order.h"
 
+#include "base/cursor.h"
 #include "shell/netaddr.h"
 
 #include <jansson.h>
@@ -11,8 +12,17 @@ enum member {
     MEMBER_TEXT = 1 << 1,
     MEMBER_ADDRESS = 1 << 2,
     MEMBER_TRACE = 1 << 3,
+    MEMBER_REALM = 1 << 4,
+    MEMBER_MD5 = 1 << 5,
+    MEMBER_SHA256 = 1 << 6,
+    MEMBER_EXTENSION = 1 << 7,
+    MEMBER_DISPLAY = 1 << 8,
+    MEMBER_SINCE = 1 << 9,
 };
 
+#define PASSWORD (MEMBER_USER | MEMBER_REALM | MEMBER_MD5 | MEMBER_SHA256)
+
+/* clang-format off */
 static const struct {
     const char *name;
     unsigned member;
@@ -22,28 +32,38 @@ static const struct {
     {"text", MEMBER_TEXT, ORDER_LIMIT},
     {"address", MEMBER_ADDRESS, 64},
     {"trace", MEMBER_TRACE, 16},
+    {"realm", MEMBER_REALM, NAME_LIMIT},
+    {"md5", MEMBER_MD5, 32},
+    {"sha256", MEMBER_SHA256, 64},
+    {"extension", MEMBER_EXTENSION, 19}, /* digits of the largest number */
+    {"display", MEMBER_DISPLAY, NAME_LIMIT},
+    {"since", MEMBER_SINCE, 19},
 };
 
-/* clang-format off */
 static const struct row {
     const char *name;
     enum order_kind kind;
     enum admin_command command;
     unsigned needs, takes;
 } rows[] = {
-    {"status",   ORDER_CORE,   ADMIN_STATUS,   0, 0},
-    {"registry", ORDER_CORE,   ADMIN_REGISTRY, 0, MEMBER_USER},
-    {"calls",    ORDER_CORE,   ADMIN_CALLS,    0, MEMBER_USER},
-    {"stats",    ORDER_CORE,   ADMIN_STATS,    0, 0},
-    {"dump",     ORDER_CORE,   ADMIN_DUMP,     0, 0},
-    {"activate", ORDER_CORE,   ADMIN_ACTIVATE, MEMBER_USER | MEMBER_ADDRESS, 0},
-    {"release",  ORDER_CORE,   ADMIN_RELEASE,  MEMBER_USER, 0},
-    {"message",  ORDER_CORE,   ADMIN_MESSAGE,  MEMBER_USER | MEMBER_TEXT, 0},
-    {"check",    ORDER_CHECK,  ADMIN_NONE,     0, 0},
-    {"events",   ORDER_EVENTS, ADMIN_NONE,     0, 0},
-    {"trace",    ORDER_TRACE,  ADMIN_NONE,     0, MEMBER_TRACE},
-    {"reload",   ORDER_RELOAD, ADMIN_NONE,     0, 0},
-    {"down",     ORDER_DOWN,   ADMIN_NONE,     0, 0},
+    {"status",        ORDER_CORE,         ADMIN_STATUS,   0, 0},
+    {"registry",      ORDER_CORE,         ADMIN_REGISTRY, 0, MEMBER_USER},
+    {"calls",         ORDER_CORE,         ADMIN_CALLS,    0, MEMBER_USER},
+    {"stats",         ORDER_CORE,         ADMIN_STATS,    0, 0},
+    {"dump",          ORDER_CORE,         ADMIN_DUMP,     0, 0},
+    {"activate",      ORDER_CORE,         ADMIN_ACTIVATE, MEMBER_USER | MEMBER_ADDRESS, 0},
+    {"release",       ORDER_CORE,         ADMIN_RELEASE,  MEMBER_USER, 0},
+    {"message",       ORDER_CORE,         ADMIN_MESSAGE,  MEMBER_USER | MEMBER_TEXT, 0},
+    {"check",         ORDER_CHECK,        ADMIN_NONE,     0, 0},
+    {"events",        ORDER_EVENTS,       ADMIN_NONE,     0, 0},
+    {"trace",         ORDER_TRACE,        ADMIN_NONE,     0, MEMBER_TRACE},
+    {"reload",        ORDER_RELOAD,       ADMIN_NONE,     0, 0},
+    {"down",          ORDER_DOWN,         ADMIN_NONE,     0, 0},
+    {"records",       ORDER_RECORDS,      ADMIN_NONE,     0, MEMBER_USER | MEMBER_SINCE},
+    {"user-add",      ORDER_ADD_USER,     ADMIN_NONE,     PASSWORD,
+        MEMBER_EXTENSION | MEMBER_DISPLAY},
+    {"user-remove",   ORDER_REMOVE_USER,  ADMIN_NONE,     MEMBER_USER, 0},
+    {"user-password", ORDER_SET_PASSWORD, ADMIN_NONE,     PASSWORD, 0},
 };
 /* clang-format on */
 
@@ -108,11 +128,38 @@ static bool read_trace(struct slice text, enum order_trace *trace)
     return false;
 }
 
+static bool read_digest(struct order *order, enum algorithm algorithm, struct slice text,
+                        struct order_fault *fault)
+{
+    order->user.has_ha1[algorithm] =
+        hex_decode(text, order->user.ha1[algorithm], digest_size(algorithm));
+    return order->user.has_ha1[algorithm] ||
+           refuse(fault, "bad-request", "a digest is hex, of %u digits",
+                  2 * (unsigned)digest_size(algorithm));
+}
+
+static bool read_display(struct order *order, struct slice text, struct order_fault *fault)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.at[i] < ' ' || text.at[i] == 0x7f)
+            return refuse(fault, "bad-request", "a name has no control characters");
+    order->user.display = text;
+    return true;
+}
+
 static bool take_member(struct order *order, unsigned member, struct slice text,
                         struct order_fault *fault)
 {
     switch (member) {
-    case MEMBER_USER: order->request.user = text; return true;
+    case MEMBER_USER: order->request.user = order->user.id = text; return true;
+    case MEMBER_REALM: order->realm = text; return true;
+    case MEMBER_MD5: return read_digest(order, ALGORITHM_MD5, text, fault);
+    case MEMBER_SHA256: return read_digest(order, ALGORITHM_SHA256, text, fault);
+    case MEMBER_EXTENSION: order->user.extension = text; return true;
+    case MEMBER_DISPLAY: return read_display(order, text, fault);
+    case MEMBER_SINCE:
+        return slice_number(text, INT64_MAX, &order->since) ||
+               refuse(fault, "bad-request", "since is a number of seconds, as Unix counts them");
     case MEMBER_TEXT: order->request.text = text; return true;
     case MEMBER_ADDRESS:
         return read_address(text, &order->request.target) ||
@@ -200,5 +247,5 @@ bool order_read(struct slice line, struct order *order, struct order_fault *faul
 void order_free(struct order *order)
 {
     json_decref(order->held);
-    *order = (struct order){0};
+    explicit_bzero(order, sizeof *order);
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "core/admin.h"
+#include "core/settings.h"
 
 #define ORDER_LIMIT 8192u /* bytes of a line: the longest text of a message, escaped */
 
@@ -17,6 +18,12 @@ enum order_kind {
     ORDER_DOWN,   /* the server ends */
     ORDER_RELOAD, /* the configuration is read again */
     ORDER_TRACE,  /* `trace` */
+
+    /* Of the database: `user` is whom it is about. */
+    ORDER_ADD_USER,
+    ORDER_REMOVE_USER,
+    ORDER_SET_PASSWORD,
+    ORDER_RECORDS, /* of calls: `user` may be empty */
 };
 
 enum order_trace {
@@ -31,6 +38,9 @@ struct order {
     enum order_kind kind;
     enum order_trace trace;
     struct admin_request request; /* its texts belong to `held` */
+    struct user_settings user;    /* so do these */
+    struct slice realm;           /* that the digests are for */
+    uint64_t since;               /* seconds of the wall clock; 0 = from the first record on */
     void *held;
 };
 

@@ -149,3 +149,12 @@ struct event users_event(const struct core *core, const struct keeper_job *job)
     }
     return (struct event){0};
 }
+
+void users_check(const struct core *core, struct keeper_job *job)
+{
+    struct user_view found;
+
+    if (job->task == KEEPER_ADD_USER && job->is_done && !core_find_user(core, job->user.id, &found))
+        job->is_done = refuse(job, "%.*s is in the database, but there is no room for more users: "
+                                   "remove others, and start sipw again");
+}

@@ -30,3 +30,6 @@ bool users_allow(const struct core *core, struct keeper_job *job);
 
 /* What the core is to be told of a change that is done. */
 struct event users_event(const struct core *core, const struct keeper_job *job);
+
+/* After that: a user for whom the core had no room is a fault. */
+void users_check(const struct core *core, struct keeper_job *job);

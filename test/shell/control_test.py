@@ -14,6 +14,7 @@ import random
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ import time
 
 sys.dont_write_bytecode = True
 
+import calling
 from server_test import (CONFIG, PATIENCE, SIPW, Failure, Phone, expect, full_disk, one_line,
                          server)
 
@@ -795,6 +797,197 @@ def sippasswd_works_without_a_server():
         Phone(one.port, password="later").bind()
 
 
+# ---- users of the database, and call records
+
+def add_user(one, *words, given="secret\n"):
+    return output(one, "user", "add", *words, "--stdin", given=given)
+
+
+def users(one):
+    return {row["user"]: row for row in rows(one, "user", "list")}
+
+
+def digests_of(user, password, realm="lab.test"):
+    text = f"{user}:{realm}:{password}".encode()
+    return {"user": user, "realm": realm, "md5": hashlib.md5(text).hexdigest(),
+            "sha256": hashlib.sha256(text).hexdigest()}
+
+
+def is_admitted(one, user, password):
+    phone = Phone(one.port, user, password)
+    return phone.register(f"Contact: {phone.contact()}").startswith("SIP/2.0 200 ")
+
+
+def user_is_added_and_survives_kill():
+    with running() as one:
+        said = add_user(one, "carol", "--extension", "203", "--display", "Carol C")
+        expect(said == "", f"said {said!r}")
+        one.end(signal.SIGKILL)
+        one.start()
+        carol = calling.Caller(one.port, "carol", "secret").bind()
+        row = users(one)["carol"]
+        expect(row["extension"] == "203" and row["source"] == "database" and
+               sorted(row["digests"]) == ["MD5", "SHA-256"] and row["bindings"] == 1, f"{row}")
+        expect(users(one)["alice"]["source"] == "configuration", "alice has another source")
+        said = output(one, "user")
+        expect(re.search(r"203 +carol +database +1 ", said), f"{said!r}")
+        alice = calling.Caller(one.port).bind()
+        call = alice.dial("203")
+        carol.respond(carol.take(), 486, "Busy Here")
+        alice.answered(call)
+
+
+def user_is_good_at_once_and_gone_at_once():
+    with running() as one:
+        add_user(one, "carol", "--extension", "203")
+        phone = Phone(one.port, "carol", "secret").bind()
+        expect(len(rows(one, "registry", "203")) == 1, "carol's phone is not registered")
+        expect(output(one, "user", "remove", "carol") == "", "it says something")
+        expect("carol" not in users(one) and rows(one, "registry") == [], "something is left")
+        answer = phone.register(f"Contact: {phone.contact()}")
+        expect(not answer.startswith("SIP/2.0 200 "), f"it may still register: {answer!r}")
+        one.end(signal.SIGKILL)
+        one.start()
+        expect("carol" not in users(one) and rows(one, "registry") == [], "it is back")
+        add_user(one, "carol", "--extension", "203", given="another\n")
+        expect(rows(one, "registry") == [], "the phone came back with its user")
+        expect(is_admitted(one, "carol", "another"), "the new carol is refused")
+        expect(not is_admitted(one, "carol", "secret"), "the old password is still good")
+
+
+def changes_of_users_are_refused_with_a_reason():
+    with running() as one:
+        add_user(one, "carol", "--extension", "203")
+        for words, part in ((["add", "alice"], "already"), (["add", "carol"], "already"),
+                            (["add", "202"], "already"), (["add", "a:b"], "is no id"),
+                            (["add", "dora", "--extension", "203"], "taken"),
+                            (["add", "dora", "--extension", "2x"], "digits")):
+            status, said, complaint = run(one, "user", *words, "--stdin", given="secret\n")
+            expect(status == 20 and not said, f"{words}: status {status}, said {said!r}")
+            one_line(complaint, part)
+        refused(one, 20, "user", "remove", "alice", parts=["configuration"])
+        refused(one, 20, "user", "remove", "nobody", parts=["there is no user nobody"])
+        refused(one, 20, "user", "remove", "203", parts=["there is no user 203"])
+        for words in ["frob"], ["add"], ["remove"], ["list", "carol"], ["list", "--extension", "1"]:
+            refused(one, 1, "user", *words, parts=["user add"])
+        status, _, complaint = run(one, "user", "add", "dora", "--stdin", given="\n")
+        expect(status == 2, f"status {status}")
+        one_line(complaint, "no password")
+        expect(set(users(one)) == {"alice", "bob", "carol"}, f"{users(one)}")
+        one.end()
+        refused(one, 10, "user", "add", "dora", "--stdin", parts=["not running"])
+
+
+def protocol_takes_digests_of_its_realm_only():
+    with running() as one:
+        line = Line(one)
+        good = digests_of("carol", "secret")
+        for change, code, part in (({"realm": "other.test"}, "refused", "lab.test"),
+                                   ({"md5": "0" * 31}, "bad-request", "hex"),
+                                   ({"sha256": "x" * 64}, "bad-request", "hex"),
+                                   ({"display": "a\nb"}, "bad-request", "control"),
+                                   ({"password": "secret"}, "bad-request", "password")):
+            last = line.ask(command="user-add", **{**good, **change})[-1]
+            expect(last.get("error") == code and part in last["text"], f"{change}: {last}")
+        expect("carol" not in users(one), "carol was added")
+        expect(line.ask(command="user-add", **good) == [{"done": True}], "she was not")
+        again = digests_of("carol", "changed")
+        expect(line.ask(command="user-password", **again) == [{"done": True}], "not changed")
+        expect(is_admitted(one, "carol", "changed") and not is_admitted(one, "carol", "secret"),
+               "the change does not count")
+        ask = digests_of("nobody", "x")
+        last = line.ask(command="user-password", **ask)[-1]
+        expect(last.get("error") == "refused" and "nobody" in last["text"], f"{last}")
+        last = line.ask(command="records", since="yesterday")[-1]
+        expect(last.get("error") == "bad-request" and "since" in last["text"], f"{last}")
+
+
+def make_call(one, alice, bob, status=None):
+    """From alice to bob's extension; its Call-ID."""
+    before = len(rows(one, "records"))
+    call = alice.dial("202")
+    if status:
+        bob.respond(bob.take(), status, "No")
+        alice.answered(call)
+    else:
+        bob.accept(bob.take())
+        alice.answered(call)
+        calling.hang_up(alice, call, bob)
+    until(lambda: len(rows(one, "records")) > before, "record")
+    return call.id
+
+
+def records_show_the_calls_that_were():
+    with running() as one:
+        expect(rows(one, "records") == [], "there are records of nothing")
+        expect(output(one, "records") == "no calls\n", "it does not say so")
+        alice = calling.Caller(one.port)
+        alice.display = '"Alice A" '
+        alice.bind()
+        bob = calling.Caller(one.port, "bob", "bobs secret").bind()
+        begin = int(time.time())
+        first = make_call(one, alice, bob)
+        row, = rows(one, "records")
+        wanted = {"call_id": first, "status": 200, "reason": "terminated", "ended_by": "caller",
+                  "caller": "alice", "dialed": "202", "callee": "bob", "display": "Alice A",
+                  "network": "127.0.0.1"}
+        expect(wanted.items() <= row.items(), f"{row}")
+        expect(begin <= row["began"] <= row["answered"] <= row["ended"] <= time.time(), f"{row}")
+        one.end(signal.SIGKILL)
+        one.start()
+        expect(rows(one, "records") == [row], "it is another after a crash")
+        second = make_call(one, alice, bob, 486)
+        found = [row["call_id"] for row in rows(one, "records")]
+        expect(found == [second, first], f"{found}: not the newest first")
+        row = rows(one, "records")[0]
+        expect(row["reason"] == "busy" and not {"answered", "ended_by"} & set(row), f"{row}")
+        said = output(one, "records")
+        expect(re.search(r"^[\d-]{10} [\d:]{8} +alice +202 +bob +0s +busy +486$", said,
+                         re.MULTILINE), f"{said!r}")
+        for words, count in ((["alice"], 2), (["202"], 2), (["nobody"], 0),
+                             (["--since", "1h"], 2), (["--since", "2038-01-01"], 0),
+                             (["bob", "--since", "2026-01-01T00:00"], 2)):
+            found = rows(one, "records", *words)
+            expect(len(found) == count, f"{words}: {found}")
+        for time_of in "soon", "5", "-1h", "2026-13-01", "2026-01-01Tx":
+            refused(one, 1, "records", "--since", time_of, parts=[time_of, "7d"])
+
+
+def records_have_gnu_sip_witchs_layout():
+    with running() as one:
+        alice = calling.Caller(one.port).bind()
+        bob = calling.Caller(one.port, "bob", "bobs secret").bind()
+        make_call(one, alice, bob)
+        make_call(one, alice, bob, 486)
+        old = os.path.join(one.folder, "sipcontrol")
+        os.symlink(os.path.join(PROGRAMS, "sipwitch"), old)
+        done = subprocess.run([old, "--prefixpath", one.state, "records"], text=True, check=True,
+                              capture_output=True, timeout=PATIENCE)
+        when = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+        expect(re.fullmatch(rf"[0-9a-f]{{8}}:0 127.0.0.1 terminated {when} \d+ alice 202 bob \n"
+                            rf"[0-9a-f]{{8}}:0 127.0.0.1 busy {when} \d+ alice 202 bob \n",
+                            done.stdout), f"{done.stdout!r}")
+
+
+def many_records_are_read_in_parts():
+    with running() as one:
+        one.end()
+        with contextlib.closing(sqlite3.connect(os.path.join(one.state, "sipwitch.db"))) as file:
+            file.executemany("INSERT INTO calls VALUES (?, ?, NULL, ?, 0, 486, 'busy', NULL, "
+                             "'192.0.2.1', ?, '202', 'bob', ?, ?)",
+                             [(n, n, n, ("alice", "carol")[n % 2], '"' * 255, "x" * 255)
+                              for n in range(1, 1001)])
+            file.commit()
+        one.start()
+        line = Line(one)
+        line.send('{"command":"records"}\n{"command":"records","user":"carol","since":"900"}\n')
+        found = line.answer()
+        expect([row["id"] for row in found[:-1]] == list(range(1000, 0, -1)), "rows are missing")
+        found = line.answer()
+        expect([row["id"] for row in found[:-1]] == list(range(999, 900, -2)), "they are others")
+        expect(len(rows(one, "records")) == 1000, "not with sipwitch")
+
+
 def manuals_name_every_command_and_option():
     for program in "sipwitch", "siprealm", "sippasswd", "sipquery":
         done = subprocess.run([os.path.join(PROGRAMS, program), "--help"], text=True, check=True,
@@ -828,6 +1021,10 @@ CHECKS = [status_tells_of_the_server, registry_lists_the_phones,
           slow_reader_holds_up_nobody_and_misses_nothing, slow_watcher_is_told_what_it_lost,
           many_clients_are_bounded, socket_in_a_deep_directory_works,
           sipquery_asks_where_a_user_is, sipquery_tells_a_server_that_answers_from_one_that_does_not,
+          user_is_added_and_survives_kill, user_is_good_at_once_and_gone_at_once,
+          changes_of_users_are_refused_with_a_reason, protocol_takes_digests_of_its_realm_only,
+          records_show_the_calls_that_were, records_have_gnu_sip_witchs_layout,
+          many_records_are_read_in_parts,
           realm_is_shown_and_set, sippasswd_sets_a_password, sippasswd_works_without_a_server,
           manuals_name_every_command_and_option]
 

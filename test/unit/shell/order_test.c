@@ -43,6 +43,53 @@ static void assert_target(const char *address, const char *host, unsigned port)
     order_free(&order);
 }
 
+#define HEX32 "00112233445566778899aabbccddeeff"
+
+static void a_new_user_is_read(void **state)
+{
+    struct order order =
+        read_good("{\"command\":\"user-add\",\"user\":\"carol\",\"realm\":\"lab.test\","
+                  "\"md5\":\"" HEX32 "\",\"sha256\":\"" HEX32 HEX32 "\","
+                  "\"extension\":\"203\",\"display\":\"Carol C\"}");
+
+    (void)state;
+    assert_int_equal(order.kind, ORDER_ADD_USER);
+    assert_slice(order.user.id, "carol");
+    assert_slice(order.user.extension, "203");
+    assert_slice(order.user.display, "Carol C");
+    assert_slice(order.realm, "lab.test");
+    assert_true(order.user.has_ha1[ALGORITHM_MD5] && order.user.has_ha1[ALGORITHM_SHA256]);
+    assert_int_equal(order.user.ha1[ALGORITHM_MD5][15], 0xff);
+    assert_int_equal(order.user.ha1[ALGORITHM_SHA256][31], 0xff);
+    order_free(&order);
+}
+
+static void a_user_without_good_digests_is_refused(void **state)
+{
+    (void)state;
+    assert_bad("{\"command\":\"user-add\",\"user\":\"a\",\"realm\":\"r\",\"md5\":\"" HEX32 "\"}",
+               "bad-request", "sha256");
+    assert_bad("{\"command\":\"user-password\",\"user\":\"a\",\"realm\":\"r\",\"md5\":\"12\","
+               "\"sha256\":\"" HEX32 HEX32 "\"}",
+               "bad-request", "hex, of 32");
+    assert_bad("{\"command\":\"user-remove\",\"user\":\"a\",\"md5\":\"" HEX32 "\"}", "bad-request",
+               "takes no");
+}
+
+static void records_are_asked_for_by_user_and_time(void **state)
+{
+    struct order order =
+        read_good("{\"command\":\"records\",\"user\":\"a\",\"since\":\"1795651200\"}");
+
+    (void)state;
+    assert_int_equal(order.kind, ORDER_RECORDS);
+    assert_slice(order.request.user, "a");
+    assert_int_equal(order.since, 1795651200);
+    order_free(&order);
+    assert_bad("{\"command\":\"records\",\"since\":\"9223372036854775808\"}", "bad-request",
+               "seconds");
+}
+
 static void a_command_and_its_members_are_read(void **state)
 {
     struct order order = read_good("{\"text\":\"a b\",\"command\":\"message\",\"user\":\"201\"}");
@@ -100,7 +147,9 @@ static void what_a_command_does_not_take_or_lacks_is_refused(void **state)
 
 int main(void)
 {
-    RUN(cmocka_unit_test(a_command_and_its_members_are_read),
+    RUN(cmocka_unit_test(a_command_and_its_members_are_read), cmocka_unit_test(a_new_user_is_read),
+        cmocka_unit_test(a_user_without_good_digests_is_refused),
+        cmocka_unit_test(records_are_asked_for_by_user_and_time),
         cmocka_unit_test(addresses_are_of_either_family_with_or_without_a_port),
         cmocka_unit_test(bad_addresses_are_refused),
         cmocka_unit_test(what_a_command_does_not_take_or_lacks_is_refused));
