@@ -106,7 +106,7 @@ static enum client_status read_greeting(struct client *client)
     return CLIENT_FINE;
 }
 
-enum client_status client_open(struct client *client, const char *path, int patience)
+enum client_status client_connect(struct client *client, const char *path, int patience)
 {
     char place[PATH_MAX];
 
@@ -132,7 +132,7 @@ enum client_status client_open(struct client *client, const char *path, int pati
     return read_greeting(client);
 }
 
-void client_close(struct client *client)
+void client_leave(struct client *client)
 {
     if (client->fd >= 0)
         close(client->fd);

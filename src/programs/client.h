@@ -31,8 +31,8 @@ struct client {
 
 /* Connects to `path`, or, if it is NULL, to where a server of this user or of the machine would be.
  */
-enum client_status client_open(struct client *client, const char *path, int patience);
-void client_close(struct client *client);
+enum client_status client_connect(struct client *client, const char *path, int patience);
+void client_leave(struct client *client);
 
 /* Sends a request; takes over the reference. */
 enum client_status client_ask(struct client *client, json_t *request);

@@ -17,14 +17,14 @@ static bool ask_server(struct session *session, char realm[REALM_LIMIT])
     json_t *row = NULL;
     bool is_found = false;
 
-    if (client_open(&client, session->socket, session->patience) == CLIENT_FINE &&
+    if (client_connect(&client, session->socket, session->patience) == CLIENT_FINE &&
         client_ask(&client, json_pack("{s:s}", "command", "status")) == CLIENT_FINE &&
         client_row(&client, &row) == CLIENT_FINE && row_text(row, "realm")) {
         snprintf(realm, REALM_LIMIT, "%s", row_text(row, "realm"));
         is_found = true;
     }
     json_decref(row);
-    client_close(&client);
+    client_leave(&client);
     return is_found;
 }
 
@@ -118,9 +118,9 @@ enum client_status realm_set(struct session *session, const char *file, const ch
     if (error)
         return session_fail(session, CLIENT_LOCAL, "%s cannot be written: %s%s", file,
                             strerror(-error), error == -EACCES ? "; become root" : "");
-    enum client_status status = client_open(&client, session->socket, session->patience);
+    enum client_status status = client_connect(&client, session->socket, session->patience);
     bool is_running = status == CLIENT_FINE;
-    client_close(&client);
+    client_leave(&client);
     if (is_running)
         status = session_ask(session, "command", "reload", NULL);
     else

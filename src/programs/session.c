@@ -36,7 +36,7 @@ static enum client_status open_session(struct session *session)
     if (session->is_open)
         return CLIENT_FINE;
     session->is_open = true;
-    return said(session, client_open(&session->client, session->socket, session->patience));
+    return said(session, client_connect(&session->client, session->socket, session->patience));
 }
 
 enum client_status session_ask(struct session *session, ...)

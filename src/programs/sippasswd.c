@@ -1,14 +1,11 @@
 /*
- * sippasswd: sets a user's password.  What is kept is its digest for the realm of the server, in
- * the state directory's digests/REALM, lines of USER:DIGEST; a running server is told to read it.
+ * sippasswd: sets a user's password.  What is kept are its digests for the realm of the server, in
+ * the server's database: a running server puts them there and uses them at once; where none runs
+ * they are written here.
  */
-#include "programs/columns.h"
-#include "programs/realm.h"
-#include "programs/secret.h"
-#include "shell/digests.h"
-#include "shell/file.h"
+#include "programs/password.h"
+#include "shell/database.h"
 #include "shell/place.h"
-#include "sip/challenge.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,8 +17,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define FILE_BYTES (size_t)(64u << 20) /* a million users */
 
 enum option_code { OPTION_SOCKET = 256, OPTION_PREFIXPATH, OPTION_STDIN, OPTION_REALM };
 
@@ -41,82 +36,81 @@ static const struct program program = {
     .row_count = COUNT_OF(option_rows),
 };
 
-/* ---- the file */
+/* ---- without a server */
 
-/* The directory of digests, locked; -errno on failure. */
-static int open_folder(const char *state, struct stat *owner)
+/* A file of the state directory, which is made if need be and is its owner's; -errno on failure. */
+static int open_own(int folder, const char *name)
 {
-    char path[PATH_MAX];
-
-    if (stat(state, owner) < 0)
-        return -errno;
-    snprintf(path, sizeof path, "%s/digests", state);
-    if (mkdir(path, 0700) == 0) {
-        if (geteuid() == 0 && chown(path, owner->st_uid, owner->st_gid) < 0)
-            return -errno;
-    } else if (errno != EEXIST) {
-        return -errno;
-    }
-    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0)
-        return -errno;
-    return flock(folder, LOCK_EX) < 0 ? -errno : folder;
-}
-
-static bool is_of(struct slice line, struct slice user)
-{
-    return line.len > user.len && slice_starts(line, user) && line.at[user.len] == ':';
-}
-
-/* The old lines but the user's, and then the new one. */
-static struct slice compose(struct slice old, struct slice user, struct slice hex)
-{
-    size_t limit = old.len + user.len + hex.len + 4;
-    char *at = malloc(limit);
-    struct writer w = writer_over(at, at ? limit : 0);
-
-    while (old.len) {
-        size_t end = slice_find(old, '\n');
-        struct slice line = slice_until(old, end);
-        if (line.len && !is_of(line, user)) {
-            write_slice(&w, line);
-            write_char(&w, '\n');
-        }
-        old = slice_from(old, end < old.len ? end + 1 : end);
-    }
-    write_slice(&w, user);
-    write_char(&w, ':');
-    write_slice(&w, hex);
-    write_char(&w, '\n');
-    return w.failed ? NO_SLICE : writer_slice(&w);
-}
-
-static void wipe(struct slice bytes)
-{
-    if (bytes.at)
-        explicit_bzero((void *)(uintptr_t)bytes.at, bytes.len);
-    free((void *)(uintptr_t)bytes.at);
-}
-
-static int write_digest(const char *state, const char *realm, struct slice user, struct slice hex)
-{
-    struct slice old = NO_SLICE, fresh;
     struct stat owner;
-    int folder = open_folder(state, &owner);
+    int fd = openat(folder, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return -errno;
+    if (geteuid() != 0 ||
+        (fstat(folder, &owner) == 0 && fchown(fd, owner.st_uid, owner.st_gid) == 0))
+        return fd;
+    int error = -errno;
+    close(fd);
+    return error;
+}
+
+static enum client_status fail_to_write(const struct session *session, int error)
+{
+    return session_fail(session, CLIENT_LOCAL, "%s/" DATABASE_NAME " cannot be written: %s%s",
+                        session->state, strerror(-error),
+                        error == -EACCES ? "; become root, or the server's user" : "");
+}
+
+static enum client_status write_database(const struct session *session, int folder,
+                                         const char *realm, const struct user_settings *user)
+{
+    enum client_status status = CLIENT_LOCAL;
+    struct log log = log_open();
+    int fd = open_own(folder, DATABASE_NAME);
+
+    if (fd < 0)
+        return fail_to_write(session, fd);
+    close(fd);
+    struct database *database = database_open(folder, session->state, &log);
+    if (!database)
+        return status; /* it was said why */
+    if (database_set_password(database, slice_text(realm), user))
+        status = CLIENT_FINE;
+    else
+        session_fail(session, status, "%s", database_fault(database));
+    database_close(database);
+    return status;
+}
+
+/* Holds the lock meanwhile, as a server does. */
+static enum client_status write_locked(const struct session *session, int folder, const char *realm,
+                                       const struct user_settings *user)
+{
+    int lock = open_own(folder, "lock");
+
+    if (lock < 0)
+        return fail_to_write(session, lock);
+    enum client_status status =
+        flock(lock, LOCK_EX | LOCK_NB) == 0
+            ? write_database(session, folder, realm, user)
+            : session_fail(session, CLIENT_LOCAL,
+                           "%s is in use by a server that cannot be reached: name its control "
+                           "socket with --socket",
+                           session->state);
+    close(lock);
+    return status;
+}
+
+static enum client_status write_password(const struct session *session, const char *realm,
+                                         const struct user_settings *user)
+{
+    int folder = open(session->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (folder < 0)
-        return folder;
-    int error = file_read(folder, realm, FILE_BYTES, &old);
-    if (!error || error == -ENOENT) {
-        fresh = compose(old, user, hex);
-        error = fresh.at ? file_write(folder, realm, fresh) : -ENOMEM;
-        wipe(fresh);
-    }
-    wipe(old);
-    if (!error && geteuid() == 0 && fchownat(folder, realm, owner.st_uid, owner.st_gid, 0) < 0)
-        error = -errno;
+        return fail_to_write(session, -errno);
+    enum client_status status = write_locked(session, folder, realm, user);
     close(folder);
-    return error;
+    return status;
 }
 
 /* ---- the whole */
@@ -131,64 +125,41 @@ static bool is_user(const char *user)
     return true;
 }
 
-/* A running server knows who is a user of it. */
-static enum client_status check_user(struct session *session, const char *user)
+/* A running server knows who is a user of it, and is asked before a password is. */
+static enum client_status check_user(struct session *session, const char *user, bool *is_offline)
 {
     struct client client;
-    enum client_status status = client_open(&client, session->socket, session->patience);
+    enum client_status status = client_connect(&client, session->socket, session->patience);
 
-    client_close(&client);
-    if (status != CLIENT_FINE)
+    client_leave(&client);
+    *is_offline = status == CLIENT_OFFLINE;
+    if (*is_offline)
         return CLIENT_FINE;
     status = session_ask(session, "command", "registry", "user", user, NULL);
     return status == CLIENT_FINE ? session_finish(session) : status;
 }
 
-static enum client_status keep(struct session *session, const char *user, const char *named,
-                               const char *secret)
+static enum client_status run(struct session *session, const char *user, const char *named)
 {
-    char realm[REALM_LIMIT], hex[2 * DIGEST_LIMIT];
-    struct writer w = writer_over(hex, sizeof hex);
-    uint8_t ha1[DIGEST_LIMIT];
-    enum client_status status = named ? CLIENT_FINE : realm_find(session, REALM_FILE, NULL, realm);
-
-    if (named)
-        snprintf(realm, sizeof realm, "%s", named);
-    if (status != CLIENT_FINE)
-        return status;
-    if (realm[0] == '.' || strchr(realm, '/'))
-        return session_fail(session, CLIENT_LOCAL, "no file can be named like the realm %s", realm);
-    digest_ha1(&digests_openssl, ALGORITHM_MD5, slice_text(user), slice_text(realm),
-               slice_text(secret), ha1);
-    write_hex_bytes(&w, ha1, digest_size(ALGORITHM_MD5));
-    int error = write_digest(session->state, realm, slice_text(user), writer_slice(&w));
-    explicit_bzero(ha1, sizeof ha1);
-    explicit_bzero(hex, sizeof hex);
-    if (error)
-        return session_fail(session, CLIENT_LOCAL, "%s/digests/%s cannot be written: %s%s",
-                            session->state, realm, strerror(-error),
-                            error == -EACCES ? "; become root, or the server's user" : "");
-    if (!session->is_open)
-        return CLIENT_FINE;
-    status = session_ask(session, "command", "reload", NULL);
-    return status == CLIENT_FINE ? session_finish(session) : status;
-}
-
-static enum client_status run(struct session *session, const char *user, const char *realm,
-                              bool from_stdin)
-{
-    char secret[SECRET_LIMIT];
+    char realm[REALM_LIMIT];
+    struct user_settings digests;
+    bool is_offline;
 
     if (!is_user(user))
         return session_fail(session, CLIENT_USAGE, "%s is no user; write an id, like alice", user);
-    enum client_status status = check_user(session, user);
+    enum client_status status = check_user(session, user, &is_offline);
+    if (status == CLIENT_FINE && named)
+        snprintf(realm, sizeof realm, "%s", named);
+    else if (status == CLIENT_FINE)
+        status = realm_find(session, REALM_FILE, NULL, realm);
+    if (status == CLIENT_FINE)
+        status = password_digests(session, user, realm, &digests);
     if (status != CLIENT_FINE)
         return status;
-    const char *why = from_stdin ? secret_read(secret) : secret_ask(user, secret);
-    if (why)
-        return session_fail(session, CLIENT_LOCAL, "%s", why);
-    status = keep(session, user, realm, secret);
-    explicit_bzero(secret, sizeof secret);
+    if (!is_offline)
+        return password_put(session, "user-password", realm, &digests);
+    status = write_password(session, realm, &digests);
+    explicit_bzero(&digests, sizeof digests);
     return status;
 }
 
@@ -199,13 +170,12 @@ int main(int count, char **words)
         .program = &program, .state = state, .patience = 10000, .command = "password"};
     const struct passwd *self = getpwuid(getuid());
     const char *realm = NULL;
-    bool from_stdin = false;
     int code;
 
     place_state(state);
     while ((code = options_next(&program, count, words)) != -1) {
         switch (code) {
-        case OPTION_STDIN: from_stdin = true; break;
+        case OPTION_STDIN: session.has_stdin = true; break;
         case OPTION_REALM: realm = optarg; break;
         case OPTION_SOCKET: session.socket = optarg; break;
         case OPTION_PREFIXPATH:
@@ -221,8 +191,8 @@ int main(int count, char **words)
         return CLIENT_USAGE;
     }
     const char *user = count > optind ? words[optind] : self ? self->pw_name : "";
-    enum client_status status = run(&session, user, realm, from_stdin);
+    enum client_status status = run(&session, user, realm);
     if (session.is_open)
-        client_close(&session.client);
+        client_leave(&session.client);
     return (int)status;
 }

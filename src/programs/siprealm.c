@@ -62,6 +62,6 @@ int main(int count, char **words)
     }
     enum client_status status = run(&session, words + optind, file, state);
     if (session.is_open)
-        client_close(&session.client);
+        client_leave(&session.client);
     return (int)(fflush(stdout) != 0 && status == CLIENT_FINE ? CLIENT_LOCAL : status);
 }

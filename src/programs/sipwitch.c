@@ -577,7 +577,7 @@ int main(int count, char **words)
         return CLIENT_USAGE;
     enum client_status status = run(&session, given);
     if (session.is_open)
-        client_close(&session.client);
+        client_leave(&session.client);
     if (fflush(stdout) != 0 && status == CLIENT_FINE)
         status = CLIENT_LOCAL;
     return (int)status;

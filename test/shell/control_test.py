@@ -755,26 +755,31 @@ def realm_is_shown_and_set():
         expect(status == 2 and "/proc/nowhere" in complaint, f"{status} {complaint!r}")
 
 
+def passwords(one):
+    """Those in the database of a server that does not run: (id, MD5, SHA-256) in hex."""
+    with contextlib.closing(sqlite3.connect(os.path.join(one.state, "sipwitch.db"))) as file:
+        return file.execute("SELECT id, lower(hex(md5)), lower(hex(sha256)) FROM passwords "
+                            "WHERE realm = 'lab.test' ORDER BY id").fetchall()
+
+
+def wanted_passwords(**wanted):
+    return [(user, digests_of(user, password)["md5"], digests_of(user, password)["sha256"])
+            for user, password in sorted(wanted.items())]
+
+
 def sippasswd_sets_a_password():
     with running() as one:
         def sippasswd(*words, given="new secret\n"):
             return run(one, *words, program="sippasswd", given=given)
         expect(sippasswd("--stdin", "alice") == (0, "", ""), f"{sippasswd('--stdin', 'alice')}")
-        answer = Phone(one.port).register()
-        expect(not answer.startswith("SIP/2.0 200 "), "the old password is still good")
-        Phone(one.port, password="new secret").bind()
-        Phone(one.port, "bob", "bobs secret").bind()
-        file = os.path.join(one.state, "digests", "lab.test")
-        expect(os.stat(file).st_mode & 0o777 == 0o600, "others can read the digests")
-        with open(file, encoding="ascii") as digests:
-            expect("secret" not in digests.read(), "the password is in the file")
+        expect(not is_admitted(one, "alice", "alices secret"), "the old password is still good")
+        expect(is_admitted(one, "alice", "new secret"), "the new one is not")
+        expect(is_admitted(one, "bob", "bobs secret"), "bob's is another, too")
         for given in "third\n", "fourth\r\n":
             expect(sippasswd("--stdin", "bob", given=given)[0] == 0, "it is not set again")
-        with open(file, encoding="ascii") as digests:
-            ha1 = [hashlib.md5(text).hexdigest() for text in
-                   (b"alice:lab.test:new secret", b"bob:lab.test:fourth")]
-            expect(digests.read() == f"alice:{ha1[0]}\nbob:{ha1[1]}\n", "the file has other lines")
         for status, words, given in ((20, ["--stdin", "carol"], "x\n"),
+                                     (20, ["--stdin", "202"], "x\n"),
+                                     (20, ["--stdin", "--realm", "other.test", "alice"], "x\n"),
                                      (2, ["--stdin", "alice"], "\n"),
                                      (2, ["--stdin", "alice"], "x" * 300),
                                      (1, ["alice", "password"], None),
@@ -782,19 +787,42 @@ def sippasswd_sets_a_password():
             got, said, complaint = sippasswd(*words, given=given)
             expect(got == status and not said, f"{words}: status {got}")
             one_line(complaint)
+        one.end(signal.SIGKILL)
+        one.start()
+        expect(is_admitted(one, "alice", "new secret") and is_admitted(one, "bob", "fourth"),
+               "they are forgotten")
+        one.end()
+        expect(passwords(one) == wanted_passwords(alice="new secret", bob="fourth"),
+               f"{passwords(one)}")
 
 
 def sippasswd_works_without_a_server():
     with running() as one:
+        def sippasswd(*words, given="later\n"):
+            return run(one, "--stdin", *words, program="sippasswd", given=given)
+        expect(sippasswd("alice", given="before\n")[0] == 0, "not while it runs")
+        status, _, complaint = run(one, "--stdin", "--socket", os.path.join(one.folder, "none"),
+                                   "--realm", "lab.test", "alice", program="sippasswd", given="x\n")
+        expect(status == 2, f"status {status}: it wrote beside the server")
+        one_line(complaint, "in use", "--socket")
         one.end()
-        status, _, complaint = run(one, "--stdin", "alice", program="sippasswd", given="later\n")
+        status, _, complaint = sippasswd("alice")
         expect(status == 2, f"status {status}")
         one_line(complaint, "--realm")
-        status, _, complaint = run(one, "--stdin", "--realm", "lab.test", "alice",
-                                   program="sippasswd", given="later\n")
-        expect(status == 0, f"status {status}: {complaint!r}")
+        for _ in range(2):
+            got = sippasswd("--realm", "lab.test", "alice")
+            expect(got == (0, "", ""), f"{got}")
+        expect(passwords(one) == wanted_passwords(alice="later"), f"{passwords(one)}")
         one.start()
-        Phone(one.port, password="later").bind()
+        expect(is_admitted(one, "alice", "later"), "it does not count")
+        one.end()
+        for name in os.listdir(one.state):
+            os.unlink(os.path.join(one.state, name))
+        os.chown(one.state, NOBODY, NOBODY)
+        expect(sippasswd("--realm", "lab.test", "alice")[0] == 0, "not before the first start")
+        for name in os.listdir(one.state):
+            found = os.stat(os.path.join(one.state, name))
+            expect((found.st_uid, found.st_mode & 0o777) == (NOBODY, 0o600), f"{name}: {found}")
 
 
 # ---- users of the database, and call records
