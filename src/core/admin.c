@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "core/connection.h"
+#include "core/drop.h"
 #include "core/listing.h"
 #include "core/location.h"
 #include "core/pager.h"
@@ -221,6 +222,30 @@ static void message(struct core *core, const struct admin_request *request, stru
     say_done(reply);
 }
 
+#define DROPPED_SOME (UINT64_C(1) << 63) /* in a cursor: an earlier part dropped one */
+
+static void drop(struct core *core, const struct admin_request *request, struct moment now,
+                 struct reply_part *reply, struct actions *out)
+{
+    struct drop_wish wish = {request->text, location_find(core, request->text)};
+    uint64_t names[DROPS_PER_STEP], cursor = request->cursor & ~DROPPED_SOME;
+    unsigned count;
+    bool has_more = drop_calls(core, &wish, &cursor, now, names, &count, out);
+
+    begin_reply(reply);
+    for (unsigned i = 0; i < count; i++) {
+        json_begin(reply->w);
+        write_id(reply->w, names[i]);
+        end_row(reply->w);
+    }
+    reply->cursor = cursor | (request->cursor & DROPPED_SOME) | (count ? DROPPED_SOME : 0);
+    if (!has_more && !(reply->cursor & DROPPED_SOME))
+        say_error(reply, S("not-found"), S("there is no call "), request->text,
+                  S("; `sipwitch calls` lists them"));
+    else
+        finish_part(reply, has_more);
+}
+
 static void watch(struct core *core, const struct admin_request *request, struct moment now,
                   struct reply_part *reply, struct actions *out)
 {
@@ -231,8 +256,8 @@ static void watch(struct core *core, const struct admin_request *request, struct
 static command *const commands[ADMIN_COMMAND_COUNT] = {
     [ADMIN_STATUS] = give_status, [ADMIN_REGISTRY] = give_registry, [ADMIN_CALLS] = give_calls,
     [ADMIN_STATS] = give_stats,   [ADMIN_DUMP] = give_dump,         [ADMIN_ACTIVATE] = activate,
-    [ADMIN_RELEASE] = release,    [ADMIN_MESSAGE] = message,        [ADMIN_WATCH] = watch,
-    [ADMIN_UNWATCH] = watch,
+    [ADMIN_RELEASE] = release,    [ADMIN_MESSAGE] = message,        [ADMIN_DROP] = drop,
+    [ADMIN_WATCH] = watch,        [ADMIN_UNWATCH] = watch,
 };
 
 void admin_request(struct core *core, const struct admin_request *request, struct moment now,
@@ -246,7 +271,7 @@ void admin_request(struct core *core, const struct admin_request *request, struc
 
     assert(request->command > ADMIN_NONE && request->command < ADMIN_COMMAND_COUNT);
     commands[request->command](core, request, now, &reply, out);
-    if (out->bytes.len == reply.start)
+    if (out->bytes.len == reply.start && !reply.is_part)
         return;
     actions_push(out,
                  (struct action){

@@ -43,7 +43,7 @@ void write_parties(struct writer *w, struct slice from, struct slice to)
     write_party(w, S("to"), S("to_display"), to);
 }
 
-static void write_name(struct writer *w, uint64_t id)
+void write_id(struct writer *w, uint64_t id)
 {
     char text[16];
     struct writer hex = writer_over(text, sizeof text);
@@ -54,7 +54,7 @@ static void write_name(struct writer *w, uint64_t id)
 
 void write_call_name(struct writer *w, const struct dialog *dialog)
 {
-    write_name(w, dialog->key.low);
+    write_id(w, dialog->key.low);
 }
 
 void write_peer(struct writer *w, const struct flow *flow)
@@ -235,8 +235,8 @@ static bool party_is(const struct core *core, struct slice value, const struct u
     return value.len && address_next(&value, &address) && realm_names(core, &address, user);
 }
 
-static bool parties_have(const struct core *core, struct slice from, struct slice to,
-                         const struct user *user)
+bool parties_have(const struct core *core, struct slice from, struct slice to,
+                  const struct user *user)
 {
     return !user || party_is(core, from, user) || party_is(core, to, user);
 }
@@ -253,7 +253,7 @@ static void row_ringing(const struct core *core, const struct context *context,
     if (!parties_have(core, from, to, user))
         return;
     json_begin(w);
-    write_name(w, context->merge.low);
+    write_id(w, context->merge.low);
     json_text(w, S("state"), S("ringing"));
     write_parties(w, from, to);
     json_text(w, S("call_id"), message_first(&m, HEADER_CALL_ID));

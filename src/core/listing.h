@@ -11,6 +11,10 @@
 void write_parties(struct writer *w, struct slice from, struct slice to);
 /* By what `drop` names a call. */
 void write_call_name(struct writer *w, const struct dialog *dialog);
+void write_id(struct writer *w, uint64_t id);
+/* The user is one of the two. */
+bool parties_have(const struct core *core, struct slice from, struct slice to,
+                  const struct user *user);
 /* A flow's far end. */
 void write_peer(struct writer *w, const struct flow *flow);
 

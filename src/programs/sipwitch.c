@@ -374,6 +374,13 @@ static enum client_status release(struct session *session, char **words)
     return status == CLIENT_FINE ? session_finish(session) : status;
 }
 
+static enum client_status drop(struct session *session, char **words)
+{
+    enum client_status status = session_ask(session, "command", "drop", "call", words[0], NULL);
+
+    return status == CLIENT_FINE ? session_finish(session) : status;
+}
+
 static enum client_status message(struct session *session, char **words)
 {
     enum client_status status =
@@ -453,6 +460,7 @@ static const struct command_row commands[] = {
     {"digest", "USER [REALM [TYPE]]", 1, 3, digest, "asks for a password and prints its digest"},
     {"activate", "USER ADDRESS", 2, 2, activate, "registers a phone that cannot, until released"},
     {"release", "USER", 1, 1, release, "takes the registrations of a user away"},
+    {"drop", "CALL|USER", 1, 1, drop, "ends a call, or all calls of a user, on both sides"},
     {"message", "USER TEXT", 2, 2, message, "sends a text to the phones of a user"},
     {"down", "", 0, 0, simple, "ends the server"},
 };

@@ -18,6 +18,7 @@ enum member {
     MEMBER_EXTENSION = 1 << 7,
     MEMBER_DISPLAY = 1 << 8,
     MEMBER_SINCE = 1 << 9,
+    MEMBER_CALL = 1 << 10,
 };
 
 #define PASSWORD (MEMBER_USER | MEMBER_REALM | MEMBER_MD5 | MEMBER_SHA256)
@@ -38,6 +39,7 @@ static const struct {
     {"extension", MEMBER_EXTENSION, 19}, /* digits of the largest number */
     {"display", MEMBER_DISPLAY, NAME_LIMIT},
     {"since", MEMBER_SINCE, 19},
+    {"call", MEMBER_CALL, CONTACT_LIMIT},
 };
 
 static const struct row {
@@ -54,6 +56,7 @@ static const struct row {
     {"activate",      ORDER_CORE,         ADMIN_ACTIVATE, MEMBER_USER | MEMBER_ADDRESS, 0},
     {"release",       ORDER_CORE,         ADMIN_RELEASE,  MEMBER_USER, 0},
     {"message",       ORDER_CORE,         ADMIN_MESSAGE,  MEMBER_USER | MEMBER_TEXT, 0},
+    {"drop",          ORDER_CORE,         ADMIN_DROP,     MEMBER_CALL, 0},
     {"check",         ORDER_CHECK,        ADMIN_NONE,     0, 0},
     {"events",        ORDER_EVENTS,       ADMIN_NONE,     0, 0},
     {"trace",         ORDER_TRACE,        ADMIN_NONE,     0, MEMBER_TRACE},
@@ -160,7 +163,8 @@ static bool take_member(struct order *order, unsigned member, struct slice text,
     case MEMBER_SINCE:
         return slice_number(text, INT64_MAX, &order->since) ||
                refuse(fault, "bad-request", "since is a number of seconds, as Unix counts them");
-    case MEMBER_TEXT: order->request.text = text; return true;
+    case MEMBER_TEXT:
+    case MEMBER_CALL: order->request.text = text; return true;
     case MEMBER_ADDRESS:
         return read_address(text, &order->request.target) ||
                refuse(fault, "bad-request",

@@ -51,6 +51,15 @@ class House:
         self._stack.callback(phone.discard)
         return phone.start()
 
+    def command(self, *words):
+        """A command of the administrator."""
+        program = os.path.join(os.path.dirname(self.server.binary), "sipwitch")
+        done = subprocess.run([program, "--prefixpath", self.server.state, *words],
+                              capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise lab.Failure(f"sipwitch {' '.join(words)}: {done.stderr.strip()}")
+        return done.stdout
+
     def tone(self, hertz):
         path = os.path.join(self.folder, f"{hertz}.wav")
         return path if os.path.exists(path) else make_tone(path, hertz)
@@ -219,6 +228,19 @@ def a_call_is_transferred(house):
     alice.expect("CALL_CLOSED")
 
 
+def the_administrator_drops_a_call_of_two_phones(house):
+    alice, bob = house.baresip("alice"), house.baresip("bob")
+    alice.dial("202")
+    bob.expect("CALL_INCOMING")
+    bob.accept()
+    alice.expect("CALL_ESTABLISHED")
+    bob.expect("CALL_ESTABLISHED")
+    house.command("drop", "alice")
+    for phone in alice, bob:
+        phone.expect("CALL_CLOSED")
+        phone.await_message_from(house.server, "BYE ")
+
+
 _REGISTER = """\
 <?xml version="1.0" encoding="ISO-8859-1" ?>
 <scenario name="register">
@@ -288,6 +310,7 @@ CHECKS = [
     twinkle_calls_baresip,
     every_phone_of_a_user_rings_and_the_others_stop_when_one_answers,
     a_call_is_transferred,
+    the_administrator_drops_a_call_of_two_phones,
     fifty_sipp_phones_register,
 ]
 

@@ -383,6 +383,67 @@ def release_takes_a_registration_away():
         expect(phone.bindings() == [], "the phone is still bound")
 
 
+def calling_phones(one):
+    """alice and bob, who may call each other."""
+    alice = calling.Caller(one.port).rebind()
+    bob = calling.Caller(one.port, "bob", "bobs secret").rebind()
+    return alice, bob
+
+
+def agree(*phones):
+    """Each answers the BYE that has come to it, if one has."""
+    for phone in phones:
+        phone.socket.settimeout(0.1)
+        with contextlib.suppress(TimeoutError, ConnectionRefusedError):
+            message = phone.socket.recv(65535).decode()
+            if message.startswith("BYE "):
+                phone.respond(message, 200, "OK")
+    return True
+
+
+def drop_ends_an_answered_call_on_both_sides():
+    with running() as one:
+        alice, bob = calling_phones(one)
+        call = alice.dial("202")
+        bob.accept(bob.take())
+        alice.answered(call)
+        row, = rows(one, "calls")
+        expect(rows(one, "drop", row["id"]) == [{"id": row["id"]}], "another call was dropped")
+        for phone in alice, bob:
+            bye = phone.await_request("BYE")
+            expect(calling.header_of(bye, "Call-ID") == call.id and
+                   "Ended by the administrator" in calling.header_of(bye, "Reason"), f"{bye!r}")
+            phone.respond(bye, 200, "OK")
+        until(lambda: rows(one, "calls") == [], "end of the call")
+        refused(one, 20, "drop", row["id"], parts=("no call", "sipwitch calls"))
+
+
+def drop_ends_all_calls_of_a_user_ringing_ones_too():
+    with running() as one:
+        alice, bob = calling_phones(one)
+        call = alice.dial("202")
+        invite = bob.take()
+        expect(len(rows(one, "drop", "201")) == 1, "not one call was dropped")
+        bob.respond(bob.await_request("CANCEL"), 200, "OK")
+        bob.respond(invite, 487, "Request Terminated")
+        expect(alice.answered(call).startswith("SIP/2.0 487 "), "the caller is not told")
+        until(lambda: rows(one, "calls") == [], "end of the call")
+
+
+def a_dropped_call_is_dropped_again_after_a_crash():
+    with running() as one:
+        alice, bob = calling_phones(one)
+        call = alice.dial("202")
+        bob.accept(bob.take())
+        alice.answered(call)
+        row, = rows(one, "calls")
+        output(one, "drop", row["id"])
+        bob.await_request("BYE")
+        one.end(signal.SIGKILL)
+        one.start()
+        until(lambda: agree(alice, bob) and rows(one, "calls") == [], "end of the call")
+
+
 def changes_are_refused_while_the_journal_fails():
     with running() as one:
         phone = Phone(one.port).bind()
@@ -1038,7 +1099,10 @@ CHECKS = [status_tells_of_the_server, registry_lists_the_phones,
           events_tell_of_registrations_and_calls, trace_shows_messages_without_secrets,
           trace_is_followed_as_it_happens, trace_keeps_the_latest_and_no_more,
           activated_phone_stays_until_it_is_released,
-          release_takes_a_registration_away, changes_are_refused_while_the_journal_fails,
+          release_takes_a_registration_away, drop_ends_an_answered_call_on_both_sides,
+          drop_ends_all_calls_of_a_user_ringing_ones_too,
+          a_dropped_call_is_dropped_again_after_a_crash,
+          changes_are_refused_while_the_journal_fails,
           message_reaches_every_phone_of_a_user, dump_shows_settings_and_no_secrets,
           digest_is_computed_without_showing_the_password, check_and_down,
           reload_reads_the_configuration_and_says_what_is_wrong,
