@@ -17,15 +17,16 @@
 #include "shell/log.h"
 #include "shell/netaddr.h"
 
-#define STREAMS_PER_ADDRESS                                                                        \
-    256u                          /* an office behind one address; of IPv6, one network of 64 bits \
-                                   */
-#define STREAM_QUEUE (256u << 10) /* bytes that wait for a peer to read: a few of the largest */
-#define STREAM_PATIENCE                                                                            \
-    SECONDS(32)                   /* for a message once begun, the first one, or a peer to read    \
-                                   */
-#define STREAM_IDLE SECONDS(7200) /* no registration lasts longer */
-#define STREAM_IDLE_OURS SECONDS(600) /* one that we opened: the next request opens another */
+/* An office behind one address; of IPv6, one network of 64 bits. */
+#define STREAMS_PER_ADDRESS 256u
+/* Bytes that wait for a peer to read: a few of the largest messages. */
+#define STREAM_QUEUE (256u << 10)
+/* For a message once begun, the first one, or a peer to read. */
+#define STREAM_PATIENCE SECONDS(32)
+/* No registration lasts longer. */
+#define STREAM_IDLE SECONDS(7200)
+/* One that we opened: the next request opens another. */
+#define STREAM_IDLE_OURS SECONDS(600)
 
 struct streams;
 
