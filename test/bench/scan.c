@@ -37,7 +37,7 @@ bool scan_hex(const char *digits, uint32_t *value)
 
 static bool scan_first_line(struct scan *scan, struct span line)
 {
-    if (line.length >= 12 && memcmp(line.at, "SIP/2.0 ", 8) == 0) {
+    if (line.length >= 11 && memcmp(line.at, "SIP/2.0 ", 8) == 0) { /* no reason is a reason */
         for (unsigned i = 8; i < 11; i++)
             scan->status = scan->status * 10 + (unsigned)(line.at[i] - '0');
         return scan->status >= 100 && scan->status <= 699;
