@@ -22,7 +22,7 @@ import time
 
 import server_test
 from calling import Caller
-from server_test import Failure, expect, server
+from server_test import Failure, cpu_seconds, expect, server
 
 GENERATOR = os.path.join(server_test.ROOT, "build", "release", "test", "bench", "bench-generator")
 DOMAIN = "bench.test"
@@ -106,15 +106,6 @@ def ring(one, phone, number):
                     expect(answer.startswith("SIP/2.0 486 "), f"answered {answer!r}")
                     return Outcome(wall, cpu_seconds(one.process.pid))
     raise Failure(f"{name_of(number)} was never reached")
-
-
-def cpu_seconds(pid):
-    """To the nanosecond, of all threads."""
-    total = 0
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as file:
-            total += int(file.read().split()[0])
-    return total / 1e9
 
 
 def outcomes(count, rounds):
