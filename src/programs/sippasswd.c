@@ -38,15 +38,20 @@ static const struct program program = {
 
 /* ---- without a server */
 
-/* A file of the state directory, which is made if need be and is its owner's; -errno on failure. */
+/* A file of the state directory; -errno on failure.  One that is made here is the directory's
+ * owner's.  One that is there keeps its owner: it may be a link to what is none of theirs. */
 static int open_own(int folder, const char *name)
 {
+    const int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC;
     struct stat owner;
-    int fd = openat(folder, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = openat(folder, name, flags);
+    bool is_new = fd < 0 && errno == ENOENT;
 
+    if (is_new)
+        fd = openat(folder, name, flags | O_CREAT | O_EXCL, 0600);
     if (fd < 0)
         return -errno;
-    if (geteuid() != 0 ||
+    if (!is_new || geteuid() != 0 ||
         (fstat(folder, &owner) == 0 && fchown(fd, owner.st_uid, owner.st_gid) == 0))
         return fd;
     int error = -errno;

@@ -517,6 +517,14 @@ static bool set_option(struct session *session, int code, char *prefix_path)
     }
 }
 
+/* An option that a command would pass over. */
+static const char *stray_option(const struct session *session)
+{
+    if (strcmp(session->command, "user") != 0 && (session->extension || session->display))
+        return session->extension ? "extension" : "display";
+    return strcmp(session->command, "records") != 0 && session->since ? "since" : NULL;
+}
+
 static enum client_status run(struct session *session, char **words)
 {
     const struct command_row *row;
@@ -541,6 +549,9 @@ static enum client_status run(struct session *session, char **words)
         return session_fail(session, CLIENT_USAGE, "too %s words; write: %s %s %s",
                             given < row->least ? "few" : "many", session->program->name, row->name,
                             row->operands);
+    const char *stray = stray_option(session);
+    if (stray)
+        return session_fail(session, CLIENT_USAGE, "%s takes no --%s", row->name, stray);
     return row->run(session, words + 1);
 }
 

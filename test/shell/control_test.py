@@ -884,6 +884,10 @@ def sippasswd_works_without_a_server():
         for name in os.listdir(one.state):
             found = os.stat(os.path.join(one.state, name))
             expect((found.st_uid, found.st_mode & 0o777) == (NOBODY, 0o600), f"{name}: {found}")
+        lock = os.path.join(one.state, "lock")
+        os.chown(lock, 0, 0)
+        expect(sippasswd("--realm", "lab.test", "alice")[0] == 0, "not a second time")
+        expect(os.stat(lock).st_uid == 0, "a file that was there was given away")
 
 
 # ---- users of the database, and call records
@@ -959,6 +963,8 @@ def changes_of_users_are_refused_with_a_reason():
         refused(one, 20, "user", "remove", "203", parts=["there is no user 203"])
         for words in ["frob"], ["add"], ["remove"], ["list", "carol"], ["list", "--extension", "1"]:
             refused(one, 1, "user", *words, parts=["user add"])
+        refused(one, 1, "--extension", "204", "status", parts=["status", "--extension"])
+        refused(one, 1, "user", "list", "--since", "1h", parts=["user", "--since"])
         status, _, complaint = run(one, "user", "add", "dora", "--stdin", given="\n")
         expect(status == 2, f"status {status}")
         one_line(complaint, "no password")
