@@ -6,12 +6,10 @@ It plays a sound file into its calls and records what it hears.
 import os
 import re
 import socket
-import subprocess
-import threading
-import time
 
 import lab
 from baresip import share_of_tone
+from talker import Talker
 
 _RC = """\
 [sip]
@@ -66,19 +64,16 @@ def _free_port(address):
         return probe.getsockname()[1]
 
 
-class Linphone:
+class Linphone(Talker):
     """One phone, with a home of its own."""
 
     def __init__(self, user, password, server, folder, tone=None, encryption="none",
                  transport="udp", realm=lab.REALM, name=None):
-        self.name = name or user
-        self.folder = os.path.join(folder, f"linphone-{self.name}")
+        super().__init__(f"{name or user}'s linphone")
+        self.folder = os.path.join(folder, f"linphone-{name or user}")
         self.trace = os.path.join(self.folder, "trace")
         self.heard = os.path.join(self.folder, "heard.wav")
         self._tone = tone
-        self._said, self._looked = "", 0
-        self._news = threading.Condition()
-        self.process = None
         # Without these it stops silently.
         for place in (".local/share/linphone", ".config/linphone"):
             os.makedirs(os.path.join(self.folder, place))
@@ -92,13 +87,8 @@ class Linphone:
                                   video_port=_free_port(lab.ADDRESS) & ~1))
 
     def start(self):
-        """Return once it has registered."""
-        self.process = lab.spawn(
-            ["stdbuf", "-oL", "linphonec", "-d", "6", "-l", self.trace, "-c",
-             os.path.join(self.folder, "rc")],
-            pipe_in=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env={**os.environ, "HOME": self.folder})
-        threading.Thread(target=self._listen, daemon=True).start()
+        self.talk(["linphonec", "-d", "6", "-l", self.trace, "-c",
+                   os.path.join(self.folder, "rc")], self.folder)
         self.command("soundcard use files")
         if self._tone:
             self.command(f"play {self._tone}")
@@ -107,7 +97,7 @@ class Linphone:
     def await_registered(self, timeout=20.0):
         lab.until(lambda: re.search(r"^Registration on .* successful|registered, identity=",
                                     self._ask("status register"), re.MULTILINE),
-                  timeout, f"registration of {self.name}'s linphone")
+                  timeout, f"registration of {self.name}")
         return self
 
     def await_refused(self, timeout=20.0):
@@ -119,47 +109,15 @@ class Linphone:
             except FileNotFoundError:
                 return False
 
-        lab.until(is_refused, timeout, f"refusal of {self.name}'s registration")
+        lab.until(is_refused, timeout, f"refusal of the registration of {self.name}")
 
     def _ask(self, command):
         """Give a command and return what was said since, a moment later."""
-        before = len(self._said)
+        before = len(self.said)
         self.command(command)
-        with self._news:
-            self._news.wait_for(lambda: self._said.count("\n", before) >= 2, 0.5)
-            return self._said[before:]
-
-    def _listen(self):
-        while True:
-            piece = os.read(self.process.stdout.fileno(), 4096)
-            with self._news:
-                self._said += piece.decode(errors="replace")
-                self._news.notify_all()
-            if not piece:
-                return
-
-    def command(self, words):
-        try:
-            self.process.stdin.write((words + "\n").encode())
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            raise lab.Failure(f"{self.name}'s linphone has ended: {self._said[-300:]}") from None
-
-    def expect(self, pattern, timeout=15.0):
-        """Wait until it says something that was not looked at yet; return the match."""
-        expression = re.compile(pattern)
-        deadline = time.monotonic() + timeout
-        with self._news:
-            while True:
-                found = expression.search(self._said, self._looked)
-                if found:
-                    self._looked = found.end()
-                    return found
-                left = deadline - time.monotonic()
-                if left <= 0 or self.process.poll() is not None:
-                    raise lab.Failure(f"{self.name}'s linphone did not say {pattern!r} within "
-                                      f"{timeout:g} s; it said {self._said[-300:]!r}")
-                self._news.wait(min(left, 1.0))
+        with self.news:
+            self.news.wait_for(lambda: self.said.count("\n", before) >= 2, 0.5)
+            return self.said[before:]
 
     def dial(self, target):
         self.command(f"call {target}")
@@ -202,18 +160,4 @@ class Linphone:
             return any(len(sound) > rate and share_of_tone(sound[-rate & ~1:], rate, hertz) > 0.8
                        for rate in _RATES)
 
-        lab.until(is_heard, timeout, f"tone of {hertz} Hz at {self.name}'s linphone")
-
-    def stop(self):
-        """Quit as a user would."""
-        if self.process is not None and self.process.poll() is None:
-            try:
-                self.command("quit")
-                self.process.wait(10.0)
-            except (lab.Failure, subprocess.TimeoutExpired):
-                pass
-        self.discard()
-
-    def discard(self):
-        if self.process is not None:
-            lab.end(self.process, patience=1.0)
+        lab.until(is_heard, timeout, f"tone of {hertz} Hz at {self.name}")
