@@ -348,9 +348,8 @@ static enum verdict demand_proof(struct core *core, struct request *req, enum he
         return PASS;
     if (proof == PROOF_REFUSED)
         return refuse(core, req, req->sender->status, NULL, out);
-    if (proof == PROOF_IGNORED)
-        return refuse(core, req, 403, "Too Many Wrong Passwords", out);
-    realm_challenge(core, req, header, proof == PROOF_STALE, out);
+    if (proof != PROOF_IGNORED)
+        realm_challenge(core, req, header, proof == PROOF_STALE, out);
     return FINISH;
 }
 

@@ -13,7 +13,7 @@ enum proof {
     PROOF_GIVEN,    /* req->sender is who it says */
     PROOF_NONE,     /* no credentials for our realm, or wrong ones: challenge */
     PROOF_STALE,    /* right, but the nonce is too old or unknown: challenge with stale=true */
-    PROOF_IGNORED,  /* too many guesses came from there: it was not looked at (core/abuse) */
+    PROOF_IGNORED,  /* too many guesses came from there: no answer (core/abuse) */
     PROOF_REPEATED, /* an exact copy of the request this nonce count was used for: req->sender set
                      */
     PROOF_REFUSED,  /* it names a reject node: req->sender, whose status is the answer */

@@ -46,12 +46,12 @@ static void test_ten_guesses_a_quarter_hour_are_answered(void **state)
     (void)state;
     world_begin(&w, true);
     for (unsigned i = 0; i < 40; i++)
-        answered += guess(&w, 9, "alice", "wrong") == 401;
+        answered += guess(&w, 9, "alice", "wrong") != 0;
     assert_int_equal(answered, 10);
-    assert_int_equal(guess(&w, 9, "alice", "wonder"), 403); /* nor is the right one told */
+    assert_int_equal(guess(&w, 9, "alice", "wonder"), 0);   /* nor is the right one told */
     assert_int_equal(guess(&w, 8, "alice", "wonder"), 200); /* elsewhere she is let in */
     world_wait(&w, WINDOW - SECONDS(1));
-    assert_int_equal(guess(&w, 9, "alice", "wrong"), 403);
+    assert_int_equal(guess(&w, 9, "alice", "wrong"), 0);
     world_wait(&w, SECONDS(2));
     assert_int_equal(guess(&w, 9, "alice", "wrong"), 401);
     world_end(&w);
@@ -67,10 +67,10 @@ static void test_thirty_guesses_of_a_source_are_answered(void **state)
     for (unsigned i = 0; i < 60; i++) {
         char user[16];
         snprintf(user, sizeof user, "user%u", i);
-        answered += guess(&w, 9, user, "wrong") == 401;
+        answered += guess(&w, 9, user, "wrong") != 0;
     }
     assert_int_equal(answered, 30);
-    assert_int_equal(guess(&w, 9, "bob", "builder"), 403);
+    assert_int_equal(guess(&w, 9, "bob", "builder"), 0);
     assert_int_equal(guess(&w, 10, "bob", "builder"), 200);
     world_end(&w);
 }
@@ -103,7 +103,7 @@ static void test_a_source_with_a_live_binding_of_the_user_is_unaffected(void **s
         snprintf(user, sizeof user, "user%u", i);
         guess(&w, 9, user, "wrong");
     }
-    assert_int_equal(guess(&w, 9, "bob", "builder"), 403);
+    assert_int_equal(guess(&w, 9, "bob", "builder"), 0);
     assert_int_equal(guess(&w, 9, "alice", "wonder"), 200);
     world_end(&w);
 }
