@@ -25,6 +25,10 @@ def expect(so, why):
         raise Failure(why)
 
 
+COMPACT = {"v": "Via", "f": "From", "t": "To", "i": "Call-ID", "m": "Contact", "k": "Supported",
+           "l": "Content-Length", "c": "Content-Type", "e": "Content-Encoding", "s": "Subject"}
+
+
 def unique(prefix):
     return f"{prefix}{next(_serial)}x{time.monotonic_ns() % 1000000007}"
 
@@ -39,7 +43,8 @@ class Message:
         self.fields = []
         for line in lines:
             name, _, value = line.partition(":")
-            self.fields.append((name.strip(), value.strip()))
+            name = COMPACT.get(name.strip().lower(), name.strip())
+            self.fields.append((name, value.strip()))
         response = re.match(r"SIP/2\.0 (\d{3}) ", self.start)
         self.status = int(response[1]) if response else 0
         self.method = "" if response else self.start.split(" ")[0]
