@@ -143,6 +143,25 @@ class Linphone(Talker):
     def await_ended(self, reason=""):
         self.expect(r"Call \d+ with .* (ended|error)" + (rf".*{reason}" if reason else ""))
 
+    def hold(self):
+        self.command("pause")
+        self.expect(r"Call \d+ with .* is now paused")
+
+    def call_id(self, which):
+        """The number that it gave its call number `which`, counted from 0."""
+        return re.findall(r"Establishing call id to \S+, assigned id (\d+)", self.said)[which]
+
+    def join(self, first, second):
+        """Put the others of two of its calls together (RFC 3891)."""
+        self.command(f"transfer {self.call_id(first)} --to-call {self.call_id(second)}")
+
+    def await_traced(self, text, timeout=10.0):
+        def is_traced():
+            with open(self.trace, encoding="utf-8", errors="replace") as file:
+                return text in file.read()
+
+        lab.until(is_traced, timeout, f"{text!r} in the trace of {self.name}")
+
     def auth_token(self):
         """ZRTP's short authentication string, which both sides must show alike."""
         return self.expect(r"fully encrypted and auth token is (\S+)\.").group(1)

@@ -24,7 +24,7 @@ from twinkle import Twinkle
 
 NAMES = ["alice", "bob", "carol"]
 MANY = 50
-ALICE_TONE, BOB_TONE = 440, 620
+ALICE_TONE, BOB_TONE, CAROL_TONE = 440, 620, 850
 
 
 def password(user):
@@ -228,6 +228,29 @@ def a_call_is_transferred(house):
     alice.expect("CALL_CLOSED")
 
 
+def two_calls_of_a_linphone_are_put_together(house):
+    """An attended transfer: the INVITE that replaces a call, among three phones."""
+    alice = house.linphone("alice")
+    bob, carol = house.linphone("bob", BOB_TONE), house.linphone("carol", CAROL_TONE)
+    for number, phone in ("202", bob), ("203", carol):
+        alice.dial(f"sip:{number}@{lab.REALM}")
+        phone.await_incoming()
+        alice.await_ringing()
+        phone.accept()
+        alice.await_connected()
+        phone.await_connected()
+        if phone is bob:
+            alice.hold()
+    alice.join(0, 1)
+    carol.await_traced("\nReplaces: ")
+    alice.await_ended()
+    alice.await_ended()
+    carol.await_tone(BOB_TONE)
+    bob.await_tone(CAROL_TONE)
+    bob.hang_up()
+    carol.await_ended()
+
+
 def the_administrator_drops_a_call_of_two_phones(house):
     alice, bob = house.baresip("alice"), house.baresip("bob")
     alice.dial("202")
@@ -310,6 +333,7 @@ CHECKS = [
     twinkle_calls_baresip,
     every_phone_of_a_user_rings_and_the_others_stop_when_one_answers,
     a_call_is_transferred,
+    two_calls_of_a_linphone_are_put_together,
     the_administrator_drops_a_call_of_two_phones,
     fifty_sipp_phones_register,
 ]
