@@ -1,7 +1,7 @@
 /* A socket's address, of either family. */
 #pragma once
 
-#include "base/cursor.h"
+#include "core/flow.h"
 
 #include <netinet/in.h>
 
@@ -14,6 +14,54 @@ union netaddr {
 static inline socklen_t netaddr_length(const union netaddr *a)
 {
     return a->any.sa_family == AF_INET6 ? sizeof a->v6 : sizeof a->v4;
+}
+
+static inline uint16_t netaddr_port(const union netaddr *a)
+{
+    return ntohs(a->any.sa_family == AF_INET6 ? a->v6.sin6_port : a->v4.sin_port);
+}
+
+static inline void netaddr_set_port(union netaddr *a, uint16_t port)
+{
+    if (a->any.sa_family == AF_INET6)
+        a->v6.sin6_port = htons(port);
+    else
+        a->v4.sin_port = htons(port);
+}
+
+/* Where a flow leads, and the other way: what names the peer in a flow. */
+static inline union netaddr netaddr_of_flow(const struct flow *flow)
+{
+    union netaddr a = {0};
+
+    if (flow->is_v6) {
+        a.v6.sin6_family = AF_INET6;
+        memcpy(&a.v6.sin6_addr, flow->address, 16);
+    } else {
+        a.v4.sin_family = AF_INET;
+        memcpy(&a.v4.sin_addr, flow->address, 4);
+    }
+    netaddr_set_port(&a, flow->port);
+    return a;
+}
+
+static inline void netaddr_to_flow(const union netaddr *a, struct flow *flow)
+{
+    flow->is_v6 = a->any.sa_family == AF_INET6;
+    flow->port = netaddr_port(a);
+    if (flow->is_v6)
+        memcpy(flow->address, &a->v6.sin6_addr, 16);
+    else
+        memcpy(flow->address, &a->v4.sin_addr, 4);
+}
+
+/* Whatever their ports. */
+static inline bool netaddr_same_host(const union netaddr *a, const union netaddr *b)
+{
+    if (a->any.sa_family != b->any.sa_family)
+        return false;
+    return a->any.sa_family == AF_INET6 ? memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, 16) == 0
+                                        : a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
 }
 
 /* A numeric address, IPv6 with or without brackets; false if it is none. */

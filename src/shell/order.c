@@ -112,12 +112,8 @@ static bool read_address(struct slice text, struct flow *flow)
     }
     if (!netaddr_parse(text, (uint16_t)port, &address))
         return false;
-    *flow = (struct flow){.transport = TRANSPORT_UDP, .port = (uint16_t)port};
-    flow->is_v6 = address.any.sa_family == AF_INET6;
-    if (flow->is_v6)
-        memcpy(flow->address, &address.v6.sin6_addr, 16);
-    else
-        memcpy(flow->address, &address.v4.sin_addr, 4);
+    *flow = (struct flow){.transport = TRANSPORT_UDP};
+    netaddr_to_flow(&address, flow);
     return true;
 }
 

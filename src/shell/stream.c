@@ -1,98 +1,21 @@
-#include "shell/stream.h"
+#include "shell/stream_parts.h"
 
-#include "base/table.h"
-#include "base/timers.h"
 #include "shell/notify.h"
+#include "shell/tcp.h"
 #include "sip/framing.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
-#define READ_ROOM (64u << 10)       /* bytes taken with one call: the fairness among streams */
-#define HELD_ROOM (128u << 10)      /* of one stream: a message not yet whole, and one read more */
 #define QUEUE_PAUSE (64u << 10)     /* so much unread: its requests wait until it has read */
-#define KERNEL_ROOM (128 << 10)     /* bytes the kernel may hold for it, each way */
-#define READY_BATCH 64              /* streams looked after in one round */
 #define ACCEPT_BATCH 16u            /* taken from one listening socket in one round */
 #define CONNECT_PATIENCE SECONDS(8) /* three SYNs */
 #define LINGER_PATIENCE SECONDS(2)  /* for the peer to read why it is closed */
 #define FULL_AGAIN SECONDS(60)      /* between two lines that say so */
-#define FILES_SPARED 256u           /* open files of others: sockets, journal, libraries */
-#define LISTENER (UINT64_C(1) << 31)
-
-enum stream_state {
-    STREAM_FREE,
-    STREAM_CONNECTING,
-    STREAM_OPEN,
-    STREAM_ENDING,    /* what is queued still leaves; nothing more is read */
-    STREAM_LINGERING, /* the peer has our end, and shall send its own */
-    STREAM_DEAD,      /* closed, and the core has to be told */
-};
-
-struct stream {
-    struct flow flow;
-    struct table_link by_host;
-    struct timer timer;
-    int descriptor;
-    uint8_t state;
-    bool is_ours;    /* we opened it */
-    bool is_kept;    /* the service manager has it, too */
-    bool has_spoken; /* a whole message came by it */
-    uint16_t generation;
-    uint32_t interest;            /* what epoll looks for */
-    uint32_t next;                /* free, dead or new: the next of these */
-    uint32_t held;                /* bytes of a message that is not whole yet */
-    size_t scanned;               /* see frame_next */
-    uint32_t queue_at, queue_end; /* bytes not yet written */
-    instant begun_at;             /* when the message not yet whole began */
-    instant stuck_since;          /* since when nothing of the queue left */
-    instant opened_at;
-    instant active_at;
-};
-
-struct streams {
-    struct log *log;
-    struct streams_plan plan;
-    instant now;
-    int epoll;
-    unsigned listeners;
-    int listening[LOCAL_LIMIT];
-    union netaddr addresses[LOCAL_LIMIT];
-    struct socket_settings settings[LOCAL_LIMIT];
-    char hosts[LOCAL_LIMIT][NETADDR_TEXT];
-
-    size_t places;     /* the last */
-    struct stream *at; /* by place */
-    char *held;        /* HELD_ROOM a place; pages are touched only where they are needed */
-    char *queues;      /* STREAM_QUEUE a place */
-    struct table by_host;
-    void *host_memory;
-    struct timers timers;
-    uint32_t free;  /* places to accept into */
-    uint32_t dead;  /* whose end the core does not know yet */
-    uint32_t fresh; /* whose beginning it does not know yet */
-    instant full_said_at;
-
-    struct epoll_event ready[READY_BATCH];
-    int ready_count, ready_next;
-    unsigned accepted;      /* from the listening socket at hand */
-    struct stream *current; /* whose bytes are being framed */
-    struct slice rest;
-    char *scratch;
-};
 
 /* ---- places */
-
-static uint32_t place_of(const struct streams *streams, const struct stream *stream)
-{
-    return (uint32_t)(stream - streams->at);
-}
 
 static char *held_of(const struct streams *streams, const struct stream *stream)
 {
@@ -358,38 +281,7 @@ void streams_end(struct streams *streams, const struct flow *flow)
 
 /* ---- beginning */
 
-static void set_options(int fd, bool is_v6)
-{
-    int on = 1, idle = 120, between = 20, tries = 3, room = KERNEL_ROOM;
-    unsigned longest = (unsigned)(STREAM_PATIENCE / MS(1));
-
-    if (is_v6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &longest, sizeof longest);
-    /* A peer that vanished is found out, though it sends nothing. */
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &between, sizeof between);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &tries, sizeof tries);
-}
-
-static void set_peer(struct flow *flow, const union netaddr *peer)
-{
-    flow->is_v6 = peer->any.sa_family == AF_INET6;
-    if (flow->is_v6) {
-        flow->port = ntohs(peer->v6.sin6_port);
-        memcpy(flow->address, &peer->v6.sin6_addr, 16);
-    } else {
-        flow->port = ntohs(peer->v4.sin_port);
-        memcpy(flow->address, &peer->v4.sin_addr, 4);
-    }
-}
-
-/* Its flow is set, its descriptor open; false if epoll will not have it. */
-static bool begin(struct streams *streams, struct stream *stream, enum stream_state state)
+bool stream_begin(struct streams *streams, struct stream *stream, enum stream_state state)
 {
     struct epoll_event event = {.data.u64 = name_for_epoll(streams, stream)};
 
@@ -420,7 +312,7 @@ static struct stream *welcome(struct streams *streams, unsigned listener, int fd
                         .socket = (uint16_t)(streams->plan.first_socket + listener)};
     struct stream *stream = &streams->at[streams->free];
 
-    set_peer(&flow, peer);
+    netaddr_to_flow(peer, &flow);
     if (!streams->free || !host_has_room(streams, &flow)) {
         say_full(streams, streams->free ? "one address has 256 already"
                                         : "there are as many as memory and open files allow");
@@ -431,7 +323,7 @@ static struct stream *welcome(struct streams *streams, unsigned listener, int fd
     stream->flow = flow;
     stream->descriptor = fd;
     uint32_t next = stream->next;
-    if (!begin(streams, stream, STREAM_OPEN)) {
+    if (!stream_begin(streams, stream, STREAM_OPEN)) {
         close(fd);
         return NULL;
     }
@@ -445,9 +337,7 @@ static struct stream *accept_one(struct streams *streams, unsigned listener)
 {
     while (streams->accepted < ACCEPT_BATCH) {
         union netaddr peer;
-        socklen_t len = sizeof peer;
-        int fd =
-            accept4(streams->listening[listener], &peer.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = tcp_accept(streams->listening[listener], &peer);
 
         if (fd < 0)
             break;
@@ -459,50 +349,17 @@ static struct stream *accept_one(struct streams *streams, unsigned listener)
     return NULL;
 }
 
-static union netaddr peer_of(const struct flow *flow)
-{
-    union netaddr peer = {0};
-
-    if (flow->is_v6) {
-        peer.v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(flow->port)};
-        memcpy(&peer.v6.sin6_addr, flow->address, 16);
-    } else {
-        peer.v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(flow->port)};
-        memcpy(&peer.v4.sin_addr, flow->address, 4);
-    }
-    return peer;
-}
-
-/* From the address that the flow's socket listens on, so that it is the one our Via names. */
-static int dial(const struct streams *streams, const struct flow *to)
-{
-    union netaddr peer = peer_of(to);
-    union netaddr own = streams->addresses[to->socket - streams->plan.first_socket];
-    int fd = socket(peer.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    if (fd < 0)
-        return -1;
-    set_options(fd, to->is_v6);
-    if (to->is_v6)
-        own.v6.sin6_port = 0;
-    else
-        own.v4.sin_port = 0;
-    if (bind(fd, &own.any, netaddr_length(&own)) == 0 &&
-        (connect(fd, &peer.any, netaddr_length(&peer)) == 0 || errno == EINPROGRESS))
-        return fd;
-    close(fd);
-    return -1;
-}
-
 void streams_connect(struct streams *streams, const struct flow *to)
 {
     struct stream *stream = &streams->at[connection_place(to->connection)];
+    union netaddr peer = netaddr_of_flow(to);
 
     assert(stream->state == STREAM_FREE);
     stream->flow = *to;
     stream->is_ours = true;
-    stream->descriptor = dial(streams, to);
-    if (stream->descriptor >= 0 && begin(streams, stream, STREAM_CONNECTING))
+    stream->descriptor =
+        tcp_dial(&streams->addresses[to->socket - streams->plan.first_socket], &peer);
+    if (stream->descriptor >= 0 && stream_begin(streams, stream, STREAM_CONNECTING))
         return;
     if (stream->descriptor >= 0)
         close(stream->descriptor);
@@ -513,10 +370,7 @@ void streams_connect(struct streams *streams, const struct flow *to)
 
 static void finish_connecting(struct streams *streams, struct stream *stream)
 {
-    int error = 0;
-    socklen_t len = sizeof error;
-
-    if (getsockopt(stream->descriptor, SOL_SOCKET, SO_ERROR, &error, &len) < 0 || error) {
+    if (!tcp_is_connected(stream->descriptor)) {
         die(streams, stream);
         return;
     }
@@ -741,259 +595,4 @@ unsigned streams_socket_count(const struct streams *streams)
 const struct socket_settings *streams_settings(const struct streams *streams)
 {
     return streams->settings;
-}
-
-/* ---- what the last run left with the service manager */
-
-static bool is_same_address(const union netaddr *a, const union netaddr *b)
-{
-    if (a->any.sa_family != b->any.sa_family)
-        return false;
-    return a->any.sa_family == AF_INET6 ? memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, 16) == 0
-                                        : a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
-}
-
-/* The listening socket whose address a connection has; the count if there is none any more. */
-static unsigned listener_of(const struct streams *streams, int fd)
-{
-    union netaddr own = {0};
-    socklen_t len = sizeof own;
-    unsigned n = 0;
-
-    if (getsockname(fd, &own.any, &len) < 0)
-        return streams->listeners;
-    while (n < streams->listeners && !is_same_address(&own, &streams->addresses[n]))
-        n++;
-    return n;
-}
-
-static void adopt(struct streams *streams, int fd, uint32_t connection)
-{
-    uint32_t place = connection_place(connection);
-    unsigned listener = listener_of(streams, fd);
-    struct stream *stream = &streams->at[place];
-    union netaddr peer = {0};
-    socklen_t len = sizeof peer;
-
-    if (place && place <= streams->plan.accepted && stream->state == STREAM_FREE &&
-        listener < streams->listeners && getpeername(fd, &peer.any, &len) == 0) {
-        stream->flow = (struct flow){.transport = TRANSPORT_TCP,
-                                     .socket = (uint16_t)(streams->plan.first_socket + listener),
-                                     .connection = connection};
-        set_peer(&stream->flow, &peer);
-        stream->generation = (uint16_t)(connection >> CONNECTION_BITS);
-        stream->descriptor = fd;
-        stream->has_spoken = true;
-        if (begin(streams, stream, STREAM_OPEN)) {
-            stream->is_kept = true;
-            stream->next = streams->fresh;
-            streams->fresh = place;
-            return;
-        }
-    }
-    char name[32];
-    snprintf(name, sizeof name, "tcp-%08x", connection);
-    shutdown(fd, SHUT_RDWR);
-    close(fd);
-    notify_forget(name);
-}
-
-static void adopt_named(void *at, int fd, const char *name)
-{
-    unsigned connection;
-    char end;
-
-    if (sscanf(name, "tcp-%8x%c", &connection, &end) == 1)
-        adopt(at, fd, connection);
-}
-
-/* ---- opening */
-
-uint32_t streams_possible(void)
-{
-    struct rlimit files;
-
-    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
-        return 256;
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-    getrlimit(RLIMIT_NOFILE, &files);
-    return files.rlim_cur <= 2 * FILES_SPARED
-               ? (uint32_t)files.rlim_cur / 2
-               : (uint32_t)min_u64(files.rlim_cur - FILES_SPARED, UINT32_MAX);
-}
-
-static void log_listen(struct log *log, const union netaddr *address, int error)
-{
-    char text[NETADDR_TEXT];
-    struct writer w = writer_over(text, sizeof text);
-
-    netaddr_write(&w, address);
-    if (error == EADDRINUSE)
-        log_line(log, LOG_FAILURE,
-                 "%.*s/tcp is in use: stop the other server or choose another port with -P",
-                 (int)w.len, text);
-    else if (error == EADDRNOTAVAIL)
-        log_line(log, LOG_FAILURE,
-                 "%.*s/tcp: this machine has no such address; choose another with -A", (int)w.len,
-                 text);
-    else
-        log_line(log, LOG_FAILURE, "%.*s/tcp cannot be opened: %s", (int)w.len, text,
-                 strerror(error));
-}
-
-static int listen_on(const union netaddr *address)
-{
-    int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int on = 1;
-
-    if (fd < 0)
-        return -1;
-    set_options(fd, address->any.sa_family == AF_INET6);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); /* of old connections, not servers */
-    if (bind(fd, &address->any, netaddr_length(address)) == 0 && listen(fd, 1024) == 0)
-        return fd;
-    int error = errno;
-    close(fd);
-    errno = error;
-    return -1;
-}
-
-static bool add_listener(struct streams *streams, const union netaddr *address)
-{
-    unsigned n = streams->listeners;
-    struct writer host = writer_over(streams->hosts[n], sizeof streams->hosts[n]);
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = n | LISTENER};
-    int fd = listen_on(address);
-
-    if (fd < 0 || epoll_ctl(streams->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
-        log_listen(streams->log, address, errno);
-        return false;
-    }
-    netaddr_write_host(&host, address);
-    streams->listening[n] = fd;
-    streams->addresses[n] = *address;
-    streams->settings[n] =
-        (struct socket_settings){TRANSPORT_TCP, writer_slice(&host), streams->plan.port};
-    streams->listeners++;
-    return true;
-}
-
-static bool listen_all(struct streams *streams)
-{
-    union netaddr found[LOCAL_LIMIT];
-    struct slice bad;
-    int count = netaddr_list_local(streams->plan.interface, streams->plan.port, found, &bad);
-
-    if (bad.len || count <= 0) {
-        log_line(streams->log, LOG_FAILURE,
-                 "no address to listen on: write an address of this machine, or * for all of them");
-        return false;
-    }
-    for (int i = 0; i < count; i++)
-        if (!add_listener(streams, &found[i]))
-            return false;
-    return true;
-}
-
-static void *reserve(size_t bytes)
-{
-    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    if (at == MAP_FAILED)
-        return NULL;
-    madvise(at, bytes, MADV_NOHUGEPAGE); /* each stream touches a page or two of its own */
-    return at;
-}
-
-static bool make_places(struct streams *streams)
-{
-    size_t count = streams->places + 1;
-    size_t table = table_bytes((uint32_t)streams->places) + 64;
-
-    streams->at = reserve(count * sizeof *streams->at);
-    streams->held = reserve(count * HELD_ROOM);
-    streams->queues = reserve(count * STREAM_QUEUE);
-    streams->host_memory = reserve(table);
-    streams->scratch = reserve(READ_ROOM);
-    if (!streams->at || !streams->held || !streams->queues || !streams->host_memory ||
-        !streams->scratch)
-        return false;
-    struct arena arena = arena_over(streams->host_memory, table);
-    table_init(&streams->by_host, &arena, (uint32_t)streams->places, streams->at,
-               sizeof *streams->at, offsetof(struct stream, by_host));
-    return true;
-}
-
-/* Accepted streams take the lowest places first, so that few pages are touched. */
-static void free_places(struct streams *streams)
-{
-    for (uint32_t place = streams->plan.accepted; place; place--) {
-        struct stream *stream = &streams->at[place];
-        if (stream->state != STREAM_FREE)
-            continue;
-        stream->generation = (uint16_t)streams->plan.generation;
-        stream->next = streams->free;
-        streams->free = place;
-    }
-}
-
-struct streams *streams_open(const struct streams_plan *plan, struct log *log)
-{
-    struct streams *streams = calloc(1, sizeof *streams);
-
-    if (!streams) {
-        log_line(log, LOG_FAILURE, "no memory for connections");
-        return NULL;
-    }
-    streams->log = log;
-    streams->plan = *plan;
-    streams->now = plan->now;
-    timers_init(&streams->timers, plan->now);
-    streams->places = plan->accepted + plan->connected;
-    streams->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (streams->epoll < 0 || !make_places(streams)) {
-        log_line(log, LOG_FAILURE, "no memory for connections");
-        streams_close(streams);
-        return NULL;
-    }
-    if (plan->is_listening && !listen_all(streams)) {
-        streams_close(streams);
-        return NULL;
-    }
-    notify_take_stored(adopt_named, streams);
-    free_places(streams);
-    return streams;
-}
-
-static void give_back(void *at, size_t bytes)
-{
-    if (at)
-        munmap(at, bytes);
-}
-
-/* Those that the service manager has, too, stay open. */
-void streams_close(struct streams *streams)
-{
-    size_t count = streams->places + 1;
-
-    for (size_t place = 1; streams->at && place < count; place++) {
-        const struct stream *stream = &streams->at[place];
-        if (stream->state == STREAM_FREE || stream->state == STREAM_DEAD)
-            continue;
-        if (!stream->is_kept)
-            shutdown(stream->descriptor, SHUT_RDWR);
-        close(stream->descriptor);
-    }
-    for (unsigned i = 0; i < streams->listeners; i++)
-        close(streams->listening[i]);
-    if (streams->epoll >= 0)
-        close(streams->epoll);
-    give_back(streams->at, count * sizeof *streams->at);
-    give_back(streams->held, count * HELD_ROOM);
-    give_back(streams->queues, count * STREAM_QUEUE);
-    give_back(streams->host_memory, table_bytes((uint32_t)streams->places) + 64);
-    give_back(streams->scratch, READ_ROOM);
-    free(streams);
 }

@@ -220,17 +220,8 @@ unsigned udp_receive(struct udp *udp, unsigned socket)
 
 struct slice udp_datagram(const struct udp *udp, unsigned index, struct flow *from)
 {
-    const union netaddr *source = &udp->sources[index];
-
     *from = (struct flow){.transport = TRANSPORT_UDP, .socket = (uint16_t)udp->received_on};
-    if (udp->is_v6[udp->received_on]) {
-        from->is_v6 = true;
-        from->port = ntohs(source->v6.sin6_port);
-        memcpy(from->address, &source->v6.sin6_addr, 16);
-    } else {
-        from->port = ntohs(source->v4.sin_port);
-        memcpy(from->address, &source->v4.sin_addr, 4);
-    }
+    netaddr_to_flow(&udp->sources[index], from);
     return slice_of(udp->in_at[index].iov_base, udp->in[index].msg_len);
 }
 
@@ -258,18 +249,10 @@ void udp_send(struct udp *udp, const struct flow *to, struct slice bytes)
         udp_flush(udp);
 
     unsigned n = udp->queued++;
-    union netaddr *target = &udp->targets[n];
     udp->queued_on = socket;
     udp->out_at[n] = (struct iovec){(void *)(uintptr_t)bytes.at, bytes.len};
-    if (to->is_v6) {
-        target->v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(to->port)};
-        memcpy(&target->v6.sin6_addr, to->address, 16);
-        udp->out[n].msg_hdr.msg_namelen = sizeof target->v6;
-    } else {
-        target->v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(to->port)};
-        memcpy(&target->v4.sin_addr, to->address, 4);
-        udp->out[n].msg_hdr.msg_namelen = sizeof target->v4;
-    }
+    udp->targets[n] = netaddr_of_flow(to);
+    udp->out[n].msg_hdr.msg_namelen = netaddr_length(&udp->targets[n]);
 }
 
 /* The first of those left could not be sent: true if it should be tried again. */

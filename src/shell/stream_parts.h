@@ -1,0 +1,86 @@
+/*
+ * What streams are made of; for src/shell/stream*.c only.  A stream's place is its index in `at`;
+ * what it holds and queues are at the same place of arrays of their own.
+ */
+#pragma once
+
+#include "base/table.h"
+#include "base/timers.h"
+#include "shell/stream.h"
+
+#include <sys/epoll.h>
+
+#define READ_ROOM (64u << 10)  /* bytes taken with one call: the fairness among streams */
+#define HELD_ROOM (128u << 10) /* of one stream: a message not yet whole, and one read more */
+#define READY_BATCH 64         /* streams looked after in one round */
+#define LISTENER (UINT64_C(1) << 31)
+
+enum stream_state {
+    STREAM_FREE,
+    STREAM_CONNECTING,
+    STREAM_OPEN,
+    STREAM_ENDING,    /* what is queued still leaves; nothing more is read */
+    STREAM_LINGERING, /* the peer has our end, and shall send its own */
+    STREAM_DEAD,      /* closed, and the core has to be told */
+};
+
+struct stream {
+    struct flow flow;
+    struct table_link by_host;
+    struct timer timer;
+    int descriptor;
+    uint8_t state;
+    bool is_ours;    /* we opened it */
+    bool is_kept;    /* the service manager has it, too */
+    bool has_spoken; /* a whole message came by it */
+    uint16_t generation;
+    uint32_t interest;            /* what epoll looks for */
+    uint32_t next;                /* free, dead or new: the next of these */
+    uint32_t held;                /* bytes of a message that is not whole yet */
+    size_t scanned;               /* see frame_next */
+    uint32_t queue_at, queue_end; /* bytes not yet written */
+    instant begun_at;             /* when the message not yet whole began */
+    instant stuck_since;          /* since when nothing of the queue left */
+    instant opened_at;
+    instant active_at;
+};
+
+struct streams {
+    struct log *log;
+    struct streams_plan plan;
+    instant now;
+    int epoll;
+    unsigned listeners;
+    int listening[LOCAL_LIMIT];
+    union netaddr addresses[LOCAL_LIMIT];
+    struct socket_settings settings[LOCAL_LIMIT];
+    char hosts[LOCAL_LIMIT][NETADDR_TEXT];
+
+    size_t places;     /* the last */
+    struct stream *at; /* by place */
+    char *held;        /* HELD_ROOM a place; pages are touched only where they are needed */
+    char *queues;      /* STREAM_QUEUE a place */
+    struct table by_host;
+    void *host_memory;
+    struct timers timers;
+    uint32_t free;  /* places to accept into */
+    uint32_t dead;  /* whose end the core does not know yet */
+    uint32_t fresh; /* whose beginning it does not know yet */
+    instant full_said_at;
+
+    struct epoll_event ready[READY_BATCH];
+    int ready_count, ready_next;
+    unsigned accepted;      /* from the listening socket at hand */
+    struct stream *current; /* whose bytes are being framed */
+    struct slice rest;
+    char *scratch;
+};
+
+static inline uint32_t place_of(const struct streams *streams, const struct stream *stream)
+{
+    return (uint32_t)(stream - streams->at);
+}
+
+/* From now on epoll tells of it and time runs for it; its flow is set and its descriptor open.
+ * False if epoll will not have it. */
+bool stream_begin(struct streams *streams, struct stream *stream, enum stream_state state);
