@@ -358,6 +358,13 @@ static bool read_all(struct loading *l)
            access_read(l) && !l->is_out_of_memory;
 }
 
+static void free_whole(struct whole *whole)
+{
+    keeper_free(&whole->keeper);
+    explicit_bzero(whole, sizeof *whole);
+    free(whole);
+}
+
 struct config *config_read(const struct config_origin *origin, struct report *report)
 {
     struct loading l = {.origin = origin, .report = report};
@@ -374,15 +381,11 @@ struct config *config_read(const struct config_origin *origin, struct report *re
     if (ok)
         return &l.whole->config;
     if (l.whole)
-        config_free(&l.whole->config);
+        free_whole(l.whole);
     return NULL;
 }
 
 void config_free(struct config *config)
 {
-    struct whole *whole = (struct whole *)(void *)config;
-
-    keeper_free(&whole->keeper);
-    explicit_bzero(whole, sizeof *whole);
-    free(whole);
+    free_whole((struct whole *)(void *)config);
 }
