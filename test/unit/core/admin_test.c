@@ -1,58 +1,9 @@
 /* An administrator's requests: what is answered, in which order, and what survives a crash. */
-#include "world.h"
+#include "ask.h"
 
-#include "core/admin.h"
 #include "core/location.h"
-#include "unit.h"
 
 #include <stdio.h>
-
-static const struct flow target = {
-    .transport = TRANSPORT_UDP,
-    .port = 5070,
-    .address = {198, 51, 100, 7},
-};
-
-/* Asks; what it caused is in w->out, and its records are kept for a restart. */
-static void ask(struct world *w, enum admin_command command, const char *user, const char *text)
-{
-    struct admin_request request = {
-        .command = command,
-        .client = 5,
-        .user = slice_text(user),
-        .text = slice_text(text),
-        .target = target,
-    };
-
-    world_event(w, &(struct event){.kind = EVENT_ADMIN, .request = &request});
-}
-
-static const struct action *find_answer(const struct world *w, uint32_t client, unsigned n)
-{
-    for (uint32_t i = 0; i < w->out.count; i++)
-        if (w->out.at[i].kind == ACTION_ANSWER && w->out.at[i].answer.client == client && !n--)
-            return &w->out.at[i];
-    return NULL;
-}
-
-static void assert_answer(const struct world *w, const char *part)
-{
-    const struct action *answer = find_answer(w, 5, 0);
-
-    assert_non_null(answer);
-    assert_int_equal(answer->bytes.at[answer->bytes.len - 1], '\n');
-    if (!memmem(answer->bytes.at, answer->bytes.len, part, strlen(part)))
-        fail_msg("%s is not in %.*s", part, (int)answer->bytes.len, answer->bytes.at);
-}
-
-static void assert_told(const struct world *w, unsigned n, const char *part)
-{
-    const struct action *told = find_answer(w, 0, n);
-
-    assert_non_null(told);
-    if (!memmem(told->bytes.at, told->bytes.len, part, strlen(part)))
-        fail_msg("%s is not in %.*s", part, (int)told->bytes.len, told->bytes.at);
-}
 
 static void an_activated_binding_outlives_crashes_and_time(void **state)
 {
@@ -132,7 +83,7 @@ static void bindings_do_not_change_while_the_journal_fails(void **state)
 static void a_long_listing_comes_in_parts_and_whole(void **state)
 {
     struct world w;
-    struct admin_request request = {.command = ADMIN_REGISTRY, .client = 5};
+    struct admin_request request = {.command = ADMIN_REGISTRY, .client = ASKING};
     unsigned parts = 0, rows = 0;
     const struct action *answer;
 
@@ -151,7 +102,7 @@ static void a_long_listing_comes_in_parts_and_whole(void **state)
     }
     do {
         world_event(&w, &(struct event){.kind = EVENT_ADMIN, .request = &request});
-        answer = find_answer(&w, 5, 0);
+        answer = ask_answer(&w, ASKING, 0);
         assert_true(answer->bytes.len < 32768);
         for (size_t i = 0; i < answer->bytes.len; i++)
             rows += answer->bytes.at[i] == '\n';
@@ -192,7 +143,7 @@ static void what_happens_is_told_only_while_somebody_watches(void **state)
     (void)state;
     world_begin(&w, false);
     world_register(&w, "alice", "wonder", 3, 5060, 600);
-    assert_null(find_answer(&w, 0, 0));
+    assert_null(ask_answer(&w, 0, 0));
     ask(&w, ADMIN_WATCH, "", "");
     assert_int_equal(w.out.count, 0);
     world_register(&w, "bob", "builder", 4, 5060, 600);
@@ -202,7 +153,7 @@ static void what_happens_is_told_only_while_somebody_watches(void **state)
     assert_told(&w, 1, "\"reason\":\"expired\"");
     ask(&w, ADMIN_UNWATCH, "", "");
     world_register(&w, "bob", "builder", 4, 5060, 600);
-    assert_null(find_answer(&w, 0, 0));
+    assert_null(ask_answer(&w, 0, 0));
     world_end(&w);
 }
 
