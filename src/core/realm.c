@@ -181,14 +181,27 @@ static const uint8_t *user_ha1(const struct user *user, enum algorithm algorithm
     return algorithm == ALGORITHM_MD5 ? user->ha1_md5 : user->ha1_sha256;
 }
 
-/* The digest uri must be the Request-URI as received, or the same URI written otherwise. */
-static bool uri_agrees(const struct request *req, struct slice text)
+/* Both name this server, and nobody at it: REGISTER is for the domain, whichever of its names
+ * stands there. */
+static bool both_are_the_server(const struct core *core, const struct request *req,
+                                const struct uri *uri)
+{
+    return !uri->user.len && !req->uri.user.len && !uri->headers.len && uri_is_local(core, uri) &&
+           uri_is_local(core, &req->uri);
+}
+
+/* The digest uri must be the Request-URI as received, the same URI written otherwise, or another
+ * name of the server where the request is for the server itself: proxies may rewrite it, and some
+ * phones write the address that they send to (RFC 3261 22.4, RFC 7616 3.4.6).  What is hashed is
+ * the digest uri as it stands. */
+static bool uri_agrees(const struct core *core, const struct request *req, struct slice text)
 {
     struct uri uri;
 
     if (slice_equal(text, message_span(&req->message, req->message.uri)))
         return true;
-    return uri_parse(text, &uri) && req->uri_is_valid && uri_equal(&uri, &req->uri);
+    return uri_parse(text, &uri) && req->uri_is_valid &&
+           (uri_equal(&uri, &req->uri) || both_are_the_server(core, req, &uri));
 }
 
 /* The work is the same whether the user exists or not. */
@@ -239,7 +252,7 @@ static enum proof check_credentials(struct core *core, struct request *req,
         return PROOF_REFUSED;
     }
     if (c->algorithm == ALGORITHM_OTHER || (has_qop && (!c->nc || !c->cnonce.at)) ||
-        !uri_agrees(req, c->uri))
+        !uri_agrees(core, req, c->uri))
         return PROOF_NONE;
     if (!nonce_read(core, c->nonce, &req->flow, &nonce))
         return PROOF_STALE;

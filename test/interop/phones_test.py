@@ -300,7 +300,8 @@ _REGISTER = """\
 """
 
 
-def fifty_sipp_phones_register(house):
+def register_by_sipp(house, count, *options):
+    """Its exit status and what it says; it ends at the first answer that it did not expect."""
     scenario, rows = (os.path.join(house.folder, name) for name in ("register.xml", "rows.csv"))
     with open(scenario, "w", encoding="ascii") as file:
         file.write(_REGISTER)
@@ -310,12 +311,25 @@ def fifty_sipp_phones_register(house):
             file.write(f"many{i};[authentication username=many{i} "
                        f"password={password(f'many{i}')}];{lab.REALM};\n")
     done = subprocess.run(
-        ["sipp", "-sf", scenario, "-inf", rows, "-m", str(MANY), "-r", "50", "-i", lab.ADDRESS,
-         "-auth_uri", lab.REALM, "-nostdin", "-timeout", "30", "-timeout_error",
+        ["sipp", "-sf", scenario, "-inf", rows, "-m", str(count), "-r", "50", "-i", lab.ADDRESS,
+         *options, "-nostdin", "-timeout", "30", "-timeout_error",
          f"{house.server.address}:{house.server.port}"],
         capture_output=True, text=True, cwd=house.folder, stdin=subprocess.DEVNULL, check=False)
-    if done.returncode != 0:
-        raise lab.Failure(f"sipp ended with {done.returncode}: {done.stdout[-600:]}")
+    return done.returncode, done.stdout
+
+
+def fifty_sipp_phones_register(house):
+    """The uri that sipp puts into its digests is the server's address, not the Request-URI."""
+    status, said = register_by_sipp(house, MANY)
+    if status != 0:
+        raise lab.Failure(f"sipp ended with {status}: {said[-600:]}")
+
+
+def sipp_with_the_uri_of_another_server_is_refused(house):
+    for uri, refused in ("elsewhere.test", True), (lab.REALM, False):
+        status, said = register_by_sipp(house, 1, "-auth_uri", uri)
+        if (status != 0) != refused:
+            raise lab.Failure(f"with sip:{uri} sipp ended with {status}: {said[-600:]}")
 
 
 CHECKS = [
@@ -336,6 +350,7 @@ CHECKS = [
     two_calls_of_a_linphone_are_put_together,
     the_administrator_drops_a_call_of_two_phones,
     fifty_sipp_phones_register,
+    sipp_with_the_uri_of_another_server_is_refused,
 ]
 
 

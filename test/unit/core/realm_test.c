@@ -151,6 +151,14 @@ static void proof_is_the_right_digest_of_the_right_request(void **state)
         {{.port = 9999}, "200"}, /* NATs change ports */
         {{.uri = "sip:EXAMPLE.com"}, "200"},
         {{.request_uri = "sip:example.com;x=y", .uri = "sip:example.com;X=y"}, "200"},
+        {{.uri = "sip:192.0.2.1:5060"}, "200"}, /* another name of the server */
+        {{.uri = "sip:192.0.2.1"}, "200"},
+        {{.uri = "sip:example.com", .request_uri = "sip:192.0.2.1:5060"}, "200"},
+        {{.uri = "sip:192.0.2.1:5061"}, "401"},
+        {{.uri = "sip:192.0.2.9:5060"}, "401"},
+        {{.uri = "sip:bob@example.com"}, "401"},
+        {{.uri = "sip:192.0.2.1?x=y"}, "401"},
+        {{.uri = "tel:192.0.2.1"}, "401"},
         {{.secret = "wrong"}, "401"},
         {{.user = "alice"}, "401"},
         {{.user = "nobody"}, "401"},
