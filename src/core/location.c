@@ -109,24 +109,30 @@ static void drop_extension(struct core *core, struct user *user)
     user->extension_len = 0;
 }
 
-static bool set_user_text(struct core *core, struct user *user,
-                          const struct user_settings *settings)
+static bool make_user_text(struct core *core, const struct user_settings *settings,
+                           struct block *text)
 {
-    struct block text;
     struct writer w;
 
     if (!slab_take(&core->slab, settings->id.len + settings->extension.len + settings->contacts.len,
-                   &text))
+                   text))
         return false;
-    w = writer_over(text.at, text.len);
+    w = writer_over(text->at, text->len);
     write_slice(&w, settings->id);
     write_slice(&w, settings->extension);
     write_slice(&w, settings->contacts);
+    return true;
+}
+
+/* In place of the former one; its extension is not yet found by it. */
+static void set_user_text(struct core *core, struct user *user, struct block text,
+                          const struct user_settings *settings)
+{
+    drop_extension(core, user);
     slab_give(&core->slab, &user->text);
     user->text = text;
     user->id_len = (uint8_t)settings->id.len;
     user->contacts_len = (uint16_t)settings->contacts.len;
-    return true;
 }
 
 static void set_extension(struct core *core, struct user *user, struct slice extension)
@@ -194,33 +200,37 @@ static void unbind_all(struct core *core, struct user *user, struct actions *out
         location_unbind(core, pool_at(&core->bindings, user->first_binding), S("gone"), out);
 }
 
+static bool may_be_bound(const struct user *user)
+{
+    return user->kind < USER_REJECT;
+}
+
 bool location_put_user(struct core *core, const struct user_settings *settings, bool replaces,
                        struct actions *out)
 {
     struct user *user = location_find_id(core, settings->id);
     bool is_new = !user;
+    struct block text;
 
     if (!settings->id.len || settings->id.len > NAME_LIMIT ||
         settings->extension.len > NAME_LIMIT || settings->contacts.len > CONTACTS_LIMIT ||
         (user && !may_replace(core, user, settings, replaces)) || !is_free(core, settings, user))
         return false;
+    if (!make_user_text(core, settings, &text))
+        return false;
     if (is_new)
         user = pool_take(&core->users);
-    if (!user)
-        return false;
-    if (!is_new)
-        drop_extension(core, user);
-    if (!set_user_text(core, user, settings)) {
-        if (is_new)
-            pool_give(&core->users, user);
+    if (!user) {
+        slab_give(&core->slab, &text);
         return false;
     }
+    set_user_text(core, user, text, settings);
     if (is_new)
         table_insert(&core->users_by_id, pool_index(&core->users, user),
                      name_hash(core, settings->id));
     set_extension(core, user, settings->extension);
     set_rights(core, user, settings);
-    if (user->kind >= USER_REJECT)
+    if (!may_be_bound(user))
         unbind_all(core, user, out);
     return true;
 }
@@ -537,7 +547,16 @@ void location_persist(struct core *core, const struct binding *binding, struct m
     write_binding(core, binding, until, now, out);
 }
 
-void location_restore_bind(struct core *core, struct reader *r, struct moment now)
+/* Older segments stay until a checkpoint is over: were nothing said, a user who comes back before
+ * that would have this binding again after the next crash. */
+static void forget_binding(uint64_t id, struct actions *out)
+{
+    record_begin(out, RECORD_UNBIND, id);
+    record_end(out);
+}
+
+void location_restore_bind(struct core *core, struct reader *r, struct moment now,
+                           struct actions *out)
 {
     uint64_t id = read_u64(r);
     instant until =
@@ -549,13 +568,19 @@ void location_restore_bind(struct core *core, struct reader *r, struct moment no
     from.cseq = read_u32(r);
     from.q = read_u16(r);
     from.flow = read_flow(r);
-    user = location_find(core, read_counted(r));
+    user = location_find_id(core, read_counted(r));
     from.contact = read_counted(r);
     from.call_id = read_counted(r);
     from.path = read_counted(r);
     from.instance = read_counted(r);
     from.reg_id = read_u32(r);
-    if (r->failed || !user || !flow_find_socket(core, &from.flow))
+    if (r->failed)
+        return;
+    if (!user || !may_be_bound(user)) {
+        forget_binding(id, out);
+        return;
+    }
+    if (!flow_find_socket(core, &from.flow))
         return;
     if (until <= now.boot) { /* it expired while nobody was there to see it */
         if (binding)

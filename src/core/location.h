@@ -85,6 +85,8 @@ void location_expire(struct core *core, struct binding *binding, instant now, st
 void location_persist(struct core *core, const struct binding *binding, struct moment now,
                       struct actions *out);
 
-/* Takes in a record of an earlier run. */
-void location_restore_bind(struct core *core, struct reader *record, struct moment now);
+/* Takes in a record of an earlier run.  One of a user who is gone meanwhile is taken back: `out`
+ * gets the record of that. */
+void location_restore_bind(struct core *core, struct reader *record, struct moment now,
+                           struct actions *out);
 void location_restore_unbind(struct core *core, struct reader *record);

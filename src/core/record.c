@@ -89,7 +89,7 @@ void record_restore(struct core *core, struct slice payload, struct moment now, 
     uint8_t type = read_u8(&r);
 
     switch (type) {
-    case RECORD_BIND: location_restore_bind(core, &r, now); break;
+    case RECORD_BIND: location_restore_bind(core, &r, now, out); break;
     case RECORD_UNBIND: location_restore_unbind(core, &r); break;
     case RECORD_INVITE: pending_restore(core, &r, now, out); break;
     case RECORD_INVITE_ACCEPTED: pending_restore_accepted(core, &r, now); break;

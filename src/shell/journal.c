@@ -129,7 +129,7 @@ bool journal_open(struct journal *journal, int folder, const char *path, struct 
     }
     if (journal->oldest == UINT64_MAX)
         journal->oldest = 1;
-    journal->order = journal->newest;
+    journal->order = journal->found = journal->newest;
     journal->synced_before = journal->oldest;
     return true;
 }
@@ -146,7 +146,7 @@ bool journal_next(const struct journal *journal, uint64_t *order, struct slice *
 {
     uint64_t next = max_u64(*order + 1, journal->oldest), found;
 
-    for (*error = 0; next <= journal->newest; next++) {
+    for (*error = 0; next <= journal->found; next++) {
         *error = file_read(journal->folder, name_of(next).text, SEGMENT_FILE_LIMIT, file);
         if (*error == -ENOENT) {
             *error = 0;

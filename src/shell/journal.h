@@ -23,6 +23,7 @@
 struct journal {
     const char *path; /* of the folder; for messages */
     int folder;
+    uint64_t found; /* order of the newest segment when it was opened */
 
     /* The appending thread's. */
     int file;

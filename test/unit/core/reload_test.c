@@ -191,6 +191,87 @@ static void what_cannot_be_registered_any_more_is_unbound(void **state)
     world_end(&w);
 }
 
+/* The records of all former lives are read again, as after another crash. */
+static void replay(struct world *w)
+{
+    unsigned count = w->record_count;
+
+    for (unsigned i = 0; i < count; i++)
+        world_restore(w, w->records[i]);
+}
+
+/* Removed while the server was down, back before the checkpoint of its start was over, and killed
+ * then: the segments of the former life are still there. */
+static void who_was_gone_at_a_start_comes_back_without_bindings(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_begin(&w, true);
+    world_put_user(&w, "dave", "203", "x", true);
+    world_register(&w, "dave", "x", 3, 5060, 3600);
+    world_restart(&w); /* without dave */
+    assert_int_equal(bindings(&w), 0);
+    world_put_user(&w, "dave", "203", "x", true);
+    replay(&w);
+    assert_int_equal(bindings(&w), 0);
+    world_end(&w);
+}
+
+static void a_binding_is_not_restored_for_who_has_the_extension(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_begin(&w, true);
+    world_put_user(&w, "777", "", "x", true);
+    world_register(&w, "777", "x", 3, 5060, 3600);
+    world_restart(&w);
+    world_put_user(&w, "dave", "777", "y", true);
+    world_restore(&w, w.records[0]);
+    assert_int_equal(bindings(&w), 0);
+    world_end(&w);
+}
+
+static void a_binding_is_not_restored_for_who_cannot_be_registered_any_more(void **state)
+{
+    struct world w;
+    struct user_settings dave = {.id = S("dave"), .kind = USER_REJECT, .status = 410};
+
+    (void)state;
+    world_begin(&w, true);
+    world_put_user(&w, "dave", "203", "x", true);
+    world_register(&w, "dave", "x", 3, 5060, 3600);
+    world_restart(&w);
+    put(&w, &dave);
+    world_restore(&w, w.records[0]);
+    assert_int_equal(bindings(&w), 0);
+    world_end(&w);
+}
+
+static void a_user_for_whose_change_there_is_no_room_stays_as_it_is(void **state)
+{
+    struct limits limits = world_limits;
+    char contacts[CONTACTS_LIMIT];
+    struct world w;
+
+    (void)state;
+    limits.text = 4096;
+    world_begin_within(&w, true, &limits);
+    world_register(&w, "bob", "builder", 2, 5060, 3600);
+    size_t text = core_census(w.core).text_bytes;
+    struct user_settings bob = world_user(&w, "bob", "203", "other");
+    memset(contacts, 'x', sizeof contacts);
+    bob.contacts = slice_of(contacts, sizeof contacts);
+    put(&w, &bob);
+    assert_int_equal(w.out.at[0].kind, ACTION_LOG);
+    assert_int_equal(core_census(w.core).text_bytes, text);
+    assert_int_equal(call(&w, "202"), 2);
+    assert_int_equal(call(&w, "203"), 480);
+    world_register(&w, "bob", "builder", 2, 5060, 3600);
+    world_end(&w);
+}
+
 static void new_settings_count_at_once(void **state)
 {
     struct world w;
@@ -239,6 +320,10 @@ int main(void)
         cmocka_unit_test(files_count_more_than_the_database_and_that_more_than_accounts),
         cmocka_unit_test(a_taken_extension_is_refused),
         cmocka_unit_test(what_cannot_be_registered_any_more_is_unbound),
+        cmocka_unit_test(who_was_gone_at_a_start_comes_back_without_bindings),
+        cmocka_unit_test(a_binding_is_not_restored_for_who_has_the_extension),
+        cmocka_unit_test(a_binding_is_not_restored_for_who_cannot_be_registered_any_more),
+        cmocka_unit_test(a_user_for_whose_change_there_is_no_room_stays_as_it_is),
         cmocka_unit_test(new_settings_count_at_once),
         cmocka_unit_test(the_walk_takes_many_rows_in_small_steps));
 }

@@ -180,6 +180,12 @@ void world_end(struct world *w)
     free(w->bytes);
 }
 
+void world_restore(struct world *w, struct slice record)
+{
+    clear(w);
+    step(w, (struct event){.kind = EVENT_RESTORED, .bytes = record});
+}
+
 void world_restart(struct world *w)
 {
     unsigned count = w->record_count;
@@ -188,18 +194,13 @@ void world_restart(struct world *w)
     w->now.boot += SECONDS(1);
     w->now.wall += 1;
     start(w);
-    clear(w);
     for (unsigned i = 0; i < count; i++) {
-        step(w, (struct event){.kind = EVENT_RESTORED, .bytes = w->records[i]});
-        assert(w->out.count == 0 && w->out.bytes.len == 0);
+        world_restore(w, w->records[i]);
+        for (unsigned n = 0; n < w->out.count; n++)
+            assert(w->out.at[n].kind == ACTION_PERSIST);
     }
-    step(w, (struct event){.kind = EVENT_STARTED});
-}
-
-void world_restore(struct world *w, struct slice record)
-{
     clear(w);
-    step(w, (struct event){.kind = EVENT_RESTORED, .bytes = record});
+    step(w, (struct event){.kind = EVENT_STARTED});
 }
 
 void world_signal(struct world *w, enum event_kind kind)
