@@ -2,6 +2,7 @@
 
 #include "config/loading.h"
 #include "core/limits.h"
+#include "sip/uri.h"
 
 #include <stdlib.h>
 
@@ -84,12 +85,12 @@ struct slice loading_keep(struct loading *l, struct slice text)
     return keep_text(&l->whole->keeper, text, &l->is_out_of_memory);
 }
 
-bool loading_word(struct slice *rest, struct slice *word)
+bool loading_word_of(struct slice *rest, const char *separators, struct slice *word)
 {
     while (rest->len) {
         size_t end = 0;
 
-        while (end < rest->len && !strchr(" ,;:\t\r\n", rest->at[end]))
+        while (end < rest->len && !strchr(separators, rest->at[end]))
             end++;
         *word = slice_until(*rest, end);
         *rest = slice_from(*rest, end < rest->len ? end + 1 : end);
@@ -97,6 +98,11 @@ bool loading_word(struct slice *rest, struct slice *word)
             return true;
     }
     return false;
+}
+
+bool loading_word(struct slice *rest, struct slice *word)
+{
+    return loading_word_of(rest, " ,;:\t\r\n", word);
 }
 
 /* ---- sections of all parts */
@@ -272,6 +278,34 @@ static bool read_transports(struct loading *l, struct config *config)
     return true;
 }
 
+/* Route values; a proxy that knows no loose routing (RFC 3261 16.12) is none of today's. */
+static bool write_route(struct writer *w, struct slice text)
+{
+    struct slice value;
+    struct uri uri;
+
+    if (!uri_parse(text, &uri) || uri.scheme > SCHEME_SIPS || uri.headers.len)
+        return false;
+    write_slice(w, w->len ? S(", <") : S("<"));
+    write_slice(w, text);
+    write_slice(w, uri_param(&uri, S("lr"), &value) ? S(">") : S(";lr>"));
+    return !w->failed;
+}
+
+static bool read_service_route(struct loading *l, struct slice *route)
+{
+    struct slice rest = l->values.service_route, word;
+    char text[SERVICE_ROUTE_LIMIT];
+    struct writer w = writer_over(text, sizeof text);
+
+    while (loading_word_of(&rest, " ,\t\r\n", &word))
+        if (!write_route(&w, word))
+            return fault_in_main(l, "service-route in <stack> has", word,
+                                 "write SIP URIs, like sip:192.0.2.1, of up to 1000 characters");
+    *route = loading_keep(l, writer_slice(&w));
+    return true;
+}
+
 static bool is_said(struct slice name)
 {
     return name.len && !slice_equal_nocase(name, S("none"));
@@ -288,6 +322,16 @@ static void set_times(struct settings *settings, const struct values *v)
     if (v->timer_c)
         settings->timer_c = SECONDS(v->timer_c);
     settings->answer = SECONDS(v->answer);
+}
+
+static void set_guesses(struct settings *settings, const struct values *v)
+{
+    if (v->account_guesses)
+        settings->guesses_per_account = (uint32_t)v->account_guesses;
+    if (v->source_guesses)
+        settings->guesses_per_source = (uint32_t)v->source_guesses;
+    if (v->guess_window)
+        settings->guess_window = SECONDS(v->guess_window);
 }
 
 static struct slice chosen_realm(const struct loading *l)
@@ -311,12 +355,14 @@ static bool read_settings(struct loading *l)
     settings->system = loading_keep(l, v->system);
     settings->anonymous = loading_keep(l, v->anonymous);
     set_times(settings, v);
+    set_guesses(settings, v);
     config->interface = loading_keep(l, v->interface);
     config->port = (uint16_t)v->port;
     config->bindings = (uint32_t)v->mapped;
     return read_localnames(l) && check_realm(l, settings->realm) &&
            read_digest(l, &settings->sha256_first) &&
-           read_unregistered(l, &settings->unregistered) && read_transports(l, config);
+           read_unregistered(l, &settings->unregistered) && read_transports(l, config) &&
+           read_service_route(l, &settings->service_route);
 }
 
 /* ---- the whole */

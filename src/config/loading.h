@@ -11,7 +11,8 @@
 #define NOTED_LIMIT 160u   /* keys without effect that are noted, each once */
 #define SECTIONS_LIMIT 16u /* of <sipwitch> */
 #define PROFILES_LIMIT 64u
-#define NAMES_LIMIT 64u /* local names */
+#define NAMES_LIMIT 64u           /* local names */
+#define SERVICE_ROUTE_LIMIT 1024u /* bytes: the answer to a REGISTER must fit into a datagram */
 
 struct whole {
     struct config config; /* first: what config_free gets */
@@ -73,6 +74,9 @@ struct slice loading_keep(struct loading *l, struct slice text);
 
 /* The next word of a list that is separated by blanks, commas, semicolons or colons. */
 bool loading_word(struct slice *rest, struct slice *word);
+
+/* The same with separators of one's own. */
+bool loading_word_of(struct slice *rest, const char *separators, struct slice *word);
 
 bool profiles_read(struct loading *l); /* before nodes_read */
 bool nodes_read(struct loading *l);    /* users, gateways with their routes, and the rest */

@@ -228,15 +228,7 @@ static bool read_network(struct loading *l, const struct node *node)
     struct address_bytes address;
     unsigned bits;
 
-    while (rest.len) {
-        size_t end = 0;
-
-        while (end < rest.len && !strchr(" ,;\t\r\n", rest.at[end]))
-            end++;
-        word = slice_until(rest, end);
-        rest = slice_from(rest, end < rest.len ? end + 1 : end);
-        if (!word.len)
-            continue;
+    while (loading_word_of(&rest, " ,;\t\r\n", &word)) {
         if (!parse_network(word, &address, &bits))
             return report_fault(l->report, node->place,
                                 "%.*s is no network; write one like 192.0.2.0/24 or 2001:db8::/32",

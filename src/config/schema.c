@@ -28,6 +28,7 @@
 #define LATER "not in this version"
 #define STACK "the signalling stack is another"
 #define TLS "TLS is not in this version"
+#define DNS "names of other domains are not looked up in this version"
 #define RELAY "there is no media relay yet"
 #define UNUSED "GNU SIP Witch read it, too, and did nothing with it"
 
@@ -53,7 +54,18 @@ static const struct key stack_keys[] = {
         "phone is taken for its user's without a digest. A REGISTER is always challenged."),
     TEXT("exempt", AT(exempt), "none",
         "Names of networks, from <access>, from which wrong passwords are not counted. Elsewhere, "
-        "loopback too, ten a quarter hour are answered for an account and thirty in all."),
+        "loopback too, they are."),
+    NUMBER("account-guesses", AT(account_guesses), 1, 1000, "10",
+        "Wrong passwords for one user that an address may send; then what it sends in that "
+        "user's name is not answered until guess-window has passed. The address of a "
+        "phone that is registered for the user is not affected."),
+    NUMBER("source-guesses", AT(source_guesses), 1, 10000, "30",
+        "Wrong passwords for all users together that an address may send, or a /64 of IPv6."),
+    NUMBER("guess-window", AT(guess_window), 1, 86400, "900",
+        "Seconds after the last wrong password until they are forgotten."),
+    TEXT("service-route", AT(service_route), NULL,
+        "The way that phones are told, when they register, to send their requests (RFC 3608): SIP "
+        "URIs, separated by blanks or commas, each of a proxy that is passed on the way here."),
     TEXT("system", AT(system), "system", "The id that nobody may call: 403."),
     TEXT("anon", AT(anonymous), "anonymous", "The id that nobody has: 404."),
     TEXT("agent", AT(agent), "SIP Witch", "What the server calls itself to others."),
@@ -61,7 +73,7 @@ static const struct key stack_keys[] = {
     NOTED("keysize", SELF), NOTED("timing", SELF), NOTED("incoming", SELF),
     NOTED("outgoing", SELF), NOTED("peering", RELAY),
     NOTED("gateway", RELAY), NOTED("contact", LATER), NOTED("proxy", UNUSED),
-    NOTED("outbound", UNUSED), NOTED("trace", LATER), NOTED("dumping", LATER),
+    NOTED("outbound", UNUSED), NOTED("resolver", DNS), NOTED("trace", LATER), NOTED("dumping", LATER),
     NOTED("send101", STACK), NOTED("keepalive", STACK), NOTED("learn", STACK),
     NOTED("certfile", TLS), NOTED("keyfile", TLS), NOTED("password", TLS),
     NOTED("authfile", TLS), NOTED("dhfile", TLS), NOTED("random", TLS),
@@ -123,7 +135,9 @@ static const struct schema routes = LIST(route_items);
 
 #define ID TEXT("id", OF(id), NULL, \
         "Its name in the domain: up to 255 characters without blanks, @ and :.")
-#define SECRET TEXT("secret", OF(secret), NULL, "Its password. The server keeps digests of it only.")
+#define SECRET TEXT("secret", OF(secret), NULL, \
+        "Its password. The server keeps digests of it only, and they are made with the id: a phone " \
+        "must prove itself as alice, not as alice@example.org or by its extension.")
 #define DIGEST TEXT("digest", OF(digest), NULL, \
         "Instead of the password: the MD5 sum of id:realm:password, in hex. It cannot answer a " \
         "SHA-256 challenge.")

@@ -44,11 +44,12 @@ struct node;
 /* Of the whole configuration. */
 struct values {
     struct slice interface, transport, localnames, published, public, agent, trusted, restricted,
-        exempt, system, anonymous;
+        exempt, system, anonymous, service_route;
     uint64_t port;
     struct slice realm, digest;
     uint64_t mapped, prefix, range, expires, unregistered;
     uint64_t timer_c, answer;
+    uint64_t account_guesses, source_guesses, guess_window;
 };
 
 /* What is not in the file. */

@@ -540,6 +540,73 @@ def the_digest_algorithm_is_a_setting():
         expect(offered == ["SHA-256", "MD5"], f"offered {offered}")
 
 
+def guess(phone):
+    """The status for this phone's password; 0 if nothing is said of it before what is asked next."""
+    challenge = phone.ask("REGISTER")
+    phone.socket.send(phone.text("REGISTER", phone.authorization(challenge)))
+    phone.socket.send(phone.text("OPTIONS"))
+    statuses = {}
+    phone.socket.settimeout(PATIENCE)
+    while phone.cseq not in statuses:
+        answer = phone.socket.recv(65535).decode()
+        statuses[int(field(answer, "CSeq").split()[0])] = int(answer.split()[1])
+    phone.socket.settimeout(0.5)
+    return statuses.get(phone.cseq - 1, 0)
+
+
+@check
+def wrong_passwords_are_limited_as_configured():
+    limits = "<account-guesses>3</account-guesses><source-guesses>5</source-guesses>"
+    with server(config(stack=limits)) as one:
+        one.start()
+        alice, bob = Phone(one.port, "alice", "wrong"), Phone(one.port, "bob", "wrong")
+        said = [guess(alice) for _ in range(4)]
+        expect(said == [401, 401, 401, 0], f"one account: {said}")
+        alice.password = "alices secret"
+        expect(guess(alice) == 0, "the right password ends it")
+        said = [guess(bob) for _ in range(3)]
+        expect(said == [401, 401, 0], f"two accounts: {said}")
+        expect(guess(phone_at(one, "127.0.0.9")) == 200, "another address is not answered")
+
+
+@check
+def wrong_passwords_are_forgotten_after_a_time():
+    limits = "<account-guesses>1</account-guesses><guess-window>2</guess-window>"
+    with server(config(stack=limits)) as one:
+        one.start()
+        alice = Phone(one.port, "alice", "wrong")
+        begin = time.monotonic()
+        expect([guess(alice), guess(alice)] == [401, 0], "one guess is not enough")
+        alice.password = "alices secret"
+        while guess(alice) != 200:
+            expect(time.monotonic() < begin + PATIENCE, "they are not forgotten")
+        expect(time.monotonic() > begin + 2, "they are forgotten too soon")
+
+
+@check
+def wrong_passwords_from_exempt_networks_are_not_counted():
+    stack = "<exempt>lab</exempt><account-guesses>2</account-guesses>"
+    with server(config(stack=stack, more="<access><lab>127.0.0.3</lab></access>")) as one:
+        one.start("-A", "127.0.0.1")
+        for source, wanted in ("127.0.0.3", [401] * 5), ("127.0.0.4", [401, 401, 0, 0, 0]):
+            phone = phone_at(one, source, password="wrong")
+            said = [guess(phone) for _ in range(5)]
+            expect(said == wanted, f"{source}: {said}")
+
+
+@check
+def phones_are_told_the_service_route():
+    route = "sip:127.0.0.1;lr sip:edge.test"
+    with server(config(stack=f"<service-route>{route}</service-route>")) as one:
+        one.start()
+        said = field(Phone(one.port).register(), "Service-Route")
+        expect(said == "<sip:127.0.0.1;lr>, <sip:edge.test;lr>", f"{said!r}")
+        write(one, config(stack="<service-route>edge.test</service-route>"))
+        status, said = one.refuse("--check")
+        expect(status == 2, f"exit status {status}: {said!r}")
+        one_line(said, one.config, 'service-route in <stack> has "edge.test"; write SIP URIs')
+
+
 @check
 def a_phone_may_ring_for_so_long_only():
     with server(config(more="<timers><answer>5</answer></timers>")) as one:
@@ -556,8 +623,8 @@ def a_phone_may_ring_for_so_long_only():
 def keys_without_effect_are_accepted_and_noted_once():
     stack = "".join(f"<{key}>1</{key}>" for key in (
         "mapped threading priority keysize timing incoming outgoing peering gateway contact proxy "
-        "outbound trace dumping send101 keepalive learn certfile keyfile password authfile dhfile "
-        "random").split())
+        "outbound resolver trace dumping send101 keepalive learn certfile keyfile password "
+        "authfile dhfile random").split())
     more = """<timers><ring>4</ring><cfna>4</cfna><reset>6</reset><invite>120</invite></timers>
               <messages><expires>15</expires><keysize>7</keysize></messages>
               <media><port>5062</port><count>38</count><priority>1</priority></media>

@@ -137,20 +137,24 @@ class Phone:
         self.cseq = 0
         self.challenges = 0
 
-    def ask(self, method, *headers):
-        """One request; sent again, as RFC 3261 17.1.2 has it, until the final response comes."""
+    def text(self, method, *headers):
+        """The next request."""
         self.cseq += 1
         aor = f"<sip:{self.user}@{self.domain}>"
-        request = "\r\n".join([
+        return "\r\n".join([
             f"{method} sip:{self.domain} SIP/2.0",
             f"Via: SIP/2.0/UDP {self.host}:{self.port};branch=z9hG4bK{self.port}x{self.cseq};rport",
             f"From: {aor};tag=a{self.port}", f"To: {aor}", f"Call-ID: {self.port}@test",
             f"CSeq: {self.cseq} {method}", "Max-Forwards: 70", *headers,
-            "Content-Length: 0", "", ""])
+            "Content-Length: 0", "", ""]).encode()
+
+    def ask(self, method, *headers):
+        """One request; sent again, as RFC 3261 17.1.2 has it, until the final response comes."""
+        request = self.text(method, *headers)
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             try:
-                self.socket.send(request.encode())
+                self.socket.send(request)
                 answer = self.socket.recv(65535).decode()
             except (TimeoutError, ConnectionRefusedError):
                 continue
