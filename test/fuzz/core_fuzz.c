@@ -1,9 +1,11 @@
 /*
- * The whole core: messages, time, answers of phones, restarts and a failing store, from an input.
+ * The whole core: messages, streams, time, answers of phones, restarts and a failing store, from an
+ * input.
  *
  * The input is cut into pieces at each octet 0x1E.  A piece that begins with an octet below is that
- * order; any other is a message from the present peer, so a plain SIP message is an input too.  A
- * request that is challenged is sent again with credentials.
+ * order; any other is a message from the present peer, so a plain SIP message is an input too; or,
+ * where that peer has a stream, the next bytes of it.  A request that is challenged is sent again
+ * with credentials.
  *
  * What is checked: what goes out can be parsed, no limit is passed, bindings survive a restart
  * while the store works, after a day of silence all memory is given back, and a phone can be
@@ -12,22 +14,27 @@
 #include "fuzz.h"
 
 #include "../torture/testbed.h"
+#include "sip/framing.h"
 
 enum order {
-    ORDER_PEER = 1, /* socket and host of the present peer, and which user it is */
+    ORDER_PEER = 1, /* socket and host of the present peer, and which user it is; a stream of it is
+                       opened, unless it stands */
     ORDER_WAIT,     /* two octets: centiseconds */
     ORDER_WALL,     /* two octets: the wall clock jumps by as many seconds, signed */
-    ORDER_RESTART,
+    ORDER_RESTART,  /* a bit for each stream that outlives it */
     ORDER_CHECKPOINT,
     ORDER_STORE_FAILED,
     ORDER_STORE_WORKS,
     ORDER_ANSWER,        /* the latest request but n; status: its receiver answers it */
     ORDER_FOLLOW = 0x0c, /* method: a request in the dialog of the latest response */
     ORDER_BIND = 0x0f,   /* user; host */
+    ORDER_CLOSE,         /* place: a stream ends, from either side */
 };
 
 #define SEPARATOR 0x1e
-#define PIECES 64u /* of an input; the rest is ignored */
+#define PIECES 64u          /* of an input; the rest is ignored */
+#define PEERS 6u            /* hosts; each has a stream at most */
+#define STREAM_BYTES 20000u /* of a stream, that are no whole message yet */
 
 static const struct limits tiny = {
     .users = 16,
@@ -37,6 +44,8 @@ static const struct limits tiny = {
     .dialogs = 3,
     .calls = 3,
     .nonces = 8,
+    .accepted = PEERS,
+    .connected = TESTBED_STREAMS - PEERS,
     .text = 800 << 10, /* a little more than what is kept free for what is under way */
 };
 
@@ -49,6 +58,12 @@ struct play {
     bool store_failed; /* at any time: then the journal may lack something */
     bool wall_jumped;
 };
+
+/* What came by a stream, and is no whole message yet. */
+static struct {
+    char at[STREAM_BYTES];
+    size_t len, scanned;
+} received[TESTBED_STREAMS + 1];
 
 static unsigned octet(struct slice piece, size_t at)
 {
@@ -105,6 +120,52 @@ static void receive(struct play *play, struct slice bytes)
         step(play, EVENT_RECEIVED, &play->peer, writer_slice(&w));
 }
 
+/* From where another message went: nothing comes by a stream that has ended. */
+static void receive_by(struct play *play, const struct flow *flow, struct slice bytes)
+{
+    if (!flow_is_reliable(flow) || testbed_stands(play->server, flow))
+        step(play, EVENT_RECEIVED, flow, bytes);
+}
+
+/* One frame off a stream's bytes, as the shell takes it; false where there is none. */
+static bool take_frame(struct play *play, unsigned place)
+{
+    static char text[STREAM_BYTES];
+    struct slice bytes = slice_of(received[place].at, received[place].len);
+    struct frame frame = frame_next(bytes, &received[place].scanned);
+
+    if (frame.kind == FRAME_NONE)
+        return false;
+    if (frame.kind == FRAME_BROKEN) {
+        testbed_break(play->server, &play->peer, bytes, frame.fault);
+        assert(!testbed_stands(play->server, &play->peer));
+        return false;
+    }
+    memcpy(text, bytes.at, frame.len);
+    received[place].scanned = 0;
+    received[place].len -= frame.len;
+    memmove(received[place].at, received[place].at + frame.len, received[place].len);
+    if (frame.kind == FRAME_MESSAGE)
+        receive(play, slice_of(text, frame.len));
+    return testbed_stands(play->server, &play->peer);
+}
+
+static void stream(struct play *play, struct slice bytes)
+{
+    unsigned place = connection_place(play->peer.connection);
+
+    if (!testbed_stands(play->server, &play->peer))
+        return;
+    if (bytes.len > STREAM_BYTES - received[place].len) {
+        testbed_close(play->server, place);
+        return;
+    }
+    memcpy(received[place].at + received[place].len, bytes.at, bytes.len);
+    received[place].len += bytes.len;
+    while (take_frame(play, place))
+        continue;
+}
+
 static void copy_fields(struct writer *w, const struct message *m, enum header header)
 {
     for (unsigned i = m->first[header]; i; i = m->fields[i].next) {
@@ -156,7 +217,7 @@ static void answer(struct play *play, unsigned n, unsigned choice)
     copy_fields(&w, &m, HEADER_CSEQ);
     write_slice(&w, S("Contact: <sip:phone@198.51.100.9>\r\nContent-Length: 0\r\n\r\n"));
     if (!w.failed && w.len <= MESSAGE_LIMIT)
-        step(play, EVENT_RECEIVED, &request->flow, writer_slice(&w));
+        receive_by(play, &request->flow, writer_slice(&w));
 }
 
 /* ACK, BYE, CANCEL or a further request from the one who got the response. */
@@ -195,7 +256,7 @@ static void follow(struct play *play, unsigned choice)
     write_slice(&w, method_name(method));
     write_slice(&w, S("\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"));
     if (!w.failed && w.len <= MESSAGE_LIMIT)
-        step(play, EVENT_RECEIVED, &response->flow, writer_slice(&w));
+        receive_by(play, &response->flow, writer_slice(&w));
 }
 
 /* Bindings that still last a minute, as a number that does not depend on their order. */
@@ -213,20 +274,43 @@ static uint64_t sum_bindings(const struct testbed *server)
     return sum;
 }
 
-static void restart(struct play *play)
+/* Streams that we opened end with us. */
+static void restart(struct play *play, unsigned survivors)
 {
     uint64_t before = sum_bindings(play->server);
 
+    for (unsigned place = 1; place <= TESTBED_STREAMS; place++)
+        if (place > PEERS || !(survivors >> (place - 1) & 1))
+            play->server->streams[place] = (struct flow){0};
     testbed_restart(play->server);
     check_census(play->server);
     if (!play->store_failed && !play->wall_jumped && !play->server->journal_is_full)
         assert(sum_bindings(play->server) == before);
 }
 
+static void open_stream(struct play *play, unsigned arrival, unsigned place, uint16_t port)
+{
+    struct testbed *server = play->server;
+    const struct flow *there = &server->streams[place];
+
+    if (there->connection && (there->socket != arrival || there->port != port))
+        testbed_close(server, place);
+    if (!there->connection) {
+        received[place].len = received[place].scanned = 0;
+        testbed_open(server, arrival, place, port);
+    }
+    play->peer = *there;
+}
+
 static void choose_peer(struct play *play, unsigned arrival, unsigned who)
 {
-    play->peer = testbed_flow(arrival % ARRIVAL_COUNT, 1 + who % 6, (uint16_t)(5060 + who % 3));
+    unsigned host = 1 + who % PEERS;
+    uint16_t port = (uint16_t)(5060 + who % 3);
+
+    play->peer = testbed_flow(arrival % ARRIVAL_COUNT, host, port);
     play->user = callers[who % COUNT_OF(callers)];
+    if (flow_is_reliable(&play->peer))
+        open_stream(play, arrival % ARRIVAL_COUNT, host, port);
 }
 
 static void run_piece(struct play *play, struct slice piece)
@@ -242,7 +326,7 @@ static void run_piece(struct play *play, struct slice piece)
         server->now.wall += (int16_t)(a | b << 8);
         play->wall_jumped = true;
         break;
-    case ORDER_RESTART: restart(play); break;
+    case ORDER_RESTART: restart(play, a); break;
     case ORDER_CHECKPOINT: step(play, EVENT_CHECKPOINT, NULL, NO_SLICE); break;
     case ORDER_STORE_FAILED:
         play->store_failed = true;
@@ -255,7 +339,12 @@ static void run_piece(struct play *play, struct slice piece)
         flow = testbed_flow(BY_UDP, 10 + b % 4, 5060);
         testbed_bind(server, callers[a % COUNT_OF(callers)], &flow);
         break;
-    default: receive(play, piece);
+    case ORDER_CLOSE: testbed_close(server, 1 + a % TESTBED_STREAMS); break;
+    default:
+        if (flow_is_reliable(&play->peer))
+            stream(play, piece);
+        else
+            receive(play, piece);
     }
     check_sent(server);
 }
@@ -265,6 +354,8 @@ static void check_rest(struct testbed *server, size_t text_at_rest)
 {
     struct census census;
 
+    for (unsigned place = 1; place <= TESTBED_STREAMS; place++)
+        testbed_close(server, place);
     testbed_step(server, EVENT_STORE_WORKS, NULL, NO_SLICE);
     testbed_run_until(server, server->now.boot + server->settings.timer_c + SECONDS(200));
     census = core_census(server->core);

@@ -96,6 +96,8 @@ void testbed_clear(struct testbed *server)
     server->journal_is_full = false;
     testbed_forget(server);
     server->call_count = 0;
+    memset(server->streams, 0, sizeof server->streams);
+    server->opened = 0;
     create_core(server);
     testbed_step(server, EVENT_STARTED, NULL, NO_SLICE);
 }
@@ -115,6 +117,9 @@ void testbed_restart(struct testbed *server)
 
     create_core(server);
     server->journal_old = 0;
+    for (unsigned i = 1; i <= TESTBED_STREAMS; i++)
+        if (server->streams[i].connection)
+            testbed_step(server, EVENT_OPENED, &server->streams[i], NO_SLICE);
     while (records.rest.len) {
         uint32_t len = read_u32(&records);
         testbed_step(server, EVENT_RESTORED, NULL, read_bytes(&records, len));
@@ -184,6 +189,21 @@ static void note_call(struct testbed *server, struct slice record)
     server->calls[server->call_count++ % COUNT_OF(server->calls)] = read_u64(&r);
 }
 
+static void keep_stream(struct testbed *server, const struct flow *flow)
+{
+    uint32_t place = connection_place(flow->connection);
+
+    assert(place && place <= TESTBED_STREAMS && !server->streams[place].connection);
+    server->streams[place] = *flow;
+}
+
+bool testbed_stands(const struct testbed *server, const struct flow *flow)
+{
+    uint32_t place = connection_place(flow->connection);
+
+    return place && place <= TESTBED_STREAMS && flow_equal(&server->streams[place], flow);
+}
+
 static void carry_out(struct testbed *server)
 {
     struct actions *out = &server->out;
@@ -196,14 +216,26 @@ static void carry_out(struct testbed *server)
         case ACTION_PERSIST: keep_record(server, action->bytes); break;
         case ACTION_CHECKPOINTED: drop_old_records(server); break;
         case ACTION_CALL: note_call(server, action->bytes); break;
-        case ACTION_CONNECT:
+        case ACTION_CONNECT: keep_stream(server, &action->flow); break;
         case ACTION_CLOSE:
+            if (testbed_stands(server, &action->flow))
+                server->is_closing[connection_place(action->flow.connection)] = true;
+            break;
         case ACTION_LOG:
         case ACTION_ANSWER: break;
         }
     }
     out->count = 0;
     out->bytes.len = 0;
+}
+
+static void run_event(struct testbed *server, const struct event *event)
+{
+    core_step(server->core, event, server->now, &server->out);
+    carry_out(server);
+    for (unsigned i = 1; i <= TESTBED_STREAMS; i++)
+        if (server->is_closing[i])
+            testbed_close(server, i);
 }
 
 void testbed_step(struct testbed *server, enum event_kind kind, const struct flow *flow,
@@ -215,8 +247,40 @@ void testbed_step(struct testbed *server, enum event_kind kind, const struct flo
         event.flow = *flow;
     if (kind == EVENT_CHECKPOINT)
         server->journal_old = server->journal.len;
-    core_step(server->core, &event, server->now, &server->out);
-    carry_out(server);
+    run_event(server, &event);
+}
+
+struct flow testbed_open(struct testbed *server, enum arrival arrival, unsigned place,
+                         uint16_t port)
+{
+    struct flow flow = testbed_flow(arrival, place, port);
+
+    flow.connection = connection_name(place, ++server->opened);
+    keep_stream(server, &flow);
+    testbed_step(server, EVENT_OPENED, &flow, NO_SLICE);
+    return flow;
+}
+
+void testbed_close(struct testbed *server, unsigned place)
+{
+    struct event event = {.kind = EVENT_CLOSED, .flow = server->streams[place]};
+
+    server->is_closing[place] = false;
+    if (!event.flow.connection)
+        return;
+    server->streams[place] = (struct flow){0};
+    run_event(server, &event);
+}
+
+void testbed_break(struct testbed *server, const struct flow *flow, struct slice bytes,
+                   struct fault fault)
+{
+    run_event(server, &(struct event){
+                          .kind = EVENT_BROKEN,
+                          .flow = *flow,
+                          .bytes = bytes,
+                          .fault = fault,
+                      });
 }
 
 static void pass_time(struct testbed *server, instant at)

@@ -12,6 +12,7 @@
 #define TESTBED_SENT 256u          /* messages kept until testbed_forget */
 #define TESTBED_BYTES (1u << 20)   /* of them */
 #define TESTBED_JOURNAL (1u << 20) /* bytes of records kept */
+#define TESTBED_STREAMS 8u         /* at most, in all */
 
 struct sent {
     struct flow flow;
@@ -38,6 +39,9 @@ struct testbed {
     struct action actions[STEP_ACTIONS];
     uint64_t calls[64]; /* numbers of call records, as they came; the oldest are overwritten */
     unsigned call_count;
+    struct flow streams[TESTBED_STREAMS + 1]; /* that stand, by place; the others have no handle */
+    bool is_closing[TESTBED_STREAMS + 1];     /* the core wants it closed */
+    uint32_t opened;                          /* streams so far */
 };
 
 /* A server for `realm`, which has `localname` too unless that is NULL. */
@@ -47,7 +51,7 @@ void testbed_free(struct testbed *server);
 /* Back to how testbed_new left it. */
 void testbed_clear(struct testbed *server);
 
-/* The process is killed and started again: only the journal stays. */
+/* The process is killed and started again: only the journal stays, and the streams that stand. */
 void testbed_restart(struct testbed *server);
 
 /* Where a peer is whose messages come by this socket. */
@@ -55,6 +59,20 @@ struct flow testbed_flow(enum arrival arrival, unsigned host, uint16_t port);
 
 void testbed_step(struct testbed *server, enum event_kind kind, const struct flow *flow,
                   struct slice bytes);
+
+/* A peer opens a stream at a free place; its flow. */
+struct flow testbed_open(struct testbed *server, enum arrival arrival, unsigned place,
+                         uint16_t port);
+
+/* The stream stands. */
+bool testbed_stands(const struct testbed *server, const struct flow *flow);
+
+/* It ends, if it stands. */
+void testbed_close(struct testbed *server, unsigned place);
+
+/* What came by it is no message. */
+void testbed_break(struct testbed *server, const struct flow *flow, struct slice bytes,
+                   struct fault fault);
 
 /* Runs what is due up to `at`. */
 void testbed_run_until(struct testbed *server, instant at);
