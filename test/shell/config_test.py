@@ -21,6 +21,7 @@ import server_test
 from server_test import PATIENCE, ROOT, Failure, Phone, Server, expect, one_line, server
 
 CHECKS = []
+HASTE = os.path.join(ROOT, "build", "release", "test", "shell", "hasteclock.so")
 
 
 def check(function):
@@ -617,6 +618,49 @@ def a_phone_may_ring_for_so_long_only():
         took = time.monotonic() - begin
         expect(call.cancelled, "the phone was not told to stop")
         expect(call.status >= 300 and 4.5 < took, f"{call.status} after {took:.1f} s")
+
+
+class Clock:
+    """A server's clock, which is set forward; the server looks at it when it is asked something."""
+
+    def __init__(self, one):
+        self.one, self.path = one, os.path.join(one.folder, "ahead")
+        self.set(0)
+
+    def environment(self):
+        return {**os.environ, "LD_PRELOAD": HASTE, "SIPWITCH_HASTE": self.path}
+
+    def set(self, ahead):
+        with open(self.path + ".new", "w", encoding="ascii") as file:
+            file.write(str(ahead))
+        os.rename(self.path + ".new", self.path)
+
+    def look(self):
+        """All that was due is done: the second answer comes in a later round than the first."""
+        for _ in range(2):
+            expect(Phone(self.one.port).ask("OPTIONS").startswith("SIP/2.0 200 "), "no answer")
+
+
+@check
+def a_ringing_call_is_given_up_after_timer_c():
+    with server(config(more="<timers><c>240</c></timers>")) as one:
+        clock = Clock(one)
+        one.start("-A", "127.0.0.1", env=clock.environment())
+        alice, bob = phones_of(one, "alice", "bob")
+
+        class Patient(Call):
+            def take_request(self, phone, message):
+                super().take_request(phone, message)
+                if message.startswith("INVITE "):
+                    clock.look()
+                    clock.set(235)
+                    clock.look()
+                    expect(not select.select([phone.socket], [], [], 0)[0], "it is given up before")
+                    clock.set(241)
+                    clock.look()
+        call = Patient(alice, "bob", {bob: None})
+        expect(call.cancelled, "the phone was not told to stop")
+        expect_status(call, 487)  # what the phone says to the CANCEL
 
 
 @check
