@@ -359,6 +359,7 @@ static bool read_settings(struct loading *l)
     config->interface = loading_keep(l, v->interface);
     config->port = (uint16_t)v->port;
     config->bindings = (uint32_t)v->mapped;
+    config->is_traced = v->trace || v->dumping;
     return read_localnames(l) && check_realm(l, settings->realm) &&
            read_digest(l, &settings->sha256_first) &&
            read_unregistered(l, &settings->unregistered) && read_transports(l, config) &&

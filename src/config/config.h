@@ -58,6 +58,7 @@ struct config {
     struct slice interface; /* addresses to listen on */
     uint16_t port;
     bool has_udp, has_tcp; /* transports listened on */
+    bool is_traced;        /* from the start on */
     uint32_t bindings;     /* at most; 0 = as many as there is room for */
     struct slice state;    /* the name of the server's state, if it has one */
 };

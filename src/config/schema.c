@@ -20,6 +20,7 @@
 #define START_TEXT(name, offset, preset, meaning) {name, KEY_TEXT, offset, 0, 0, NULL, preset, meaning, true}
 #define START_NUMBER(name, offset, least, most, preset, meaning) \
     {name, KEY_NUMBER, offset, least, most, NULL, preset, meaning, true}
+#define START_BOOLEAN(name, offset, meaning) {name, KEY_BOOLEAN, offset, 0, 0, NULL, "no", meaning, true}
 #define SECTION(name, schema, meaning) {name, KEY_SECTION, 0, 0, 0, schema, NULL, meaning, false}
 #define NODES(name, offset, schema, meaning) {name, KEY_LIST, offset, 0, 0, schema, NULL, meaning, false}
 #define NOTED(name, reason) {name, KEY_NOTED, 0, 0, 0, NULL, NULL, reason, false}
@@ -69,11 +70,15 @@ static const struct key stack_keys[] = {
     TEXT("system", AT(system), "system", "The id that nobody may call: 403."),
     TEXT("anon", AT(anonymous), "anonymous", "The id that nobody has: 404."),
     TEXT("agent", AT(agent), "SIP Witch", "What the server calls itself to others."),
+    START_BOOLEAN("trace", AT(trace),
+        "Keep SIP messages from the start on, as sipwitch trace on does; a value that begins with "
+        "n, f or 0 is no."),
+    START_BOOLEAN("dumping", AT(dumping), "The same as trace."),
     NOTED("mapped", SELF), NOTED("threading", SELF), NOTED("priority", SELF),
     NOTED("keysize", SELF), NOTED("timing", SELF), NOTED("incoming", SELF),
     NOTED("outgoing", SELF), NOTED("peering", RELAY),
     NOTED("gateway", RELAY), NOTED("contact", LATER), NOTED("proxy", UNUSED),
-    NOTED("outbound", UNUSED), NOTED("resolver", DNS), NOTED("trace", LATER), NOTED("dumping", LATER),
+    NOTED("outbound", UNUSED), NOTED("resolver", DNS),
     NOTED("send101", STACK), NOTED("keepalive", STACK), NOTED("learn", STACK),
     NOTED("certfile", TLS), NOTED("keyfile", TLS), NOTED("password", TLS),
     NOTED("authfile", TLS), NOTED("dhfile", TLS), NOTED("random", TLS),

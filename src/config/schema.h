@@ -49,6 +49,7 @@ struct values {
     struct slice realm, digest;
     uint64_t mapped, prefix, range, expires, unregistered;
     uint64_t timer_c, answer;
+    bool trace, dumping;
     uint64_t account_guesses, source_guesses, guess_window;
 };
 

@@ -65,6 +65,7 @@ static const struct option_row rows[] = {
     {'n', "no-localusers", NULL, "do not take the system's accounts for users"},
     {OPTION_SYSTEM, "system", NULL,
      "with --configpath: read /etc/siprealm and the accounts all the same"},
+    {'t', "trace", NULL, "keep SIP messages from the start on, for sipwitch trace show"},
     {OPTION_CHECK, "check", NULL, "read the configuration, say what is wrong, and stop"},
     {'D', "dump-config", NULL, "print the paths in use, and stop"},
     {OPTION_VERSION, "version", NULL, "print the version, and stop"},
@@ -76,7 +77,6 @@ static const struct option_row rows[] = {
     {'p', "priority", NULL, NULL},
     {'r', "restartable", NULL, NULL},
     {'S', "service", NULL, NULL},
-    {'t', "trace", NULL, NULL},
     {'v', "verbose", NULL, NULL},
     {'x', "debug", "N", NULL},
 };
@@ -95,6 +95,7 @@ struct options {
     uint16_t port;       /* 0 = as configured */
     bool in_background;
     bool is_public;
+    bool is_traced;
     bool only_check;
     bool only_paths;
     char default_config[PATH_MAX];
@@ -189,6 +190,7 @@ static bool set_option(struct options *options, int code, struct log *log, enum 
     case 'A': options->address = optarg; return true;
     case 'D': options->only_paths = true; return true;
     case OPTION_PUBLIC: options->is_public = true; return true;
+    case 't': options->is_traced = true; return true;
     case 'n': options->has_no_accounts = true; return true;
     case OPTION_SYSTEM: options->wants_system = true; return true;
     case OPTION_CACHEPATH:
@@ -419,7 +421,12 @@ static bool open_control(struct server *server)
 
     place_control(options->prefix, path);
     server->control = control_open(path, &facts, &server->log);
-    return server->control != NULL;
+    if (!server->control)
+        return false;
+    if ((options->is_traced || server->epoch->config->is_traced) &&
+        !control_record(server->control))
+        log_line(&server->log, LOG_WARNING, "there is no memory for a trace");
+    return true;
 }
 
 static enum status open_sockets(struct server *server)

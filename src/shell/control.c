@@ -288,6 +288,12 @@ static bool need_trace(struct control *control)
     return control->trace && control->row;
 }
 
+bool control_record(struct control *control)
+{
+    control->is_recording = need_trace(control);
+    return control->is_recording;
+}
+
 static void order_trace(struct control *control, struct client *client)
 {
     enum order_trace what = client->order.trace;

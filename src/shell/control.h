@@ -53,6 +53,9 @@ void control_refuse(struct control *control, uint32_t client, const char *fault)
 /* What the answer promises could not be written to the journal. */
 void control_lose(struct control *control, const struct admin_answer *to);
 
+/* Messages are kept from now on, as an administrator may ask for; false if there is no memory. */
+bool control_record(struct control *control);
+
 /* Messages are wanted: control_trace is to be called for each. */
 bool control_traces(const struct control *control);
 void control_trace(struct control *control, bool is_sent, const struct flow *flow,

@@ -445,6 +445,7 @@ def profiles_say_who_may_call_out():
     nodes = """<profile id="clerk" trs="3"/><profile id="*" trs="0"/>
                <user id="c" secret="x" profile="clerk"/><user id="l" secret="x" profile="local"/>
                <user id="r" secret="x" profile="restricted"/><admin id="a" secret="x"/>
+               <admin id="m" secret="x" profile="restricted"/><service id="s" secret="x"/>
                <device id="d" secret="x"/><user id="t" secret="x" profile="clerk" trs="1"/>
                <gateway id="gw" secret="x"><routes><route pattern="9" priority="2"/>
                <route pattern="8"/></routes></gateway>"""
@@ -454,7 +455,7 @@ def profiles_say_who_may_call_out():
         outside = f"sip:away@127.0.0.1:{away.port}"
         for user, high, low, out in ("c", 486, 486, 486), ("l", 404, 486, 403), \
                 ("r", 404, 404, 403), ("a", 486, 486, 486), ("d", 404, 404, 403), \
-                ("t", 404, 486, 486), ("alice", 404, 404, 486):
+                ("m", 404, 404, 403), ("s", 404, 404, 486), ("t", 404, 486, 486), ("alice", 404, 404, 486):
             caller, = phones_of(one, user)
             for target, status in ("91", high), ("81", low), (outside, out):
                 call = Call(caller, target, {gw: 486, away: 486})
@@ -474,6 +475,35 @@ def the_server_listens_where_it_is_told():
         expect(is_registered(Phone(port, host="127.0.0.2")), "it does not listen there")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
             free.bind(("127.0.0.1", port))
+
+
+@check
+def every_interface_of_a_family_has_several_names():
+    for interface, v4, v6 in ("*", True, True), ("0.0.0.0", True, False), ("::", False, True), \
+            ("::*", False, True), ("::0", False, True), (":::", False, True):
+        with server(config(stack=f"<interface>{interface}</interface>")) as one:
+            one.start("-f")
+            for host, served in ("127.0.0.1", v4), ("::1", v6):
+                if served:
+                    said = Phone(one.port, host=host).ask("OPTIONS")
+                    expect(said.startswith("SIP/2.0 200 "), f"{interface} at {host}: {said!r}")
+                else:
+                    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET,
+                                       socket.SOCK_DGRAM) as free:
+                        free.bind((host, one.port))
+
+
+@check
+def a_trace_may_begin_with_the_server():
+    command = os.path.join(os.path.dirname(server_test.SIPW), "sipwitch")
+    for stack, options, kept in ("<trace>yes</trace>", [], True), ("<dumping>1</dumping>", [], True), \
+            ("<trace>false</trace>", [], False), ("", ["-t"], True), ("", [], False):
+        with server(config(stack=stack)) as one:
+            one.start("-A", "127.0.0.1", *options)
+            Phone(one.port).ask("OPTIONS")
+            said = subprocess.run([command, "--prefixpath", one.state, "trace", "show"], text=True,
+                                  capture_output=True, timeout=PATIENCE, check=True).stdout
+            expect(("OPTIONS sip:lab.test" in said) == kept, f"{stack} {options}: {said!r}")
 
 
 @check
@@ -667,7 +697,7 @@ def a_ringing_call_is_given_up_after_timer_c():
 def keys_without_effect_are_accepted_and_noted_once():
     stack = "".join(f"<{key}>1</{key}>" for key in (
         "mapped threading priority keysize timing incoming outgoing peering gateway contact proxy "
-        "outbound resolver trace dumping send101 keepalive learn certfile keyfile password "
+        "outbound resolver send101 keepalive learn certfile keyfile password "
         "authfile dhfile random").split())
     more = """<timers><ring>4</ring><cfna>4</cfna><reset>6</reset><invite>120</invite></timers>
               <messages><expires>15</expires><keysize>7</keysize></messages>
@@ -692,7 +722,13 @@ def keys_without_effect_are_accepted_and_noted_once():
             expect(noted and len(noted) == len(set(noted)), f"{key}: {noted}")
         expect(said.count(": forwarding in") == 1, "forwarding is noted twice")
         one.start()
-        expect(is_registered(Phone(one.port)), "alice cannot register")
+        alice, = phones_of(one, "alice")
+        for target in "a", "b", "c":  # they are nobody
+            expect_status(Call(alice, target), 404)
+        _, at_start = one.end()
+        notes = [line for line in said.splitlines() if " has no effect: " in line]
+        expect([at_start.count(note) for note in notes] == [1] * len(notes),
+               f"not each of {notes} is noted once at the start: {at_start!r}")
 
 
 # ---- access lists
@@ -731,6 +767,8 @@ def users_are_served_from_restricted_networks_only():
         ("<one>127.0.0.5</one><two>127.0.0.6, 127.0.0.7</two>", "one two",
          ["127.0.0.5", "127.0.0.6", "127.0.0.7"], ["127.0.0.8"]),
         ("", "any", ["127.0.0.9"], []), ("", "none", ["127.0.0.9"], []),
+        ("", "world", ["127.0.0.9"], []), ("", "nat", ["127.0.0.9"], []),
+        ("<gateway>127.0.0.9</gateway>", "gateway", ["127.0.0.9"], ["127.0.0.8"]),
         ("", "nowhere", [], ["127.0.0.1"]),
     ]
     with server(config()) as one:
@@ -745,6 +783,18 @@ def users_are_served_from_restricted_networks_only():
                 expect(said.startswith("SIP/2.0 403 "), f"{names} at {source}: {said!r}")
                 said = phone_at(one, source).ask("OPTIONS")
                 expect(said.startswith("SIP/2.0 200 "), f"{names} at {source}: {said!r}")
+
+
+@check
+def networks_may_be_of_ipv6():
+    for network, status in ("::1/128", 200), ("::/64", 200), ("2001:db8::/32", 403):
+        text = config(stack="<restricted>six</restricted>",
+                      more=f"<access><six>{network}</six></access>")
+        with server(text) as one:
+            one.start("-A", "::1")
+            said = Phone(one.port, host="::1").register() if status == 200 else \
+                Phone(one.port, host="::1").ask("REGISTER")
+            expect(said.startswith(f"SIP/2.0 {status} "), f"{network}: {said!r}")
 
 
 @check
@@ -1041,16 +1091,19 @@ def a_configuration_that_is_named_is_read_alone():
         set -e
         cp -a /etc/group /etc/passwd /etc/nsswitch.conf /etc/ld.so.cache "$ETC"
         echo 'sipusers:x:990:helen,alice' >>"$ETC/group"
-        echo 'sipadmin:x:991:root2' >>"$ETC/group"
+        echo 'sipadmin:x:991:root2,root3' >>"$ETC/group"
         echo 'helen:x:1007:1007:Helen Hunt,255:/:/bin/false' >>"$ETC/passwd"
         echo 'alice:x:1008:1008:Other:/:/bin/false' >>"$ETC/passwd"
         echo 'root2:x:1009:1009::/:/bin/false' >>"$ETC/passwd"
+        echo 'root3:x:1011:1011::/:/bin/false' >>"$ETC/passwd"
         echo 'stray:x:1010:1010::/:/bin/false' >>"$ETC/passwd"
         echo 'machine.test:MD5' >"$ETC/siprealm"
         mount --bind "$ETC" /etc
         exec "$@"
     """
-    with server(config(more="<templates><user><secret>templ</secret></user></templates>")) as one:
+    templates = """<templates><user><secret>templ</secret></user>
+                   <admin><secret>chief</secret></admin></templates>"""
+    with server(config(more=templates)) as one:
         def start(*options):
             folder = os.path.join(one.folder, "etc")
             os.makedirs(folder, exist_ok=True)
@@ -1074,7 +1127,8 @@ def a_configuration_that_is_named_is_read_alone():
         expect(realm() == "machine.test", "/etc/siprealm does not count more")
         phone = Phone(one.port, "helen", "templ", domain="machine.test").bind()
         expect_status(Call(phone, "255"), 486)
-        for user, password, may in ("root2", "pw", True), ("alice", "alices secret", True), \
+        for user, password, may in ("root2", "pw", True), ("root3", "chief", True), \
+                ("root3", "templ", False), ("alice", "alices secret", True), \
                 ("alice", "templ", False), ("stray", "templ", False):
             caller = Phone(one.port, user, password, domain="machine.test")
             expect(is_registered(caller) == may, f"{user} with {password}: not {may}")
