@@ -1,0 +1,509 @@
+#include "core/resolve.h"
+
+#include "base/cursor.h"
+
+enum slot { SLOT_IDLE, SLOT_WANTED, SLOT_ASKED, SLOT_TOLD };
+
+/* Which question a slot stands for. */
+#define SLOT_NAPTR 0u
+#define SLOT_SERVICES 1u /* one for each */
+#define SLOT_ADDRESSES (SLOT_SERVICES + RESOLVE_SERVICES)
+#define FAMILIES 2u /* IPv6, IPv4 */
+
+static struct slice text_of(const struct resolve *r, struct span span)
+{
+    return slice_of(r->text + span.at, span.len);
+}
+
+/* A copy that lives as long as the lookup; empty if there is no room. */
+static struct span keep(struct resolve *r, struct slice before, struct slice text)
+{
+    struct writer w = writer_over(r->text, sizeof r->text);
+    struct span span = {.at = r->text_len};
+
+    w.len = r->text_len;
+    write_slice(&w, before);
+    for (size_t i = 0; i < text.len; i++)
+        write_char(&w, ascii_lower(text.at[i]));
+    if (w.failed)
+        return span;
+    span.len = (uint16_t)(w.len - r->text_len);
+    r->text_len = (uint16_t)w.len;
+    return span;
+}
+
+static void note_failure(struct resolve *r, enum dns_status status)
+{
+    if (status > r->worst)
+        r->worst = (uint8_t)status;
+}
+
+/* ---- transports */
+
+static bool is_offered(const struct resolve *r, enum transport transport)
+{
+    return r->wish.offered >> transport & 1 && (!r->wish.is_sips || transport == TRANSPORT_TLS);
+}
+
+/* sips is TLS, and over TCP alone (RFC 3261 26.2.2). */
+static enum transport transport_named(const struct resolve_wish *wish)
+{
+    if (wish->is_sips && wish->transport == TRANSPORT_TCP)
+        return TRANSPORT_TLS;
+    return wish->transport;
+}
+
+/* 4.1: where neither the URI nor DNS names one. */
+static enum transport transport_default(const struct resolve *r)
+{
+    static const enum transport order[] = {TRANSPORT_UDP, TRANSPORT_TCP, TRANSPORT_TLS};
+
+    if (r->wish.transport)
+        return r->wish.transport;
+    for (unsigned i = 0; i < COUNT_OF(order); i++)
+        if (is_offered(r, order[i]))
+            return order[i];
+    return TRANSPORT_OTHER;
+}
+
+static uint16_t port_default(enum transport transport)
+{
+    return transport == TRANSPORT_TLS ? 5061 : 5060; /* 4.2 */
+}
+
+/* ---- what is looked for */
+
+static unsigned first_address_slot(unsigned target)
+{
+    return SLOT_ADDRESSES + target % 2 * FAMILIES;
+}
+
+static void want_addresses(struct resolve *r, unsigned target)
+{
+    const bool families[FAMILIES] = {r->wish.has_v6, r->wish.has_v4};
+    uint8_t *slots = &r->slots[first_address_slot(target)];
+
+    for (unsigned i = 0; target < r->target_count && i < FAMILIES; i++)
+        if (slots[i] == SLOT_IDLE)
+            slots[i] = families[i] ? SLOT_WANTED : SLOT_TOLD;
+}
+
+/* The domain itself is the server. */
+static void add_host(struct resolve *r, enum transport transport, uint16_t port)
+{
+    r->targets[r->target_count++] = (struct resolve_target){
+        .transport = (uint8_t)transport,
+        .is_secure = true,
+        .port = port ? port : port_default(transport),
+        .name = r->host,
+    };
+    r->is_placed = true;
+}
+
+static void add_service(struct resolve *r, enum transport transport, struct span name,
+                        bool is_secure)
+{
+    if (!name.len || r->service_count == RESOLVE_SERVICES)
+        return;
+    r->slots[SLOT_SERVICES + r->service_count] = SLOT_WANTED;
+    r->services[r->service_count++] = (struct resolve_service){
+        .transport = (uint8_t)transport,
+        .is_secure = is_secure,
+        .name = name,
+    };
+}
+
+/* The services that RFC 3263 4.1 knows, as they are asked for where no record ranks them. */
+static const struct {
+    enum transport transport;
+    struct slice prefix; /* of its SRV records */
+    struct slice naptr;
+} kinds[] = {
+    {TRANSPORT_TLS, {"_sips._tcp.", 11}, {"SIPS+D2T", 8}},
+    {TRANSPORT_TCP, {"_sip._tcp.", 10}, {"SIP+D2T", 7}},
+    {TRANSPORT_UDP, {"_sip._udp.", 10}, {"SIP+D2U", 7}},
+};
+
+static void add_known_services(struct resolve *r)
+{
+    for (unsigned i = 0; i < COUNT_OF(kinds); i++)
+        if (is_offered(r, kinds[i].transport) &&
+            (!r->wish.transport || r->wish.transport == kinds[i].transport))
+            add_service(r, kinds[i].transport, keep(r, kinds[i].prefix, text_of(r, r->host)), true);
+}
+
+static bool begin_numeric(struct resolve *r, const struct address_bytes *address)
+{
+    unsigned family = address->is_v6 ? 0 : 1;
+    struct resolve_addresses *known = &r->addresses[0];
+
+    if (address->is_v6 ? !r->wish.has_v6 : !r->wish.has_v4)
+        return false;
+    add_host(r, transport_default(r), r->wish.port);
+    memset(&r->slots[first_address_slot(0)], SLOT_TOLD, FAMILIES);
+    known->at[family][known->counts[family]++] = *address;
+    known->is_secure[family] = true;
+    return true;
+}
+
+bool resolve_begin(struct resolve *r, const struct resolve_wish *wish)
+{
+    struct address_bytes address;
+    struct slice host = wish->host;
+
+    memset(r, 0, sizeof *r);
+    r->wish = *wish;
+    r->wish.host = NO_SLICE;
+    r->wish.transport = (uint8_t)transport_named(wish);
+    if (!transport_default(r) || !is_offered(r, transport_default(r)))
+        return false;
+    if (host_numeric(host, &address))
+        return begin_numeric(r, &address);
+    if (host.len && host.at[host.len - 1] == '.')
+        host.len--;
+    if (!host.len || host.len > DNS_NAME)
+        return false;
+    r->host = keep(r, NO_SLICE, host);
+    if (wish->port)
+        add_host(r, transport_default(r), wish->port);
+    else if (r->wish.transport)
+        add_known_services(r);
+    else
+        r->slots[SLOT_NAPTR] = SLOT_WANTED;
+    return r->is_placed || r->service_count || r->slots[SLOT_NAPTR];
+}
+
+/* ---- questions */
+
+static void name_question(const struct resolve *r, unsigned slot, struct resolve_question *question)
+{
+    question->id = slot;
+    if (slot == SLOT_NAPTR) {
+        question->type = DNS_NAPTR;
+        question->name = text_of(r, r->host);
+    } else if (slot < SLOT_ADDRESSES) {
+        question->type = DNS_SRV;
+        question->name = text_of(r, r->services[slot - SLOT_SERVICES].name);
+    } else {
+        unsigned target = r->at;
+        if (first_address_slot(target) != slot - (slot - SLOT_ADDRESSES) % FAMILIES)
+            target++;
+        question->id |= target << 8;
+        question->type = (slot - SLOT_ADDRESSES) % FAMILIES ? DNS_A : DNS_AAAA;
+        question->name = text_of(r, r->targets[target].name);
+    }
+}
+
+bool resolve_ask(struct resolve *r, struct resolve_question *question)
+{
+    for (unsigned slot = 0; slot < RESOLVE_SLOTS; slot++)
+        if (r->slots[slot] == SLOT_WANTED) {
+            r->slots[slot] = SLOT_ASKED;
+            name_question(r, slot, question);
+            return true;
+        }
+    return false;
+}
+
+/* ---- answers */
+
+/* A NAPTR record that we can use (4.1). */
+struct choice {
+    unsigned rank; /* order, and preference within it */
+    enum transport transport;
+    struct dns_name name;
+};
+
+static bool read_choice(const struct resolve *r, struct slice data, struct choice *choice)
+{
+    struct dns_naptr record;
+
+    if (!dns_read_naptr(data, &record) || !slice_equal_nocase(record.flags, S("s")) ||
+        !record.replacement.len)
+        return false;
+    for (unsigned i = 0; i < COUNT_OF(kinds); i++)
+        if (slice_equal_nocase(record.services, kinds[i].naptr) &&
+            is_offered(r, kinds[i].transport)) {
+            choice->rank = (unsigned)record.order << 16 | record.preference;
+            choice->transport = kinds[i].transport;
+            choice->name = record.replacement;
+            return true;
+        }
+    return false;
+}
+
+static void tell_naptr(struct resolve *r, const struct dns_answer *answer)
+{
+    struct choice best[RESOLVE_SERVICES];
+    unsigned count = 0;
+
+    if (answer->status == DNS_BOGUS) {
+        note_failure(r, DNS_BOGUS);
+        r->is_placed = true;
+        return;
+    }
+    for (unsigned i = 0; i < answer->count; i++) {
+        struct choice choice;
+        unsigned at = count;
+        if (!read_choice(r, answer->data[i], &choice))
+            continue;
+        for (; at && best[at - 1].rank > choice.rank; at--)
+            if (at < RESOLVE_SERVICES)
+                best[at] = best[at - 1];
+        if (at == RESOLVE_SERVICES)
+            continue;
+        best[at] = choice;
+        count += count < RESOLVE_SERVICES;
+    }
+    for (unsigned i = 0; i < count; i++)
+        add_service(r, best[i].transport, keep(r, NO_SLICE, dns_text(&best[i].name)),
+                    answer->is_secure);
+    if (!r->service_count)
+        add_known_services(r);
+}
+
+/* Higher ones are of no use before all lower ones have failed (RFC 2782). */
+static unsigned read_servers(const struct dns_answer *answer,
+                             struct dns_srv servers[RESOLVE_SERVERS], bool *is_withdrawn)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < answer->count; i++) {
+        struct dns_srv srv;
+        unsigned at = count;
+        if (!dns_read_srv(answer->data[i], &srv))
+            continue;
+        *is_withdrawn |= !srv.target.len;
+        if (!srv.target.len || !srv.port)
+            continue;
+        for (; at && servers[at - 1].priority > srv.priority; at--)
+            if (at < RESOLVE_SERVERS)
+                servers[at] = servers[at - 1];
+        if (at == RESOLVE_SERVERS)
+            continue;
+        servers[at] = srv;
+        count += count < RESOLVE_SERVERS;
+    }
+    return count;
+}
+
+static void tell_service(struct resolve *r, unsigned index, const struct dns_answer *answer)
+{
+    const struct resolve_service *service = &r->services[index];
+    struct dns_srv servers[RESOLVE_SERVERS];
+    bool is_withdrawn = false;
+    unsigned count = read_servers(answer, servers, &is_withdrawn);
+
+    if (answer->status > DNS_NOTHING)
+        note_failure(r, answer->status);
+    r->is_withdrawn |= is_withdrawn && !count;
+    for (unsigned i = 0; i < count; i++) {
+        struct span name = keep(r, NO_SLICE, dns_text(&servers[i].target));
+        if (name.len)
+            r->targets[r->target_count++] = (struct resolve_target){
+                .transport = service->transport,
+                .service = (uint8_t)index,
+                .is_secure = service->is_secure && answer->is_secure,
+                .priority = servers[i].priority,
+                .weight = servers[i].weight,
+                .port = servers[i].port,
+                .name = name,
+            };
+    }
+}
+
+/* ---- the order of servers */
+
+static bool is_before(const struct resolve_target *a, const struct resolve_target *b)
+{
+    if (a->service != b->service)
+        return a->service < b->service;
+    if (a->priority != b->priority)
+        return a->priority < b->priority;
+    return !a->weight && b->weight; /* as RFC 2782 asks of its draw */
+}
+
+static bool is_equal(const struct resolve_target *a, const struct resolve_target *b)
+{
+    return a->service == b->service && a->priority == b->priority;
+}
+
+static void move_to(struct resolve_target *targets, unsigned from, unsigned to)
+{
+    struct resolve_target moved = targets[from];
+
+    for (; from > to; from--)
+        targets[from] = targets[from - 1];
+    targets[to] = moved;
+}
+
+static void sort_targets(struct resolve *r)
+{
+    for (unsigned i = 1; i < r->target_count; i++) {
+        unsigned to = i;
+        while (to && is_before(&r->targets[i], &r->targets[to - 1]))
+            to--;
+        move_to(r->targets, i, to);
+    }
+}
+
+/* RFC 2782: of those with one priority, each comes first as often as its weight says. */
+static void draw_targets(struct resolve *r, struct random *random)
+{
+    for (unsigned first = 0; first < r->target_count; first++) {
+        uint64_t sum = 0;
+        unsigned end = first, drawn = first;
+        for (; end < r->target_count && is_equal(&r->targets[end], &r->targets[first]); end++)
+            sum += r->targets[end].weight;
+        uint64_t mark = random_below(random, sum + 1), passed = r->targets[first].weight;
+        while (passed < mark)
+            passed += r->targets[++drawn].weight;
+        move_to(r->targets, drawn, first);
+    }
+}
+
+static bool are_services_told(const struct resolve *r)
+{
+    for (unsigned i = 0; i < r->service_count; i++)
+        if (r->slots[SLOT_SERVICES + i] != SLOT_TOLD)
+            return false;
+    return r->service_count != 0;
+}
+
+/* All services are known: 4.2, and where there are none the domain itself. */
+static void settle(struct resolve *r, struct random *random)
+{
+    sort_targets(r);
+    draw_targets(r, random);
+    if (!r->target_count && r->worst == DNS_FOUND && !r->is_withdrawn)
+        add_host(r, transport_default(r), 0);
+    r->is_placed = true;
+}
+
+static void tell_addresses(struct resolve *r, unsigned slot, const struct dns_answer *answer)
+{
+    unsigned family = (slot - SLOT_ADDRESSES) % FAMILIES;
+    struct resolve_addresses *known = &r->addresses[(slot - SLOT_ADDRESSES) / FAMILIES];
+
+    if (answer->status != DNS_FOUND)
+        note_failure(r, answer->status);
+    known->is_secure[family] = answer->is_secure;
+    for (unsigned i = 0; i < answer->count && known->counts[family] < RESOLVE_ADDRESSES / 2; i++)
+        if (dns_read_address(answer->data[i], family == 0,
+                             &known->at[family][known->counts[family]]))
+            known->counts[family]++;
+}
+
+void resolve_tell(struct resolve *r, uint32_t id, const struct dns_answer *answer,
+                  struct random *random)
+{
+    unsigned slot = id & 0xff;
+    struct resolve_question question;
+
+    assert(answer->count <= DNS_RECORDS && slot < RESOLVE_SLOTS);
+    if (r->slots[slot] != SLOT_ASKED)
+        return;
+    name_question(r, slot, &question);
+    if (question.id != id)
+        return;
+    r->slots[slot] = SLOT_TOLD;
+    if (slot >= SLOT_ADDRESSES) {
+        tell_addresses(r, slot, answer);
+        return;
+    }
+    if (slot == SLOT_NAPTR)
+        tell_naptr(r, answer);
+    else
+        tell_service(r, slot - SLOT_SERVICES, answer);
+    if (!r->is_placed && are_services_told(r))
+        settle(r, random);
+}
+
+/* ---- places */
+
+static bool are_addresses_told(const struct resolve *r)
+{
+    const uint8_t *slots = &r->slots[first_address_slot(r->at)];
+
+    return slots[0] == SLOT_TOLD && slots[1] == SLOT_TOLD;
+}
+
+/* One family after the other, IPv6 first (RFC 8305 4), as far as they are known; FAMILIES if there
+ * are no more. */
+static unsigned next_family(const struct resolve *r, const struct resolve_addresses *known)
+{
+    bool has_six = r->given[0] < known->counts[0], has_four = r->given[1] < known->counts[1];
+
+    if (has_six && (!has_four || r->given[0] <= r->given[1]))
+        return 0;
+    return has_four ? 1 : FAMILIES;
+}
+
+static bool take_place(struct resolve *r, struct resolve_place *place)
+{
+    const struct resolve_target *target = &r->targets[r->at];
+    const struct resolve_addresses *known = &r->addresses[r->at % 2];
+    unsigned family = next_family(r, known);
+
+    if (family == FAMILIES)
+        return false;
+    *place = (struct resolve_place){
+        .transport = target->transport,
+        .port = target->port,
+        .address = known->at[family][r->given[family]++],
+        .server = text_of(r, target->name),
+        .is_secure = target->is_secure && known->is_secure[family],
+    };
+    return true;
+}
+
+static void leave_target(struct resolve *r)
+{
+    memset(&r->slots[first_address_slot(r->at)], SLOT_IDLE, FAMILIES);
+    r->addresses[r->at % 2] = (struct resolve_addresses){.counts = {0, 0}};
+    r->at++;
+    memset(r->given, 0, sizeof r->given);
+    r->is_hurried = false;
+}
+
+enum resolve_result resolve_next(struct resolve *r, struct resolve_place *place)
+{
+    if (!r->is_placed)
+        return RESOLVE_WAIT;
+    while (r->at < r->target_count) {
+        want_addresses(r, r->at);
+        want_addresses(r, r->at + 1u);
+        if (!are_addresses_told(r) && !r->is_hurried)
+            return RESOLVE_WAIT;
+        if (take_place(r, place))
+            return RESOLVE_PLACE;
+        if (!are_addresses_told(r)) {
+            r->is_hurried = false; /* what came is used up */
+            return RESOLVE_WAIT;
+        }
+        leave_target(r);
+    }
+    return RESOLVE_NONE;
+}
+
+bool resolve_may_hurry(const struct resolve *r)
+{
+    const struct resolve_addresses *known = &r->addresses[r->at % 2];
+
+    return r->is_placed && r->at < r->target_count && !are_addresses_told(r) && !r->is_hurried &&
+           next_family(r, known) != FAMILIES;
+}
+
+void resolve_hurry(struct resolve *r)
+{
+    r->is_hurried = true;
+}
+
+struct fault resolve_fault(const struct resolve *r)
+{
+    switch (r->worst) {
+    case DNS_BOGUS: return (struct fault){502, "DNS Answer Is Forged"};
+    case DNS_FAILED: return (struct fault){504, "DNS Does Not Answer"};
+    default: return (struct fault){404, "No SIP Server In That Domain"};
+    }
+}

@@ -1,0 +1,117 @@
+/*
+ * Locating a SIP server (RFC 3263 4): from what a URI says to the places to try, in order.
+ *
+ * A lookup asks for what it wants to know of DNS, and is told; it keeps no time and sends nothing.
+ * Places come as they are asked for: addresses are looked up of the server at hand and of the next,
+ * so that a domain of thirty servers costs no more than it is used.
+ *
+ * What the standard leaves open: NAPTR and SRV records that cannot be had at all (no answer) are
+ * not taken as absent, else whoever can drop packets chooses the server, but for NAPTR, which many
+ * old resolvers fail at, and which tells nothing that SRV would not.  What DNSSEC finds forged ends
+ * a lookup.  Without NAPTR a domain is asked for TLS before TCP before UDP.
+ */
+#pragma once
+
+#include "base/random.h"
+#include "core/dns.h"
+#include "sip/message.h"
+#include "sip/via.h"
+
+#define RESOLVE_SERVICES 4u  /* transports of one domain that are tried */
+#define RESOLVE_SERVERS 8u   /* servers of one of them */
+#define RESOLVE_ADDRESSES 8u /* of one server, half of them of each family */
+#define RESOLVE_TEXT 2048u   /* bytes of the names of all; those without room are left out */
+#define RESOLVE_TARGETS (RESOLVE_SERVICES * RESOLVE_SERVERS)
+#define RESOLVE_SLOTS (1u + RESOLVE_SERVICES + 4u) /* questions that may be open at a time */
+
+/* What a URI says, and what we can do. */
+struct resolve_wish {
+    struct slice host;   /* a name or a numeric address; maddr, where there is one (4) */
+    uint16_t port;       /* 0: none was named */
+    uint8_t transport;   /* enum transport; TRANSPORT_OTHER: none was named */
+    bool is_sips;        /* only by TLS (4.1) */
+    uint8_t offered;     /* transports that we have sockets of: 1 << TRANSPORT_... */
+    bool has_v4, has_v6; /* and families */
+};
+
+struct resolve_question {
+    uint32_t id; /* to be told with the answer */
+    enum dns_type type;
+    struct slice name; /* without the dot at its end; the lookup's, until it is told something */
+};
+
+/* Where a request may be sent. */
+struct resolve_place {
+    uint8_t transport;
+    uint16_t port;
+    struct address_bytes address;
+    struct slice server; /* its name; empty if it was numeric; the lookup's */
+    bool is_secure;      /* DNSSEC proves all that led here */
+};
+
+enum resolve_result {
+    RESOLVE_PLACE, /* there is one more */
+    RESOLVE_WAIT,  /* an answer is wanted first */
+    RESOLVE_NONE,  /* there are no more */
+};
+
+struct resolve_service {
+    uint8_t transport;
+    bool is_secure; /* the way to it, before its own records */
+    struct span name;
+};
+
+struct resolve_target {
+    uint8_t transport;
+    uint8_t service;
+    bool is_secure;
+    uint16_t priority, weight, port;
+    struct span name;
+};
+
+/* Addresses of a server: of both families, IPv6 first. */
+struct resolve_addresses {
+    uint8_t counts[2];
+    bool is_secure[2];
+    struct address_bytes at[2][RESOLVE_ADDRESSES / 2];
+};
+
+/* A lookup: plain bytes, whose owner only copies or forgets it. */
+struct resolve {
+    struct resolve_wish wish; /* without its host, which is in `text` */
+    struct span host;
+    uint8_t service_count, target_count;
+    uint8_t at;        /* target at hand */
+    uint8_t given[2];  /* its addresses that were handed out */
+    uint8_t worst;     /* enum dns_status of what failed */
+    bool is_placed;    /* all servers are known */
+    bool is_withdrawn; /* the domain says that there is no such service */
+    bool is_hurried;   /* what is still open of the target at hand is not waited for */
+    uint16_t text_len;
+    uint8_t slots[RESOLVE_SLOTS]; /* what has become of each question */
+    struct resolve_service services[RESOLVE_SERVICES];
+    struct resolve_target targets[RESOLVE_TARGETS];
+    struct resolve_addresses addresses[2]; /* of the target at hand and the next, in turn */
+    char text[RESOLVE_TEXT];
+};
+
+/* False if a host of that kind, or that transport, cannot be reached from here at all. */
+bool resolve_begin(struct resolve *r, const struct resolve_wish *wish);
+
+/* The next question that is to be asked; false if there is none at present. */
+bool resolve_ask(struct resolve *r, struct resolve_question *question);
+
+/* An answer; one to a question that no longer matters changes nothing. */
+void resolve_tell(struct resolve *r, uint32_t id, const struct dns_answer *answer,
+                  struct random *random);
+
+/* The next place.  After RESOLVE_WAIT there may be new questions. */
+enum resolve_result resolve_next(struct resolve *r, struct resolve_place *place);
+
+/* One of the addresses that are waited for is known, and need wait no longer for the others (RFC
+ * 8305 3: 50 ms). */
+bool resolve_may_hurry(const struct resolve *r);
+void resolve_hurry(struct resolve *r);
+
+/* Why there was no place at all. */
+struct fault resolve_fault(const struct resolve *r);
