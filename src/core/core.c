@@ -92,8 +92,8 @@ void core_set_password(struct core *core, const struct user_settings *user)
         location_set_password(core, user);
 }
 
-/* The branch of a response names its client transaction; one that we did not make is dropped
- * (RFC 6026 8.9). */
+/* The branch of a response names its client transaction; one that we did not make is dropped (RFC
+ * 6026 8.9), and so is one to another than us (18.1.2). */
 static void take_response(struct core *core, const struct message *m, const struct flow *flow,
                           struct moment now, struct actions *out)
 {
@@ -104,7 +104,7 @@ static void take_response(struct core *core, const struct message *m, const stru
 
     if (message_count(m, HEADER_ASSERTION) > ASSERTION_LIMIT || !rest.len ||
         !via_next(&rest, &via) || !branch_read(via.branch, &core->key_branch, &branch) ||
-        !branch.transaction)
+        !branch.transaction || !host_is_socket(core, via.host, via.port ? via.port : 5060))
         return;
     client = client_find(core, branch.transaction);
     if (client && m->cseq.method == METHOD_CANCEL) /* a CANCEL has the branch of its INVITE (9.1) */

@@ -102,7 +102,7 @@ static bool host_equal(struct slice a, struct slice b)
            host_numeric(b, &y) && memcmp(x.at, y.at, sizeof x.at) == 0;
 }
 
-static bool socket_has(const struct core *core, struct slice host, uint32_t port)
+bool host_is_socket(const struct core *core, struct slice host, uint32_t port)
 {
     const struct settings *settings = core->settings;
 
@@ -156,7 +156,7 @@ bool host_is_local(const struct core *core, struct slice host, uint32_t port)
     for (unsigned i = 0; i < settings->localname_count; i++)
         if (host_equal(host, settings->localnames[i]))
             return port_is_ours(core, port);
-    return socket_has(core, host, port ? port : 5060);
+    return host_is_socket(core, host, port ? port : 5060);
 }
 
 bool uri_is_local(const struct core *core, const struct uri *uri)

@@ -59,6 +59,8 @@ static inline struct slice request_header(const struct request *req, enum header
 /* The host is one of our names, whatever the port: who claims to be one of ours at such an address
  * must prove it. */
 bool host_is_claimed(const struct core *core, struct slice host);
+/* They are those of a socket, as in our Via. */
+bool host_is_socket(const struct core *core, struct slice host, uint32_t port);
 /* The host and port are one of ours: realm, local name or socket. */
 bool host_is_local(const struct core *core, struct slice host, uint32_t port);
 /* The user part is not looked at. */

@@ -155,6 +155,43 @@ static void test_a_cancel_from_elsewhere_is_refused(void **state)
     world_end(&w);
 }
 
+/* The sent-by of the topmost Via is of a socket of ours (18.1.2). */
+static void test_a_response_to_another_host_is_dropped(void **state)
+{
+    static const struct {
+        const char *sent_by;
+        unsigned passed;
+    } cases[] = {
+        {"192.0.2.99:5060", 0},
+        {"192.0.2.1:5061", 0},
+        {"example.com:5060", 0},
+        {"192.0.2.1", 1},
+    };
+    struct world w;
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+        const char *branch;
+        world_begin(&w, true);
+        world_register(&w, "bob", "builder", BOB, 5060, 3600);
+        ask(&w, "sip:bob@example.com", "");
+        branch = strstr(world_header(&w, 0, "Via"), ";branch=");
+        assert_non_null(branch);
+        world_receive(&w, BOB, 5060,
+                      "SIP/2.0 200 OK\n"
+                      "Via: SIP/2.0/UDP %s%s\n"
+                      "Via: SIP/2.0/UDP 198.51.100.9:5060;branch=z9hG4bKx;rport\n"
+                      "From: <sip:carol@elsewhere.example>;tag=t\n"
+                      "To: <sip:bob@example.com>;tag=bob\n"
+                      "Call-ID: relay\n"
+                      "CSeq: 1 MESSAGE\n"
+                      "Content-Length: 0\n\n",
+                      cases[i].sent_by, branch);
+        assert_int_equal(world_sent_count(&w), cases[i].passed);
+        world_end(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -163,6 +200,7 @@ int main(void)
         cmocka_unit_test(test_a_flood_of_asserted_identities_is_refused),
         cmocka_unit_test(test_a_cookie_is_worth_nothing_in_another_dialog),
         cmocka_unit_test(test_a_cancel_from_elsewhere_is_refused),
+        cmocka_unit_test(test_a_response_to_another_host_is_dropped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
