@@ -1,7 +1,7 @@
-"""SIP as the checks speak it: messages, credentials and phones, by the standard library alone.
+"""SIP as the rules speak it: messages, credentials, phones, dialogs: by the standard library alone.
 
 A phone is one address that sends and receives over UDP or TCP. It keeps no state beyond its sockets
-and counters: each check says itself what is sent and what must come back.
+and counters: each rule says itself what is sent and what must come back.
 """
 
 import hashlib
@@ -13,11 +13,25 @@ import time
 
 PATIENCE = 10.0
 T1 = 0.5
+# As phones have them; a request much shorter than theirs cannot be challenged (see abuse.py).
+COMMON = ["User-Agent: a phone of the conformance rules",
+          "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE, INFO, UPDATE"]
 _serial = itertools.count(1)
+_salt = time.time_ns() % 1000000007
+
+# 7.3.3
+COMPACT = {"v": "Via", "f": "From", "t": "To", "i": "Call-ID", "m": "Contact", "k": "Supported",
+           "l": "Content-Length", "c": "Content-Type", "e": "Content-Encoding", "s": "Subject"}
+
+ALGORITHMS = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 
 
 class Failure(Exception):
     """The server did not do what the rule says."""
+
+
+class Closed(Failure):
+    """The server ended the connection."""
 
 
 def expect(so, why):
@@ -25,12 +39,32 @@ def expect(so, why):
         raise Failure(why)
 
 
-COMPACT = {"v": "Via", "f": "From", "t": "To", "i": "Call-ID", "m": "Contact", "k": "Supported",
-           "l": "Content-Length", "c": "Content-Type", "e": "Content-Encoding", "s": "Subject"}
-
-
 def unique(prefix):
-    return f"{prefix}{next(_serial)}x{time.monotonic_ns() % 1000000007}"
+    return f"{prefix}{next(_serial)}x{_salt}"
+
+
+def split_list(value):
+    """The items of a comma-separated value; commas in quotes or angle brackets do not count."""
+    items = re.findall(r'(?:"(?:\\.|[^"\\])*"|<[^>]*>|[^,"<])+', value)
+    return [item.strip() for item in items if item.strip()]
+
+
+def parameter(value, name):
+    """Of a header field's value, in which it stands outside of quotes; None if it is not there."""
+    bare = re.sub(r"<[^>]*>", "", value)
+    found = re.search(rf';\s*{re.escape(name)}(?:=("[^"]*"|[^;,\s]*))?(?=[;,\s]|$)', bare, re.I)
+    return (found[1] or "") if found else None
+
+
+def uri_of(value):
+    """The URI of a Contact, Route and the like."""
+    found = re.search("<([^>]*)>", value)
+    return found[1] if found else value.split(";")[0].strip()
+
+
+def contact_uri(message):
+    expect(message.get("Contact"), f"no Contact in {message.start}")
+    return uri_of(message.get("Contact"))
 
 
 class Message:
@@ -45,50 +79,51 @@ class Message:
             name, _, value = line.partition(":")
             name = COMPACT.get(name.strip().lower(), name.strip())
             self.fields.append((name, value.strip()))
-        response = re.match(r"SIP/2\.0 (\d{3}) ", self.start)
-        self.status = int(response[1]) if response else 0
-        self.method = "" if response else self.start.split(" ")[0]
-        self.uri = "" if response else self.start.split(" ")[1]
+        words = self.start.split(" ")
+        is_response = self.start.startswith("SIP/2.0 ")
+        self.status = int(words[1]) if is_response else 0
+        self.method = "" if is_response else words[0]
+        self.uri = "" if is_response or len(words) < 2 else words[1]
 
     def all(self, name):
+        """The values of all fields with this name."""
         return [value for field, value in self.fields if field.lower() == name.lower()]
 
     def get(self, name):
         return next(iter(self.all(name)), "")
 
     def list(self, name):
-        """The values of a comma-separated field, none of which has a comma inside quotes."""
-        return [item.strip() for value in self.all(name) for item in split_list(value)]
+        """The values of a field that may be a list, or be there several times."""
+        return [item for value in self.all(name) for item in split_list(value)]
 
     def tag(self, name):
-        found = re.search(r";tag=([^;\s]+)", self.get(name))
-        return found[1] if found else ""
+        return parameter(self.get(name), "tag") or ""
+
+    def branch(self):
+        return parameter(self.list("Via")[0], "branch")
 
     def cseq(self):
         number, method = self.get("CSeq").split()
         return int(number), method
 
 
-def split_list(value):
-    return re.findall(r'(?:"(?:\\.|[^"\\])*"|<[^>]*>|[^,"<])+', value)
+def is_response(method=None, status=None):
+    """Of a message: whether it is a response, to this method, with this status."""
+    def so(message):
+        return (message.status > 0 and (method is None or message.cseq()[1] == method) and
+                (status is None or message.status == status))
+    return so
 
 
 class Phone:
-    """One address; `user` is who it says it is."""
+    """One address; `user` is who it says it is, in `domain`."""
 
-    def __init__(self, server, user, host=None, transport=None):
-        self.server = server
-        self.user = user
+    def __init__(self, server, user, host=None, transport="udp", port=0, domain=None):
+        self.server, self.user, self.transport = server, user, transport
+        self.domain = domain or server.domain
         self.password = server.users.get(user)
-        self.domain = server.domain
-        self.transport = transport or server.transport
         self.host = host or server.next_host()
-        kind = socket.SOCK_STREAM if self.transport == "tcp" else socket.SOCK_DGRAM
-        self.socket = socket.socket(socket.AF_INET, kind)
-        self.socket.bind((self.host, 0))
-        if self.transport == "tcp":
-            self.socket.settimeout(PATIENCE)
-            self.socket.connect((server.host, server.port))
+        self.socket = self.open(port)
         self.port = self.socket.getsockname()[1]
         self.stream = b""
         self.waiting = []
@@ -96,6 +131,15 @@ class Phone:
         self.call_id = unique("r")
         self.register_cseq = 0
         self.sent = self.received = 0
+
+    def open(self, port):
+        kind = socket.SOCK_STREAM if self.transport == "tcp" else socket.SOCK_DGRAM
+        one = socket.socket(socket.AF_INET, kind)
+        one.settimeout(PATIENCE)
+        one.bind((self.host, port))
+        if self.transport == "tcp":
+            one.connect((self.server.host, self.server.port))
+        return one
 
     def close(self):
         self.socket.close()
@@ -105,9 +149,13 @@ class Phone:
     def aor(self):
         return f"sip:{self.user}@{self.domain}"
 
-    def contact(self):
-        parameter = ";transport=tcp" if self.transport == "tcp" else ""
-        return f"sip:{self.user}@{self.host}:{self.port}{parameter}"
+    def sender(self):
+        return f"<{self.aor()}>;tag={self.tag}"
+
+    def contact(self, *parameters):
+        if self.transport == "tcp":
+            parameters = ("transport=tcp", *parameters)
+        return ";".join((f"sip:{self.user}@{self.host}:{self.port}", *parameters))
 
     def via(self, branch=None):
         return (f"SIP/2.0/{self.transport.upper()} {self.host}:{self.port};"
@@ -147,10 +195,14 @@ class Phone:
             left = end - time.monotonic()
             if left < 0 or not select.select([self.socket], [], [], left)[0]:
                 return None
-            data = self.socket.recv(65535)
+            try:
+                data = self.socket.recv(65535)
+            except ConnectionError:
+                data = b""
             self.received += len(data)
             if self.transport == "tcp":
-                expect(data, "the server closed the connection")
+                if not data:
+                    raise Closed("the server closed the connection")
                 self.stream += data
             elif data.strip(b"\r\n\0"):
                 return Message(data.decode())
@@ -173,6 +225,31 @@ class Phone:
     def await_request(self, method, timeout=PATIENCE):
         return self.await_message(lambda m: m.method == method, method, timeout)
 
+    def await_closed(self, timeout=PATIENCE):
+        """The server ends the connection; what came before that."""
+        came = []
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            try:
+                message = self.receive(end - time.monotonic())
+            except Closed:
+                return came
+            if message:
+                came.append(message)
+        raise Failure("the connection is still open")
+
+    def ping(self):
+        """What the server was sent before has been dealt with: it works in the order of arrival."""
+        answer = self.ask(self.request("OPTIONS", f"sip:{self.server.domain}"))
+        expect(answer.status == 200, f"OPTIONS was answered {answer.start}")
+
+    def has_nothing(self, so, why, after=()):
+        """Nothing like this has come of what these phones sent."""
+        for phone in (*after, self):
+            phone.ping()
+        for message in self.waiting:
+            expect(not so(message), f"{why}: {message.start}")
+
     def nothing(self, so, why, during=1.0):
         """No such message comes within this time."""
         try:
@@ -185,105 +262,118 @@ class Phone:
 
     def request(self, method, uri, *fields, to=None, sender=None, call_id=None, cseq=1, branch=None,
                 body="", via=None, forwards=70):
-        sender = sender or f"<{self.aor()}>;tag={self.tag}"
         lines = [f"{method} {uri} SIP/2.0", f"Via: {via or self.via(branch)}",
-                 f"Max-Forwards: {forwards}", f"From: {sender}", f"To: {to or f'<{uri}>'}",
-                 f"Call-ID: {call_id or unique('c')}", f"CSeq: {cseq} {method}", *fields,
-                 f"Content-Length: {len(body.encode())}"]
+                 *([f"Max-Forwards: {forwards}"] if forwards is not None else []),
+                 f"From: {sender or self.sender()}", f"To: {to or f'<{uri}>'}",
+                 f"Call-ID: {call_id or unique('c')}", f"CSeq: {cseq} {method}",
+                 *COMMON, *fields, f"Content-Length: {len(body.encode())}"]
         return "\r\n".join(lines) + "\r\n\r\n" + body
 
     def ask(self, text, timeout=PATIENCE):
-        """Sends a request, again every T1 over UDP; the final response of its transaction."""
+        """Sends a request, over UDP again each second; the final response of its transaction."""
         request = Message(text)
-        branch, cseq = re.search(r"branch=([^;\s]+)", request.get("Via"))[1], request.get("CSeq")
+        branch, cseq = request.branch(), request.get("CSeq")
 
         def is_final(message):
             return (message.status >= 200 and message.get("CSeq") == cseq and
-                    f"branch={branch}" in message.get("Via"))
+                    message.branch() == branch)
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             self.send(text)
             try:
                 return self.await_message(is_final, f"answer to {request.method}",
-                                          T1 * 2 if self.transport == "udp" else timeout)
+                                          2 * T1 if self.transport == "udp" else timeout)
+            except Closed:
+                raise
             except Failure:
                 continue
         raise Failure(f"{self.user} got no answer to {request.method}")
 
-    def authorization(self, challenge, method, uri, count=1, password=None, user=None, nonce=None,
-                      realm=None):
-        """The field that answers a 401 or 407, or the challenge value of one."""
-        is_proxy = False
-        if isinstance(challenge, Message):
-            is_proxy = challenge.status == 407
-            challenge = challenge.get("Proxy-Authenticate" if is_proxy else "WWW-Authenticate")
-        realm = realm or re.search('realm="([^"]*)"', challenge)[1]
-        nonce = nonce or re.search('nonce="([^"]*)"', challenge)[1]
-
-        def md5(text):
-            return hashlib.md5(text.encode()).hexdigest()
-        user = user or self.user
-        ha1 = md5(f"{user}:{realm}:{password or self.password}")
-        response = md5(f"{ha1}:{nonce}:{count:08x}:cn:auth:{md5(f'{method}:{uri}')}")
-        name = "Proxy-Authorization" if is_proxy else "Authorization"
-        return (f'{name}: Digest username="{user}", realm="{realm}", nonce="{nonce}", '
-                f'uri="{uri}", response="{response}", algorithm=MD5, qop=auth, '
-                f'nc={count:08x}, cnonce="cn"')
-
-    def prove(self, method, uri, *fields, cseq=1, **more):
-        """A request that is challenged once: the answer to the one with credentials."""
-        call_id = more.pop("call_id", None) or unique("c")
+    def prove(self, method, uri, *fields, cseq=1, call_id=None, **more):
+        """The answer to a request with credentials; without, it must be challenged."""
+        call_id = call_id or unique("c")
         answer = self.ask(self.request(method, uri, *fields, call_id=call_id, cseq=cseq, **more))
-        expect(answer.status in (401, 407), f"{method} was not challenged: {answer.start}")
+        expect(answer.status == 407, f"{method} was not challenged: {answer.start}")
         if method == "INVITE":
-            self.acknowledge(answer, uri, call_id)
-        for _ in range(3):
-            cseq += 1
-            credentials = self.authorization(answer, method, uri)
-            answer = self.ask(self.request(method, uri, *fields, credentials, call_id=call_id,
-                                           cseq=cseq, **more))
-            if "stale=true" not in answer.text:
-                break
-        return answer
+            self.acknowledge(answer, uri)
+        proof = self.authorization(answer, method, uri)
+        return self.ask(self.request(method, uri, *fields, proof, call_id=call_id, cseq=cseq + 1,
+                                     **more))
 
-    def acknowledge(self, answer, uri, call_id):
+    def acknowledge(self, answer, uri, call_id=None):
         """ACK to a final failure (17.1.1.3)."""
-        via = split_list(answer.get("Via"))[0].strip()
-        branch = re.search(r"branch=([^;\s]+)", via)[1]
         self.send(self.request("ACK", uri, to=answer.get("To"), sender=answer.get("From"),
-                               call_id=call_id, cseq=answer.cseq()[0], branch=branch))
+                               call_id=call_id or answer.get("Call-ID"), cseq=answer.cseq()[0],
+                               branch=answer.branch()))
 
-    def register(self, *fields, call_id=None, cseq=None, uri=None):
-        """The answer to a REGISTER with credentials."""
-        uri = uri or f"sip:{self.domain}"
-        self.register_cseq = (cseq or self.register_cseq + 1)
-        first = self.register_cseq
-        answer = self.ask(self.request("REGISTER", uri, *fields, to=f"<{self.aor()}>",
-                                       call_id=call_id or self.call_id, cseq=first))
-        for _ in range(3):
-            if answer.status != 401:
-                break
-            credentials = self.authorization(answer, "REGISTER", uri)
-            if cseq is None:
-                self.register_cseq += 1
-            answer = self.ask(self.request("REGISTER", uri, *fields, credentials,
-                                           to=f"<{self.aor()}>", call_id=call_id or self.call_id,
-                                           cseq=self.register_cseq))
+    def challenge(self, method="REGISTER", uri=None):
+        """A 401 or 407, to a request without credentials."""
+        uri = uri or f"sip:{self.server.domain}"
+        answer = self.ask(self.request(method, uri, to=f"<{self.aor()}>"))
+        expect(answer.status in (401, 407), f"{method} was not challenged: {answer.start}")
         return answer
 
-    def bind(self, *fields):
-        answer = self.register(f"Contact: <{self.contact()}>", *fields)
+    def authorization(self, challenge, method, uri, **parts):
+        """The field that answers a challenge; `parts` are said otherwise, None is left out."""
+        is_proxy = challenge.status == 407
+        value = challenge.get("Proxy-Authenticate" if is_proxy else "WWW-Authenticate")
+        password = parts.pop("password", self.password)
+        given = {
+            "username": self.user,
+            "realm": re.search('realm="([^"]*)"', value)[1],
+            "nonce": re.search('nonce="([^"]*)"', value)[1],
+            "uri": uri, "algorithm": "MD5", "qop": "auth", "nc": "00000001", "cnonce": "cn",
+            **parts,
+        }
+        digest = ALGORITHMS.get(given["algorithm"] or "MD5", hashlib.md5)
+
+        def hashed(*texts):
+            return digest(":".join(texts).encode()).hexdigest()
+        name = given.pop("as_user", given["username"])
+        ha1 = hashed(name, given["realm"], password)
+        middle = (given["nc"], given["cnonce"], given["qop"]) if given["qop"] else ()
+        middle = tuple(part or "" for part in middle)
+        given.setdefault("response", hashed(ha1, given["nonce"], *middle,
+                                            hashed(method, given["uri"])))
+        bare = ("algorithm", "qop", "nc")
+        text = ", ".join(f"{name}={part}" if name in bare else f'{name}="{part}"'
+                         for name, part in given.items() if part is not None)
+        return f"{'Proxy-Authorization' if is_proxy else 'Authorization'}: Digest {text}"
+
+    # ---- registration
+
+    def register(self, *fields, call_id=None, cseq=None, **more):
+        """The answer to a REGISTER with credentials."""
+        uri = more.pop("uri", f"sip:{self.server.domain}")
+        more = {"to": f"<{self.aor()}>", "call_id": call_id or self.call_id, **more}
+        self.register_cseq = cseq or self.register_cseq + 1
+        answer = self.ask(self.request("REGISTER", uri, *fields, cseq=self.register_cseq, **more))
+        if answer.status != 401:
+            return answer
+        proof = self.authorization(answer, "REGISTER", uri)
+        if cseq is None:
+            self.register_cseq += 1
+        return self.ask(self.request("REGISTER", uri, *fields, proof, cseq=self.register_cseq,
+                                     **more))
+
+    def bind(self, *fields, contact=None):
+        answer = self.register(f"Contact: {contact or f'<{self.contact()}>'}", *fields)
         expect(answer.status == 200, f"REGISTER was answered {answer.start}")
         return self
 
     def bindings(self):
+        """The Contact values that the registrar lists."""
         answer = self.register()
         expect(answer.status == 200, f"the query was answered {answer.start}")
         return answer.list("Contact")
 
+    def bound_uris(self):
+        return {uri_of(value) for value in self.bindings()}
+
     # ---- answers
 
-    def answer(self, request, status, *fields, reason="Answer", body="", tag=None, contact=True):
+    def response(self, request, status, *fields, reason="Answer", body="", tag=None):
+        """The text of a response to what was received."""
         lines = [f"SIP/2.0 {status} {reason}"]
         lines += [f"Via: {value}" for value in request.all("Via")]
         lines += [f"Record-Route: {value}" for value in request.all("Record-Route")]
@@ -292,16 +382,98 @@ class Phone:
             to += f";tag={tag or self.tag}"
         lines += [f"From: {request.get('From')}", f"To: {to}",
                   f"Call-ID: {request.get('Call-ID')}", f"CSeq: {request.get('CSeq')}"]
-        if contact:
+        if not any(field.startswith("Contact:") for field in fields):
             lines.append(f"Contact: <{self.contact()}>")
         lines += [*fields, f"Content-Length: {len(body.encode())}"]
-        text = "\r\n".join(lines) + "\r\n\r\n" + body
+        return "\r\n".join(lines) + "\r\n\r\n" + body
+
+    def answer(self, request, status, *fields, **more):
+        text = self.response(request, status, *fields, **more)
         self.send(text)
         return text
 
+    def take(self, method, status=None, *fields, **more):
+        """The next request of this method, answered."""
+        request = self.await_request(method)
+        if status:
+            self.answer(request, status, *fields, **more)
+        return request
+
+
+class Attempt:
+    """An INVITE on its way: sent, with credentials if the caller has some."""
+
+    def __init__(self, caller, uri, *fields, **more):
+        self.caller, self.uri = caller, uri
+        self.call_id = more.pop("call_id", None) or unique("call")
+        self.fields = (f"Contact: <{caller.contact()}>", *fields)
+        self.cseq = 1
+        proof = ()
+        if caller.password:
+            challenge = caller.ask(self._write(**more))
+            expect(challenge.status == 407, f"INVITE was not challenged: {challenge.start}")
+            caller.acknowledge(challenge, uri)
+            proof = (caller.authorization(challenge, "INVITE", uri),)
+            self.cseq += 1
+        self.text = self._write(*proof, **more)
+        self.request = Message(self.text)
+        self.branch = self.request.branch()
+        caller.send(self.text)
+
+    def _write(self, *proof, **more):
+        return self.caller.request("INVITE", self.uri, *self.fields, *proof, call_id=self.call_id,
+                                   cseq=self.cseq, **more)
+
+    def is_mine(self, message):
+        return (message.status > 0 and message.get("CSeq") == f"{self.cseq} INVITE" and
+                message.get("Call-ID") == self.call_id)
+
+    def is_mine_final(self, message):
+        return self.is_mine(message) and message.status >= 200
+
+    def provisional(self, status):
+        return self.caller.await_message(
+            lambda m: self.is_mine(m) and m.status == status, f"{status} to INVITE")
+
+    def final(self, timeout=PATIENCE):
+        """The final response; a failure is acknowledged."""
+        answer = self.caller.await_message(self.is_mine_final, "answer to INVITE", timeout)
+        if answer.status >= 300:
+            self.caller.acknowledge(answer, self.uri)
+        return answer
+
+    def fails(self, status, timeout=PATIENCE):
+        answer = self.final(timeout)
+        expect(answer.status == status, f"INVITE was answered {answer.start}, not {status}")
+        return answer
+
+    def accepted(self):
+        """The 2xx, acknowledged, and the caller's side of its dialog."""
+        answer = self.final()
+        expect(answer.status == 200, f"the call was answered {answer.start}")
+        dialog = Dialog.of_caller(self.caller, answer)
+        self.caller.send(dialog.write("ACK", cseq=self.cseq))
+        return answer, dialog
+
+    def send_cancel(self, *fields, sender=None):
+        """The CANCEL's text, sent."""
+        text = self.caller.request("CANCEL", self.uri, *fields, to=self.request.get("To"),
+                                   sender=self.request.get("From"), call_id=self.call_id,
+                                   cseq=self.cseq, via=self.request.get("Via"))
+        (sender or self.caller).send(text)
+        return text
+
+    def cancel(self, *fields):
+        """CANCEL, and its own answer, which must be 200."""
+        self.send_cancel(*fields)
+        answer = self.caller.await_message(
+            lambda m: m.get("CSeq") == f"{self.cseq} CANCEL" and m.get("Call-ID") == self.call_id,
+            "answer to CANCEL")
+        expect(answer.status == 200, f"CANCEL was answered {answer.start}")
+
 
 class Dialog:
-    """One side of a dialog: what its requests carry (RFC 3261 12.2.1.1)."""
+    """One side of a dialog: what its requests carry (12.2.1.1)."""
 
     def __init__(self, phone, local, remote, call_id, target, routes, cseq):
         self.phone, self.local, self.remote, self.call_id = phone, local, remote, call_id
@@ -310,68 +482,49 @@ class Dialog:
     @staticmethod
     def of_caller(phone, answer):
         return Dialog(phone, answer.get("From"), answer.get("To"), answer.get("Call-ID"),
-                      contact_uri(answer), answer.list("Record-Route")[::-1], answer.cseq()[0])
+                      contact_uri(answer), answer.list("Record-Route")[::-1],
+                      answer.cseq()[0])
 
     @staticmethod
     def of_callee(phone, request, answer_text):
         answer = Message(answer_text)
         return Dialog(phone, answer.get("To"), answer.get("From"), request.get("Call-ID"),
-                      contact_uri(request), request.list("Record-Route"), 0)
+                      contact_uri(request), request.list("Record-Route"), 100)
 
-    def write(self, method, *fields, cseq=None, body="", branch=None):
-        if cseq is None and method not in ("ACK", "CANCEL"):
+    def write(self, method, *fields, cseq=None, body="", **more):
+        if cseq is None:
             self.cseq += 1
         routes = [f"Route: {route}" for route in self.routes]
-        return self.phone.request(method, self.target, *routes, *fields, to=self.remote,
-                                  sender=self.local, call_id=self.call_id,
-                                  cseq=cseq or self.cseq, body=body, branch=branch)
-
-    def ask(self, method, *fields, **more):
-        return self.phone.ask(self.write(method, *fields, **more))
-
-
-def contact_uri(message):
-    found = re.search("<([^>]*)>", message.get("Contact"))
-    expect(found, f"no Contact in {message.start}")
-    return found[1]
+        more = {"to": self.remote, "sender": self.local, "call_id": self.call_id, **more}
+        phone = more.pop("phone", self.phone)
+        return phone.request(method, more.pop("target", self.target), *routes, *fields,
+                             cseq=cseq or self.cseq, body=body, **more)
 
 
 class Call:
     """A call that stands: caller and callee with their sides of the dialog."""
 
-    def __init__(self, caller, callee, *fields, answer_fields=(), proves=True, ring=False):
+    def __init__(self, caller, callee, *fields, answer_fields=()):
         self.caller, self.callee = caller, callee
-        uri = callee.aor()
-        self.call_id = unique("call")
-        cseq = 1
-        fields = (f"Contact: <{caller.contact()}>", *fields)
-        text = caller.request("INVITE", uri, *fields, call_id=self.call_id, cseq=cseq)
-        if proves:
-            challenge = caller.ask(text)
-            expect(challenge.status == 407, f"INVITE was not challenged: {challenge.start}")
-            caller.acknowledge(challenge, uri, self.call_id)
-            cseq += 1
-            text = caller.request("INVITE", uri, *fields,
-                                  caller.authorization(challenge, "INVITE", uri),
-                                  call_id=self.call_id, cseq=cseq)
-        caller.send(text)
-        self.sent_invite = Message(text)
+        self.attempt = Attempt(caller, callee.aor(), *fields)
+        self.call_id = self.attempt.call_id
         self.invite = callee.await_request("INVITE")
-        if ring:
-            callee.answer(self.invite, 180)
-        self.ok_text = callee.answer(self.invite, 200, *answer_fields)
-        self.ok = caller.await_message(
-            lambda m: m.status >= 200 and m.get("CSeq") == f"{cseq} INVITE", "answer to INVITE")
-        expect(self.ok.status == 200, f"the call was answered {self.ok.start}")
-        self.near = Dialog.of_caller(caller, self.ok)
-        self.far = Dialog.of_callee(callee, self.invite, self.ok_text)
-        caller.send(self.near.write("ACK", cseq=cseq))
+        answer = callee.answer(self.invite, 200, *answer_fields)
+        self.ok, self.near = self.attempt.accepted()
+        self.far = Dialog.of_callee(callee, self.invite, answer)
         self.ack = callee.await_request("ACK")
 
     def hang_up(self):
-        text = self.near.write("BYE")
-        self.caller.send(text)
-        self.callee.answer(self.callee.await_request("BYE"), 200)
-        answer = self.caller.await_message(lambda m: m.status and m.cseq()[1] == "BYE",
-                                           "answer to BYE")
-        expect(answer.status == 200, f"BYE was answered {answer.start}")
+        """The caller's BYE reaches the callee, who agrees."""
+        self.exchange(self.near, self.callee)
+
+    def exchange(self, side, other, method="BYE", status=200):
+        """A request in the dialog; what the other side got, and what came back."""
+        text = side.write(method)
+        side.phone.send(text)
+        request = other.take(method, status)
+        branch = Message(text).branch()
+        answer = side.phone.await_message(
+            lambda m: m.status >= 200 and m.branch() == branch, f"answer to {method}")
+        expect(answer.status == status, f"{method} was answered {answer.start}")
+        return request, answer

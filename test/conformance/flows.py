@@ -1,0 +1,208 @@
+"""The way back to a phone: Path (RFC 3327), instances and flows (RFC 5626), and the Contacts that
+lead to nobody."""
+
+import itertools
+
+from rules import deviates, rule, status_is
+from sip import Attempt, expect, parameter, unique, uri_of
+
+OUTBOUND = "Supported: path, outbound"
+_instances = itertools.count(1)
+
+
+def instance():
+    return f"<urn:uuid:00000000-0000-1000-8000-{next(_instances):012x}>"
+
+
+def flow(phone, urn, reg_id, port=None):
+    """A Contact by instance and reg-id."""
+    uri = phone.contact() if port is None else f"sip:{phone.user}@{phone.host}:{port}"
+    return f'<{uri}>;+sip.instance="{urn}";reg-id={reg_id}'
+
+
+# ---- Path
+
+@rule("RFC 3327 5.3, 5.4")
+def path_is_stored_and_used_as_route(t):
+    phone = t.phone()
+    hops = [f"<{phone.contact('lr')}>", f"<sip:p2@{phone.host}:40000;lr;x=1>"]
+    answer = phone.register(f"Contact: <sip:{phone.user}@{phone.host}:40001>", "Supported: path",
+                            *(f"Path: {hop}" for hop in hops))
+    status_is(answer, 200)
+    expect(answer.list("Path") == hops, f"Path: {answer.all('Path')}")
+    stranger = t.stranger()
+    stranger.send(stranger.request("MESSAGE", phone.aor()))
+    request = phone.take("MESSAGE", 200)
+    expect(request.list("Route") == hops, f"Route: {request.all('Route')}")
+    expect(request.uri == f"sip:{phone.user}@{phone.host}:40001", f"sent to {request.uri}")
+
+
+@rule("RFC 3327 5.3",
+      deviates("it is bound", "answers 420, and binds it all the same"))
+def path_that_the_phone_does_not_know_of_is_refused(t):
+    phone = t.phone()
+    answer = phone.register(f"Contact: <{phone.contact()}>", f"Path: <sip:{phone.host};lr>")
+    status_is(answer, 420)
+    expect("path" in answer.list("Unsupported"), f"Unsupported: {answer.get('Unsupported')}")
+    expect(not phone.bindings(), "it is bound")
+
+
+@rule("RFC 3327 5.3")
+def path_may_be_required(t):
+    phone = t.phone()
+    answer = phone.register(f"Contact: <{phone.contact()}>", "Require: path", "Supported: path",
+                            f"Path: <sip:p@{phone.host}:{phone.port};lr>")
+    status_is(answer, 200)
+
+
+# ---- instances and flows
+
+@rule("RFC 5626 6")
+def registration_of_a_flow_says_so(t):
+    phone = t.phone()
+    answer = phone.register(f"Contact: {flow(phone, instance(), 1)}", OUTBOUND)
+    status_is(answer, 200)
+    expect("outbound" in answer.list("Require"), f"Require: {answer.all('Require')}")
+
+
+@rule("RFC 5626 6")
+def flow_replaces_that_of_its_instance_and_reg_id(t):
+    phone, urn = t.phone(), instance()
+    status_is(phone.register(f"Contact: {flow(phone, urn, 1, 40001)}", OUTBOUND), 200)
+    status_is(phone.register(f"Contact: {flow(phone, urn, 1)}", OUTBOUND,
+                             call_id=unique("r")), 200)
+    expect(phone.bound_uris() == {phone.contact()}, f"bound are {phone.bound_uris()}")
+
+
+@rule("RFC 5626 6")
+def flows_of_other_ids_stand_side_by_side(t):
+    phone, urn = t.phone(), instance()
+    for number, of in enumerate([(urn, 1), (urn, 2), (instance(), 1)]):
+        status_is(phone.register(f"Contact: {flow(phone, *of, 40001 + number)}", OUTBOUND,
+                                 call_id=unique("r")), 200)
+    expect(len(phone.bindings()) == 3, f"bound are {phone.bindings()}")
+    for value in phone.bindings():
+        expect(parameter(value, "reg-id") and parameter(value, "+sip.instance"),
+               f"listed as {value}")
+
+
+@rule("RFC 5626 4.2.1, 6",
+      deviates("bound are", "takes instance and reg-id for a flow without Supported"))
+def flow_without_outbound_is_a_plain_contact(t):
+    phone, urn = t.phone(), instance()
+    for number in range(2):
+        answer = phone.register(f"Contact: {flow(phone, urn, 1, 40001 + number)}",
+                                call_id=unique("r"))
+        status_is(answer, 200)
+        expect("outbound" not in answer.list("Require"), "it counts as a flow")
+    expect(len(phone.bindings()) == 2, f"bound are {phone.bindings()}")
+
+
+@rule("RFC 5626 6", deviates("answered SIP/2.0 200", "binds the flows of one request, all of them"))
+def several_flows_in_one_request_are_refused(t):
+    phone, urn = t.phone(), instance()
+    answer = phone.register(f"Contact: {flow(phone, urn, 1)}, {flow(phone, urn, 2, 40001)}",
+                            OUTBOUND)
+    status_is(answer, 400)
+    expect(not phone.bindings(), "one is bound")
+
+
+@rule("RFC 5626 6")
+def first_hop_without_flows_is_refused(t):
+    phone = t.phone()
+    answer = phone.register(
+        f"Contact: {flow(phone, instance(), 1)}", OUTBOUND,
+        f"Via: SIP/2.0/UDP {phone.host}:9;branch={unique('z9hG4bK')}",
+        f"Path: <sip:edge@{phone.host}:{phone.port};lr>")
+    status_is(answer, 439)
+    expect(not phone.bindings(), "it is bound")
+
+
+@rule("RFC 5626 6")
+def first_hop_that_keeps_flows_is_fine(t):
+    phone = t.phone()
+    answer = phone.register(
+        f"Contact: {flow(phone, instance(), 1)}", OUTBOUND,
+        f"Via: SIP/2.0/UDP {phone.host}:9;branch={unique('z9hG4bK')}",
+        f"Path: <sip:edge@{phone.host}:{phone.port};lr;ob>")
+    status_is(answer, 200)
+
+
+@rule("RFC 5626 7")
+def newest_flow_of_an_instance_rings_alone(t):
+    old, urn = t.phone(), instance()
+    status_is(old.register(f"Contact: {flow(old, urn, 1)}", OUTBOUND, "Expires: 600"), 200)
+    new = t.phone(old.user)
+    status_is(new.register(f"Contact: {flow(new, urn, 2)}", OUTBOUND, "Expires: 900"), 200)
+    caller = t.bound()
+    attempt = Attempt(caller, old.aor())
+    new.take("INVITE", 486)
+    attempt.fails(486)
+    old.has_nothing(lambda m: m.method == "INVITE", "the old flow rang")
+
+
+@rule("RFC 5626 5.3",
+      deviates("got no MESSAGE", "sends to the Contact: flows need a module of another package"))
+def requests_come_by_the_flow_of_the_registration(t):
+    phone = t.phone()
+    status_is(phone.register(f"Contact: {flow(phone, instance(), 1, 9)}", OUTBOUND), 200)
+    stranger = t.stranger()
+    stranger.send(stranger.request("MESSAGE", phone.aor()))
+    phone.take("MESSAGE", 200)
+    status_is(stranger.await_message(lambda m: m.status, "answer"), 200)
+
+
+# ---- Contacts where nobody is: no rule of the RFCs, but what a registrar must not be used for
+
+NOT_SCRIPTED = deviates("answered SIP/2.0 200", "leaves it to scripts where Contacts lead")
+
+
+def refused(t, *uris):
+    phone = t.phone()
+    for uri in uris:
+        answer = phone.register(f"Contact: <{uri}>")
+        status_is(answer, 403)
+    expect(not phone.bindings(), f"bound are {phone.bindings()}")
+
+
+@rule("no loops by registration", NOT_SCRIPTED)
+def contact_that_is_the_server_is_refused(t):
+    host = t.server.host
+    refused(t, f"sip:x@{host}", f"sip:x@{host}:5060", f"sip:x@{t.server.domain}",
+            f"sip:{host};transport=tcp", f"sip:x@{t.server.domain.upper()}.")
+
+
+@rule("no loops by registration", NOT_SCRIPTED)
+def contact_on_the_loopback_from_outside_is_refused(t):
+    refused(t, "sip:x@127.0.0.1:5070", "sip:x@127.255.0.9", "sip:x@localhost:5070",
+            "sip:x@[::1]:5070", "sip:x@[::ffff:127.0.0.1]:5070")
+
+
+@rule("no reflection by registration", NOT_SCRIPTED)
+def contact_that_is_many_or_none_is_refused(t):
+    refused(t, "sip:x@224.0.1.75", "sip:x@255.255.255.255", "sip:x@0.0.0.0", "sip:x@[ff02::1]",
+            "sip:x@[::]")
+
+
+@rule("no loops by registration", NOT_SCRIPTED)
+def contact_with_such_an_maddr_is_refused(t):
+    phone = t.phone()
+    refused(t, *(f"sip:x@{phone.host};maddr={maddr}"
+                 for maddr in ("127.0.0.1", "224.0.1.75", t.server.host)))
+
+
+@rule("RFC 3261 10.2.1")
+def contact_of_another_host_is_bound(t):
+    phone = t.phone()
+    status_is(phone.register(f"Contact: <sip:x@{t.server.next_host()}:5070>"), 200)
+    expect(len(phone.bindings()) == 1, "it is not bound")
+
+
+@rule("RFC 3261 10.2.1, 8.1.1.8",
+      deviates("answered SIP/2.0 200", "binds any scheme"))
+def contact_of_another_scheme_is_refused(t):
+    phone = t.phone()
+    for uri in "tel:+15551234", "mailto:x@other.test", "http://other.test/":
+        answer = phone.register(f"Contact: <{uri}>")
+        expect(400 <= answer.status < 500, f"answered {answer.start}")
+    expect(not phone.bindings(), f"bound are {[uri_of(one) for one in phone.bindings()]}")
