@@ -555,13 +555,12 @@ static enum client_status run(struct session *session, char **words)
     return row->run(session, words + 1);
 }
 
-/* The words but options.  Of those commands that take some, options may stand behind them too; what
- * follows any other is its own, like the text of a message. */
+/* The words but options, which may stand behind the command too; but what follows `message` is the
+ * message's. */
 static bool take_operands(struct session *session, int count, char **words, char **given,
                           char *prefix_path)
 {
-    bool takes = optind < count &&
-                 (strcmp(words[optind], "user") == 0 || strcmp(words[optind], "records") == 0);
+    bool takes = optind < count && strcmp(words[optind], "message") != 0;
     unsigned n = 0;
     int code;
 

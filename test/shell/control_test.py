@@ -46,7 +46,9 @@ def output(one, *words, **how):
 
 
 def rows(one, *words):
-    return [json.loads(line) for line in output(one, "--json", *words).splitlines()]
+    # Behind the command, but what follows `message` is the message's.
+    words = ("--json", *words) if words[0] == "message" else (*words, "--json")
+    return [json.loads(line) for line in output(one, *words).splitlines()]
 
 
 def refused(one, status, *words, parts=()):
