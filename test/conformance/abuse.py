@@ -1,7 +1,7 @@
 """What strangers may cost: guesses at passwords, and bytes sent in the name of others."""
 
+from message import Message, expect, unique
 from rules import deviates, rule, status_is
-from sip import Message, expect, unique
 
 GUESSES = 10 # answered for one account to one source in a quarter of an hour
 FREE = 300   # bytes of a request below which an answer may be longer

@@ -3,8 +3,9 @@
 
 import re
 
+from message import Message, expect, is_response, unique
 from rules import deviates, rule, status_is
-from sip import T1, Attempt, Message, expect, is_response, unique
+from sip import T1, Attempt
 
 
 def copies(phone, so, what, count):
@@ -70,6 +71,24 @@ def response_passes_unchanged(t):
         return [(name.lower(), value) for name, value in message.fields if name.lower() != "via"]
     expect(rest(got) == rest(sent), f"{rest(got)} is not {rest(sent)}")
     expect(got.start == sent.start and got.body == sent.body, f"got {got.text!r}")
+
+
+@rule("RFC 3261 7.2, 7.3.1: a response however it is written")
+def odd_responses_pass(t):
+    callee = t.bound()
+    stranger = t.stranger()
+    for status, text_of in (
+            (299, lambda text: text),
+            (200, lambda text: text.replace(" Answer\r\n", " \r\n", 1)),
+            (202, lambda text: text.replace("Via: ", "v:").replace("From:", "f :")),
+            (200, lambda text: text.replace("Via: ", "VIA:\r\n\t")),
+            (200, lambda text: text.replace("CSeq: 1 ", "cseq:01  ")),
+            (488, lambda text: text.replace(" Answer\r\n", " N\u00e4\u20ac \"x, <\r\n", 1))):
+        stranger.send(stranger.request("MESSAGE", callee.aor()))
+        request = callee.await_request("MESSAGE")
+        callee.send(text_of(callee.response(request, status)))
+        answer = status_is(stranger.await_message(lambda m: m.status, f"{status}"), status)
+        expect(len(answer.list("Via")) == 1, f"Via: {answer.all('Via')}")
 
 
 @rule("RFC 3261 17.1.1.3: ACK to a failure goes hop by hop")
@@ -214,6 +233,19 @@ def no_100_comes_for_other_requests(t):
     stranger.has_nothing(is_response("MESSAGE"), "it was answered")
     callee.answer(request, 200)
     status_is(stranger.await_message(is_response("MESSAGE"), "answer"), 200)
+
+
+@rule("RFC 3261 17.1.2.2: timer E", transports=("udp",))
+def request_is_repeated_until_it_is_answered(t):
+    stranger, callee = t.stranger(), t.bound()
+    stranger.send(stranger.request("MESSAGE", callee.aor()))
+    first, second, third = (callee.await_request("MESSAGE") for _ in range(3))
+    expect(first.text == second.text == third.text, "the copies differ")
+    callee.answer(first, 200)
+    stranger.await_message(is_response("MESSAGE", 200), "200")
+    callee.ping()
+    callee.waiting.clear()
+    expect(not callee.receive(6 * T1), "it is still repeated")
 
 
 @rule("RFC 4320 4.2", deviates("408", "passes on a 408 as any other status"))

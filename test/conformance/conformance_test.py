@@ -25,7 +25,7 @@ sys.dont_write_bytecode = True
 import servers
 import lab
 from rules import RULES, TRANSPORTS, Trial
-from sip import Failure
+from message import Failure
 
 # Each declares its rules.
 for _subject in ("registrar", "flows", "digest", "relay", "proxy", "calls", "forking", "framing",

@@ -2,8 +2,9 @@
 
 import re
 
+from message import Message, expect, unique
 from rules import deviates, rule, status_is
-from sip import Attempt, Message, expect, unique
+from sip import Attempt
 
 OF_THE_DOMAIN = ("INVITE", "MESSAGE", "SUBSCRIBE", "OPTIONS", "NOTIFY", "PUBLISH", "REFER", "INFO",
                  "BYE", "UPDATE", "FROBNICATE")
@@ -45,19 +46,37 @@ def registrar_asks_by_401_and_proxy_by_407(t):
     status_is(phone.challenge("MESSAGE", t.bound().aor()), 407)
 
 
-@rule("RFC 8760 2.4", deviates("no SHA-256", "has one algorithm for all User-Agents"))
+def offered(phone, agent=""):
+    """The challenge of a REGISTER as long as a phone's, and its algorithms in order."""
+    text = phone.request("REGISTER", f"sip:{phone.domain}", f"Contact: <{phone.contact()}>",
+                         "Supported: replaces, outbound, gruu, path, record-aware",
+                         f"X-As-Long-As-A-Phone: {'x' * 100}", to=f"<{phone.aor()}>")
+    answer = phone.ask(text.replace("User-Agent: ", f"User-Agent: {agent}"))
+    return answer, re.findall("algorithm=([^,\\s]*)", answer.text)
+
+
+ONE_ALGORITHM = deviates("offered is []", "has one algorithm for all")
+
+
+@rule("RFC 8760 2.4: an agent that is known to be able", ONE_ALGORITHM)
 def agent_that_knows_sha256_is_offered_it_first(t):
     phone = t.phone()
-    uri = f"sip:{t.server.domain}"
-    text = phone.request("REGISTER", uri, f"Contact: <{phone.contact()}>",
-                         "Supported: replaces, outbound, gruu, path, record-aware",
-                         f"X-As-Long-As-Its-Own: {'x' * 100}", to=f"<{phone.aor()}>")
-    answer = phone.ask(text.replace("User-Agent: ", "User-Agent: Linphone/"))
-    algorithms = re.findall("algorithm=([^,\\s]*)", answer.text)
-    expect(algorithms == ["SHA-256", "MD5"], f"no SHA-256 before MD5: {algorithms}")
+    answer, algorithms = offered(phone, "Linphone/")
+    expect(algorithms == ["SHA-256", "MD5"], f"offered is {algorithms}")
     status_is(try_once(phone, answer, algorithm="SHA-256"), 200)
     second = Message(re.sub("WWW-Authenticate: [^\r]*SHA-256[^\r]*\r\n", "", answer.text))
-    status_is(try_once(phone, second, nc="00000001"), 200)
+    status_is(try_once(phone, second), 200)
+
+
+@rule("RFC 8760 2.4: where it is set", ONE_ALGORITHM, setting="sha256")
+def strongest_algorithm_stands_first(t):
+    phone = t.phone()
+    answer, algorithms = offered(phone)
+    expect(algorithms == ["SHA-256", "MD5"], f"offered is {algorithms}")
+    refused(try_once(phone, answer, algorithm="SHA-256", password="guessed"))
+    answer, _ = offered(phone)
+    status_is(try_once(phone, answer, algorithm="SHA-256"), 200)
+    refused(try_once(phone, answer, algorithm="SHA-256")) # a count is good once, here too
 
 
 @rule("every request of the domain's own users outside of dialogs is challenged")
@@ -143,6 +162,7 @@ def uri_of_another_request_is_not_taken(t):
         proof = phone.authorization(phone.challenge(), "REGISTER", uri)
         refused(phone.ask(phone.request("REGISTER", f"sip:{t.server.domain}", proof,
                                         to=f"<{phone.aor()}>")))
+    phone.bind()
 
 
 @rule("RFC 7616 3.4.3")
@@ -158,6 +178,7 @@ def response_for_another_method_is_not_taken(t):
 def another_realm_is_not_taken(t):
     phone = t.phone()
     refused(try_once(phone, phone.challenge(), realm="other.test"))
+    phone.bind()
 
 
 @rule("RFC 3261 22.3")
@@ -177,6 +198,7 @@ def another_algorithm_is_not_taken(t):
     for algorithm in "MD5-sess", "SHA-512-256", "frobnicate":
         answer = try_once(phone, phone.challenge(), algorithm=algorithm)
         expect(400 <= answer.status < 500, f"{algorithm} was answered {answer.start}")
+    phone.bind()
 
 
 @rule("RFC 7616 3.4: cnonce and nc go with qop")
@@ -185,6 +207,7 @@ def half_a_qop_is_not_taken(t):
     for part in "cnonce", "nc":
         answer = try_once(phone, phone.challenge(), **{part: None})
         expect(400 <= answer.status < 500, f"without {part}: answered {answer.start}")
+    phone.bind()
 
 
 @rule("RFC 7616 3.4.5")
@@ -196,6 +219,7 @@ def garbage_is_not_taken(t):
         answer = phone.ask(phone.request("REGISTER", uri, f"Authorization: {value}",
                                          to=f"<{phone.aor()}>"))
         expect(400 <= answer.status < 500, f"{value}: answered {answer.start}")
+    phone.bind()
 
 
 @rule("RFC 3261 22.2: who is authenticated is who it says it is")
@@ -302,6 +326,7 @@ def unknown_user_is_answered_as_a_known_one(t):
     second = [without_what_differs(try_once(one, one.challenge(), password="guessed"), one.user)
               for one in (known, unknown)]
     expect(second[0] == second[1], f"the refusals differ: {second}")
+    known.bind()
 
 
 @rule("who is not there is answered as who is")
@@ -323,6 +348,9 @@ def stranger_learns_nothing_of_users(t):
     answers = [stranger.ask(stranger.request("MESSAGE", uri, cseq=3))
                for uri in (away.aor(), f"sip:nobody79@{t.server.domain}")]
     expect(answers[0].start == answers[1].start, f"answered {[one.start for one in answers]}")
+    away.bind()
+    stranger.send(stranger.request("MESSAGE", away.aor()))
+    away.await_request("MESSAGE")
 
 
 # ---- what goes on

@@ -3,8 +3,10 @@ lead to nobody."""
 
 import itertools
 
+from message import expect, parameter, unique, uri_of
 from rules import deviates, rule, status_is
-from sip import Attempt, expect, parameter, unique, uri_of
+from servers import SERVICE_ROUTE
+from sip import Attempt
 
 OUTBOUND = "Supported: path, outbound"
 _instances = itertools.count(1)
@@ -53,6 +55,16 @@ def path_may_be_required(t):
     answer = phone.register(f"Contact: <{phone.contact()}>", "Require: path", "Supported: path",
                             f"Path: <sip:p@{phone.host}:{phone.port};lr>")
     status_is(answer, 200)
+    expect(len(phone.bindings()) == 1, "it is not bound")
+
+
+@rule("RFC 3608 5, 6.3", setting="routed")
+def service_route_is_told_with_the_bindings(t):
+    phone = t.phone()
+    expect(not phone.challenge().all("Service-Route"), "it is told to who proved nothing")
+    answer = status_is(phone.register(f"Contact: <{phone.contact()}>"), 200)
+    expect(answer.list("Service-Route") == [f"<{SERVICE_ROUTE}>"],
+           f"Service-Route: {answer.all('Service-Route')}")
 
 
 # ---- instances and flows
@@ -126,6 +138,7 @@ def first_hop_that_keeps_flows_is_fine(t):
         f"Via: SIP/2.0/UDP {phone.host}:9;branch={unique('z9hG4bK')}",
         f"Path: <sip:edge@{phone.host}:{phone.port};lr;ob>")
     status_is(answer, 200)
+    expect(len(phone.bindings()) == 1, "it is not bound")
 
 
 @rule("RFC 5626 7")
@@ -149,6 +162,18 @@ def requests_come_by_the_flow_of_the_registration(t):
     stranger = t.stranger()
     stranger.send(stranger.request("MESSAGE", phone.aor()))
     phone.take("MESSAGE", 200)
+    status_is(stranger.await_message(lambda m: m.status, "answer"), 200)
+
+
+@rule("signalling through NAT: the way a phone registered by is the way to it",
+      deviates("got no MESSAGE", "sends to the Contact unless scripted for NAT"))
+def phone_behind_nat_is_reached_where_it_registered_from(t):
+    phone, stranger = t.phone(), t.stranger()
+    suffix = ";transport=tcp" if t.transport == "tcp" else ""
+    phone.bind(contact=f"<sip:{phone.user}@192.0.2.77:7777{suffix}>")
+    stranger.send(stranger.request("MESSAGE", phone.aor()))
+    request = phone.take("MESSAGE", 200)
+    expect(request.uri == f"sip:{phone.user}@192.0.2.77:7777{suffix}", f"sent to {request.uri}")
     status_is(stranger.await_message(lambda m: m.status, "answer"), 200)
 
 
@@ -176,6 +201,15 @@ def contact_that_is_the_server_is_refused(t):
 def contact_on_the_loopback_from_outside_is_refused(t):
     refused(t, "sip:x@127.0.0.1:5070", "sip:x@127.255.0.9", "sip:x@localhost:5070",
             "sip:x@[::1]:5070", "sip:x@[::ffff:127.0.0.1]:5070")
+
+
+@rule("a phone on the server's own machine is a phone")
+def contact_on_the_loopback_from_inside_is_bound(t):
+    phone = t.bound(host="127.0.0.9")
+    stranger = t.stranger()
+    stranger.send(stranger.request("MESSAGE", phone.aor()))
+    phone.take("MESSAGE", 200)
+    status_is(stranger.await_message(lambda m: m.status, "answer"), 200)
 
 
 @rule("no reflection by registration", NOT_SCRIPTED)

@@ -1,7 +1,8 @@
 """Several phones of one user: who rings, who wins, which failure is the best (RFC 3261 16.7)."""
 
+from message import expect, is_response
 from rules import deviates, rule
-from sip import Attempt, Dialog, expect, is_response
+from sip import Attempt, Dialog
 
 
 def house(t, *qs):

@@ -2,8 +2,9 @@
 
 import re
 
+from message import Message, expect, is_response, unique, uri_of
 from rules import deviates, rule, status_is
-from sip import Attempt, Message, expect, is_response, unique, uri_of
+from sip import Attempt
 
 
 def pass_on(t, method="MESSAGE", *fields, sender=None, **more):
@@ -210,6 +211,60 @@ def request_passes_unchanged_but_for_what_a_proxy_writes(t):
     expect(request.body == body, f"the body is {request.body!r}")
 
 
+@rule("RFC 3261 16.3 step 1: what a proxy does not need to read may be broken")
+def faults_in_other_fields_pass(t):
+    fields = ["Date: someday", "Contact: <<sip:>", "Warning: ,,", "Expires: soon", "Accept: ;;",
+              "Authorization: none", "Event:", "Timestamp: x", "Supported: ,", "Reply-To: <",
+              "Unsupported: \"", "WWW-Authenticate: ?", "Priority: \x01", "X: \u20ac\x7f"]
+    sent, request, _ = pass_on(t, "MESSAGE", *fields)
+    for name, value in sent.fields:
+        if name not in ("Via", "Max-Forwards"):
+            expect(value in request.all(name), f"{name} is {request.all(name)}, not {value!r}")
+
+
+@rule("a limit, with an answer")
+def many_fields_pass_or_are_refused(t):
+    sender, callee = t.stranger(), t.bound()
+    for count in 100, 1000:
+        sender.send(sender.request("MESSAGE", callee.aor(), *(f"X-{n}: {n}" for n in range(count))))
+        sender.ping()
+        callee.ping()
+        if any(message.method for message in callee.waiting):
+            request = callee.take("MESSAGE", 200)
+            expect(request.get(f"X-{count - 1}") == str(count - 1), "some are missing")
+        answer = sender.await_message(is_response("MESSAGE"), "answer")
+        expect(answer.status == 200 or answer.status in (400, 413, 513, 500),
+               f"answered {answer.start}")
+
+
+@rule("RFC 3261 7.3: no field is too long by itself")
+def long_fields_pass(t):
+    call_id, subject = unique("c" * 1000), "s" * 8000
+    _, request, answer = pass_on(t, "MESSAGE", f"Subject: {subject}", call_id=call_id,
+                                 branch=unique("z9hG4bK" + "b" * 500))
+    expect(request.get("Subject") == subject, "Subject changed")
+    expect(request.get("Call-ID") == answer.get("Call-ID") == call_id, "Call-ID changed")
+
+
+@rule("RFC 3261 19.1.2, 19.1.4: an escaped name is the same name")
+def escaped_name_is_found(t):
+    sender, callee = t.stranger(), t.bound()
+    sender.send(sender.request("MESSAGE", f"sip:%75{callee.user[1:]}@{t.server.domain}"))
+    callee.take("MESSAGE", 200)
+    status_is(sender.await_message(is_response("MESSAGE"), "answer"), 200)
+
+
+@rule("RFC 3261 8.1.1.3: a caller without a name, or with a number")
+def any_sender_outside_is_a_stranger(t):
+    sender, callee = t.stranger(), t.bound()
+    for name in ("Anonymous <sip:anonymous@anonymous.invalid>", "<tel:+15551234>",
+                 '"\u00dc \\" , <x>" <sips:a%20b:secret@[2001:db8::1]:5061;x=y>'):
+        sender.send(sender.request("MESSAGE", callee.aor(), sender=f"{name};tag={unique('t')}"))
+        request = callee.take("MESSAGE", 200)
+        expect(request.get("From").startswith(name), f"From: {request.get('From')}")
+        status_is(sender.await_message(is_response("MESSAGE"), "answer"), 200)
+
+
 @rule("RFC 3261 16.6 step 2")
 def uri_becomes_the_contact(t):
     callee, sender = t.phone(), t.stranger()
@@ -230,6 +285,32 @@ def via_is_put_on_top(t):
            f"branch {request.branch()}")
     expect(len(answer.list("Via")) == 1 and answer.branch() == sent.branch(),
            f"Via in the response: {answer.all('Via')}")
+
+
+@rule("RFC 3261 7.3.1, 16.7 step 3: Vias in one field are as good as in several")
+def vias_of_one_field_are_told_apart(t):
+    stranger, callee = t.stranger(), t.bound()
+    below = [f"SIP/2.0/UDP 192.0.2.{n};branch={unique('z9hG4bK')};x={n}" for n in (1, 2)]
+    stranger.send(stranger.request("MESSAGE", callee.aor(),
+                                   via=f"{stranger.via()} , {below[0]},{below[1]}"))
+    request = callee.await_request("MESSAGE")
+    expect(request.list("Via")[2:] == below, f"Via: {request.all('Via')}")
+    text = callee.response(request, 200)
+    for value in request.all("Via"):
+        text = text.replace(f"Via: {value}\r\n", "")
+    callee.send(text.replace("From:", f"Via: {', '.join(request.all('Via'))}\r\nFrom:", 1))
+    answer = status_is(stranger.await_message(lambda m: m.status, "answer"), 200)
+    expect(answer.list("Via")[1:] == below, f"Via: {answer.all('Via')}")
+
+
+@rule("RFC 3261 16.5: what is in the domain")
+def names_of_the_domain_are_one(t):
+    stranger, callee = t.stranger(), t.bound()
+    for host in t.server.domain.upper(), f"{t.server.domain}:5060", t.server.host, \
+            f"{t.server.host}:5060;transport={t.transport}":
+        stranger.send(stranger.request("MESSAGE", f"sip:{callee.user}@{host}"))
+        callee.take("MESSAGE", 200)
+        status_is(stranger.await_message(lambda m: m.status, "answer"), 200)
 
 
 @rule("RFC 3261 18.2.1, RFC 3581 4")

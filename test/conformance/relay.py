@@ -2,8 +2,9 @@
 
 import re
 
+from message import Message, expect, is_response, unique
 from rules import deviates, rule, status_is
-from sip import Attempt, Call, Message, expect, is_response, unique
+from sip import Attempt, Call
 
 RELAYS = deviates("reached", "relays for whoever has a Route and a tag, as RFC 3261 lets it")
 
@@ -260,13 +261,14 @@ def asserted_identities_are_removed(t):
     callee = t.bound()
     claims = ["P-Asserted-Identity: <sip:boss@conf.test>",
               "P-Preferred-Identity: <sip:boss@conf.test>",
-              "p-asserted-identity : <tel:+15551234>"]
+              "p-asserted-identity : <tel:+15551234>",
+              "Remote-Party-ID: <sip:boss@conf.test>;party=calling"]
     attempt, invite = t.ring(callee, *claims)
-    found = [name for name, _ in invite.fields if name.lower().startswith("p-")]
+    found = [name for name, _ in invite.fields if name.lower().startswith(("p-", "remote-"))]
     expect(not found, f"{found} passed")
     callee.answer(invite, 200, *claims)
     answer = attempt.final()
-    found = [name for name, _ in answer.fields if name.lower().startswith("p-")]
+    found = [name for name, _ in answer.fields if name.lower().startswith(("p-", "remote-"))]
     expect(not found, f"{found} passed in the response")
 
 

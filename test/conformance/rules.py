@@ -10,7 +10,8 @@ import dataclasses
 import itertools
 import threading
 
-from sip import Attempt, Call, Phone, expect
+from message import expect
+from sip import Attempt, Call, Phone
 
 RULES = []
 TRANSPORTS = ("udp", "tcp")

@@ -11,7 +11,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "interop"))
 
 import lab
-from sip import PATIENCE, Failure
+from message import Failure
+from sip import PATIENCE
 
 # RFC 2544's network, as a whole on the loopback interface: phones of their own, none of which is
 # the machine itself.
@@ -22,7 +23,8 @@ USERS = {f"u{n}": f"secret-u{n}" for n in range(4000)} # and their passwords
 
 # What the rules may ask for: a server that takes strangers' calls, and those that differ from it in
 # one thing.  Each has an address of its own.
-SETTINGS = ["public", "closed"]
+SETTINGS = ["public", "closed", "routed", "sha256"]
+SERVICE_ROUTE = "sip:edge.conf.test:5061;lr" # where it is "routed"
 _hosts = (f"198.{18 + n // 65536}.{n // 256 % 256}.{n % 256}" for n in itertools.count(1025)
           if n % 256 not in (0, 255))
 
@@ -100,9 +102,11 @@ class Sipw(Running):
         os.mkdir(folder, 0o700)
         configuration = os.path.join(folder, "sipwitch.conf")
         published = "none" if setting == "closed" else DOMAIN
+        route = f"<service-route>{SERVICE_ROUTE}</service-route>" if setting == "routed" else ""
+        digest = "<digest>SHA-256</digest>" if setting == "sha256" else ""
         with open(configuration, "w", encoding="ascii") as file:
-            file.write(f"<sipwitch><registry><realm>{DOMAIN}</realm></registry>"
-                       f"<stack><published>{published}</published></stack><provision>")
+            file.write(f"<sipwitch><registry><realm>{DOMAIN}</realm>{digest}</registry>"
+                       f"<stack><published>{published}</published>{route}</stack><provision>")
             file.writelines(f'<user id="{user}" secret="{secret}"/>\n'
                             for user, secret in USERS.items())
             file.write("</provision></sipwitch>\n")
@@ -118,7 +122,7 @@ class Kamailio(Running):
 
     def start(self):
         hosts = {setting: f"198.18.0.{101 + n}" for n, setting in enumerate(SETTINGS)}
-        values = {"DOMAIN": DOMAIN, "USERS": len(USERS),
+        values = {"DOMAIN": DOMAIN, "SERVICE_ROUTE": SERVICE_ROUTE, "USERS": len(USERS),
                   **{setting.upper(): host for setting, host in hosts.items()}}
         with open(os.path.join(HERE, "kamailio.cfg"), encoding="ascii") as file:
             text = file.read()

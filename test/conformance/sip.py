@@ -1,118 +1,24 @@
-"""SIP as the rules speak it: messages, credentials, phones, dialogs: by the standard library alone.
+"""Phones that speak SIP, with their credentials and dialogs, by the standard library alone.
 
 A phone is one address that sends and receives over UDP or TCP. It keeps no state beyond its sockets
-and counters: each rule says itself what is sent and what must come back.
+and counters: each check says itself what is sent and what must come back.
 """
 
 import hashlib
-import itertools
 import re
 import select
 import socket
 import time
+
+from message import Closed, Failure, Message, contact_uri, expect, unique, uri_of
 
 PATIENCE = 10.0
 T1 = 0.5
 # As phones have them; a request much shorter than theirs cannot be challenged (see abuse.py).
 COMMON = ["User-Agent: a phone of the conformance rules",
           "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE, INFO, UPDATE"]
-_serial = itertools.count(1)
-_salt = time.time_ns() % 1000000007
-
-# 7.3.3
-COMPACT = {"v": "Via", "f": "From", "t": "To", "i": "Call-ID", "m": "Contact", "k": "Supported",
-           "l": "Content-Length", "c": "Content-Type", "e": "Content-Encoding", "s": "Subject"}
 
 ALGORITHMS = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
-
-
-class Failure(Exception):
-    """The server did not do what the rule says."""
-
-
-class Closed(Failure):
-    """The server ended the connection."""
-
-
-def expect(so, why):
-    if not so:
-        raise Failure(why)
-
-
-def unique(prefix):
-    return f"{prefix}{next(_serial)}x{_salt}"
-
-
-def split_list(value):
-    """The items of a comma-separated value; commas in quotes or angle brackets do not count."""
-    items = re.findall(r'(?:"(?:\\.|[^"\\])*"|<[^>]*>|[^,"<])+', value)
-    return [item.strip() for item in items if item.strip()]
-
-
-def parameter(value, name):
-    """Of a header field's value, in which it stands outside of quotes; None if it is not there."""
-    bare = re.sub(r"<[^>]*>", "", value)
-    found = re.search(rf';\s*{re.escape(name)}(?:=("[^"]*"|[^;,\s]*))?(?=[;,\s]|$)', bare, re.I)
-    return (found[1] or "") if found else None
-
-
-def uri_of(value):
-    """The URI of a Contact, Route and the like."""
-    found = re.search("<([^>]*)>", value)
-    return found[1] if found else value.split(";")[0].strip()
-
-
-def contact_uri(message):
-    expect(message.get("Contact"), f"no Contact in {message.start}")
-    return uri_of(message.get("Contact"))
-
-
-class Message:
-    """A request or response, its header fields in order."""
-
-    def __init__(self, text):
-        self.text = text
-        head, _, self.body = text.partition("\r\n\r\n")
-        self.start, *lines = re.sub("\r\n[ \t]+", " ", head).split("\r\n")
-        self.fields = []
-        for line in lines:
-            name, _, value = line.partition(":")
-            name = COMPACT.get(name.strip().lower(), name.strip())
-            self.fields.append((name, value.strip()))
-        words = self.start.split(" ")
-        is_response = self.start.startswith("SIP/2.0 ")
-        self.status = int(words[1]) if is_response else 0
-        self.method = "" if is_response else words[0]
-        self.uri = "" if is_response or len(words) < 2 else words[1]
-
-    def all(self, name):
-        """The values of all fields with this name."""
-        return [value for field, value in self.fields if field.lower() == name.lower()]
-
-    def get(self, name):
-        return next(iter(self.all(name)), "")
-
-    def list(self, name):
-        """The values of a field that may be a list, or be there several times."""
-        return [item for value in self.all(name) for item in split_list(value)]
-
-    def tag(self, name):
-        return parameter(self.get(name), "tag") or ""
-
-    def branch(self):
-        return parameter(self.list("Via")[0], "branch")
-
-    def cseq(self):
-        number, method = self.get("CSeq").split()
-        return int(number), method
-
-
-def is_response(method=None, status=None):
-    """Of a message: whether it is a response, to this method, with this status."""
-    def so(message):
-        return (message.status > 0 and (method is None or message.cseq()[1] == method) and
-                (status is None or message.status == status))
-    return so
 
 
 class Phone:

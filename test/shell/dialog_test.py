@@ -211,7 +211,7 @@ def a_refused_reinvite_is_acknowledged_and_the_call_stands(house):
 
 def branch_of(dialog, received):
     """The branch that a phone gave a request which has arrived at the other."""
-    via = sip.split_list(received.all("Via")[-1])[-1]
+    via = received.list("Via")[-1]
     expect(f":{dialog.phone.port}" in via, f"{via} is not of the phone")
     return via.split("branch=")[1].split(";")[0]
 
