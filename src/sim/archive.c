@@ -185,6 +185,8 @@ static void judge_call(struct sim *sim, const struct phone *phone, const struct 
     if (!c->is_caller || sim->judge.upheaval >= begin_of(phone, c) || !was_forwarded(sim, call_id))
         return;
     count = rows_of(&sim->machine.archive, call_id, &record);
+    if (count > 1 && count <= 1 + stranger_repeats(sim, call_id))
+        return; /* which of them is the genuine one cannot be told */
     if (count != 1)
         judge_fail(sim, "each call has one record", "%s has %u", c->call_id, count);
     else if (c->was_hung_up && !record.answered)

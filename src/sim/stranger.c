@@ -52,9 +52,35 @@ static const struct overheard *recall(struct sim *sim, enum ear ear)
 
 /* -- writing -- */
 
+static void note_repeated(struct ears *ears, struct slice bytes)
+{
+    struct message m;
+
+    message_parse(bytes, &m);
+    if (!slice_starts(bytes, S("INVITE")) || !m.bytes.len || !m.first[HEADER_CALL_ID])
+        return;
+    if (ears->repeated_count == ears->repeated_room) {
+        ears->repeated_room = ears->repeated_room ? 2 * ears->repeated_room : 64;
+        ears->repeated = realloc(ears->repeated, ears->repeated_room * sizeof *ears->repeated);
+        if (!ears->repeated)
+            abort();
+    }
+    ears->repeated[ears->repeated_count++] = copy_slice(message_first(&m, HEADER_CALL_ID));
+}
+
+unsigned stranger_repeats(const struct sim *sim, struct slice call_id)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < sim->ears.repeated_count; i++)
+        count += slice_equal(sim->ears.repeated[i], call_id);
+    return count;
+}
+
 static void send_bytes(struct sim *sim, struct stranger *s, const struct flow *source,
                        struct slice bytes)
 {
+    note_repeated(&sim->ears, bytes);
     network_to_server(sim, s->node, source ? source : &s->address, bytes);
 }
 
@@ -424,4 +450,7 @@ void stranger_free_ears(struct ears *ears)
     for (unsigned ear = 0; ear < EAR_COUNT; ear++)
         for (unsigned i = 0; i < OVERHEARD; i++)
             copy_free(&ears->heard[ear][i].bytes);
+    for (unsigned i = 0; i < ears->repeated_count; i++)
+        copy_free(&ears->repeated[i]);
+    free(ears->repeated);
 }

@@ -39,6 +39,8 @@ struct stranger {
 struct ears {
     struct overheard heard[EAR_COUNT][OVERHEARD];
     unsigned count[EAR_COUNT]; /* ever heard */
+    struct slice *repeated;    /* Call-IDs of the INVITEs that strangers sent; owned */
+    unsigned repeated_count, repeated_room;
 };
 
 void stranger_init(struct sim *sim, struct stranger *stranger, uint32_t node);
@@ -48,5 +50,9 @@ void stranger_hear(struct sim *sim, const struct flow *flow, struct slice bytes)
 
 /* One attack, thrown from the table. */
 void stranger_act(struct sim *sim, struct stranger *stranger);
+
+/* INVITEs of strangers with this Call-ID.  To a server that has forgotten the genuine one, each is
+ * another call. */
+unsigned stranger_repeats(const struct sim *sim, struct slice call_id);
 
 void stranger_free_ears(struct ears *ears);
