@@ -322,6 +322,9 @@ static void set_times(struct settings *settings, const struct values *v)
     if (v->timer_c)
         settings->timer_c = SECONDS(v->timer_c);
     settings->answer = SECONDS(v->answer);
+    settings->session_expires = (uint32_t)v->session;
+    settings->session_shortest = (uint32_t)v->session_shortest;
+    settings->call_longest = SECONDS(v->call);
 }
 
 static void set_guesses(struct settings *settings, const struct values *v)

@@ -107,6 +107,14 @@ static const struct key timers_keys[] = {
         "Seconds that a phone may ring; then it counts as not answering."),
     NUMBER("c", AT(timer_c), 181, 3600, "185",
         "Seconds without news after which a ringing call is given up: timer C of RFC 3261."),
+    NUMBER("session", AT(session), 0, 86400, "1800",
+        "Seconds within which phones are asked to say that a call goes on (RFC 4028); 0 asks for "
+        "nothing. A call that they agreed to refresh and do not is hung up."),
+    NUMBER("shortest", AT(session_shortest), 5, 86400, "90",
+        "The least such time that a phone may ask for; RFC 4028 allows no value below 90, which "
+        "are for tests only."),
+    NUMBER("call", AT(call), 5, 604800, "43200",
+        "Seconds that a call may last; then it is hung up."),
     NOTED("ring", "phones make their own ringing"),
     NOTED("cfna", "there is no forwarding yet; see answer"),
     NOTED("reset", STACK), NOTED("invite", STACK),
@@ -273,6 +281,9 @@ struct values values_default(void)
         .prefix = 100,
         .range = 600,
         .unregistered = 480,
+        .session = 1800,
+        .session_shortest = 90,
+        .call = 12 * 3600,
         .system = S("system"),
         .anonymous = S("anonymous"),
     };

@@ -89,6 +89,8 @@ struct slice call_reason(const struct call_record *call)
         return S("redirect");
     if (call->status / 100 != 2)
         return S("failed");
+    if (call->ender == CALL_ENDED_BY_ADMIN)
+        return S("dropped");
     return call->ender == CALL_ENDED_BY_NOBODY ? S("expired") : S("terminated");
 }
 

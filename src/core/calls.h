@@ -11,7 +11,12 @@
 
 #include "core/state.h"
 
-enum call_ender { CALL_ENDED_BY_NOBODY, CALL_ENDED_BY_CALLER, CALL_ENDED_BY_CALLEE };
+enum call_ender {
+    CALL_ENDED_BY_NOBODY, /* its time was over */
+    CALL_ENDED_BY_CALLER,
+    CALL_ENDED_BY_CALLEE,
+    CALL_ENDED_BY_ADMIN,
+};
 
 /* Texts are clean: valid UTF-8 without control characters, at most NAME_LIMIT bytes each. */
 struct call_record {
@@ -37,7 +42,7 @@ void call_write(struct writer *w, const struct call_record *call);
 /* False if it is broken; texts are borrowed. */
 bool call_read(struct reader *r, struct call_record *call);
 /* Why a call ended, as GNU SIP Witch's records say it: terminated, busy, declined, rejected,
- * redirect, expired, failed. */
+ * redirect, expired, failed; or dropped. */
 struct slice call_reason(const struct call_record *call);
 
 size_t calls_bytes(const struct limits *limits);

@@ -325,11 +325,9 @@ void context_open(struct core *core, struct request *req, struct actions *out)
     context->merge = req->merge;
     context->opened_at = req->now.boot;
     table_insert(&core->contexts_by_merge, server->context, (uint32_t)context->merge.low);
-    if (is_invite) {
+    server->session = session_promised(core, &req->message);
+    if (is_invite)
         note_dialog_parts(context, &req->message);
-        if (message_has_option(&req->message, HEADER_SUPPORTED, S("timer")))
-            server->session = session_asked(core, &req->message);
-    }
     if (server->is_initial) {
         context->call = calls_number(core);
         context->began = req->now.wall;

@@ -31,6 +31,7 @@ struct settings settings_default(void)
         .anonymous = S("anonymous"),
         .unregistered = 480,
         .session_expires = 1800,
+        .session_shortest = 90, /* RFC 4028 5: no lower minimum */
         .guesses_per_account = 10,
         .guesses_per_source = 30,
         .guess_window = SECONDS(15 * 60),

@@ -187,7 +187,7 @@ void dialog_persist(struct core *core, const struct dialog *dialog, struct momen
     w = record_begin(out, RECORD_DIALOG, dialog->key.low);
     write_u64(w, dialog->key.high);
     write_u64(w, (uint64_t)dialog->began);
-    write_instant(w, core, dialog->began_at + core->settings->call_longest, now);
+    write_instant(w, core, dialog->began_at + CALL_AGE_LIMIT, now);
     write_instant(w, core, dialog->ends, now);
     write_u32(w, dialog->caller_cseq);
     write_u32(w, dialog->callee_cseq);
@@ -238,8 +238,10 @@ static void refresh(struct core *core, struct dialog *dialog, struct slice ours,
 static void end_ours(struct core *core, struct dialog *dialog, struct moment now,
                      struct actions *out)
 {
-    end(core, dialog, CALL_ENDED_BY_NOBODY, dialog->is_expired ? S("expired") : S("dropped"), now,
-        out);
+    if (dialog->is_expired)
+        end(core, dialog, CALL_ENDED_BY_NOBODY, S("expired"), now, out);
+    else
+        end(core, dialog, CALL_ENDED_BY_ADMIN, S("dropped"), now, out);
 }
 
 void dialog_drop(struct core *core, struct dialog *dialog, struct slice reason, struct moment now,
@@ -383,10 +385,7 @@ void dialog_accept(struct core *core, struct server_transaction *server,
     struct hash128 key = key_of(core, message_first(response, HEADER_CALL_ID), from_tag, to_tag);
     struct dialog *dialog = find_key(core, &key);
     bool is_new = server->is_initial && note_answer(core, server, to_tag);
-    uint32_t interval = session_interval(response);
-
-    if (!interval)
-        interval = server->session; /* it is given one on its way */
+    uint32_t interval = session_agreed(core, response, server->session);
 
     if (dialog && context)
         context->call = 0; /* it was recorded before a crash */
@@ -407,7 +406,9 @@ static bool is_end(const struct message *response)
 void dialog_answer(struct core *core, const struct context *context, const struct message *response,
                    struct moment now, struct actions *out)
 {
+    const struct server_transaction *server = pool_at(&core->servers, context->server);
     struct dialog *dialog;
+    uint32_t interval;
 
     if (context->method != METHOD_BYE && context->method != METHOD_UPDATE)
         return;
@@ -417,8 +418,9 @@ void dialog_answer(struct core *core, const struct context *context, const struc
     if (context->method == METHOD_BYE) {
         if (is_end(response))
             end(core, dialog, dialog->ender, S("bye"), now, out);
-    } else if (response && response->status < 300 && session_interval(response)) {
-        if (renew(core, dialog, session_interval(response), now.boot))
+    } else if (response && response->status < 300) {
+        interval = session_agreed(core, response, server->session);
+        if (interval && renew(core, dialog, interval, now.boot))
             dialog_persist(core, dialog, now, out);
     }
 }
@@ -437,7 +439,7 @@ void dialog_restore(struct core *core, struct reader *r, struct moment now)
 {
     struct hash128 key = {.low = read_u64(r), .high = read_u64(r)};
     int64_t began = (int64_t)read_u64(r);
-    instant oldest = read_instant(r, core, now, core->settings->call_longest);
+    instant oldest = read_instant(r, core, now, CALL_AGE_LIMIT);
     instant ends = read_instant(r, core, now, core->settings->call_longest);
     uint32_t caller_cseq = read_u32(r);
     uint32_t callee_cseq = read_u32(r);
@@ -463,8 +465,7 @@ void dialog_restore(struct core *core, struct reader *r, struct moment now)
         tally_begin(core, dialog);
     dialog->caller_cseq = caller_cseq;
     dialog->callee_cseq = callee_cseq;
-    dialog->began_at =
-        oldest > core->settings->call_longest ? oldest - core->settings->call_longest : 0;
+    dialog->began_at = oldest > CALL_AGE_LIMIT ? oldest - CALL_AGE_LIMIT : 0;
     dialog->ends = ends;
     timer_set(&core->timers, &dialog->timer, ends);
 }

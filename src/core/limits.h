@@ -44,6 +44,9 @@
 /* Aliases and rewritten numbers that lead to one another; more is a circle. */
 #define DIAL_HOPS 4u
 
+/* No call may be allowed to last as long: a week and a day. */
+#define CALL_AGE_LIMIT SECONDS(8 * 24 * 3600)
+
 /* Call records that the shell may have for the database at a time: some seconds of a busy server.
  */
 #define CALL_WINDOW 4096u

@@ -193,7 +193,7 @@ static enum verdict refuse_session(struct core *core, const struct request *req,
     struct writer *w = reply_begin(core, req, 422, NO_SLICE, out);
 
     write_slice(w, S("Min-SE: "));
-    write_number(w, SESSION_SHORTEST);
+    write_number(w, core->settings->session_shortest);
     write_slice(w, S("\r\n"));
     reply_finish(core, req, 422, start, out);
     return FINISH;
@@ -222,7 +222,7 @@ static enum verdict check_request(struct core *core, struct request *req, struct
         return FINISH;
     if (message_count(m, HEADER_ASSERTION) > ASSERTION_LIMIT)
         return refuse(core, req, 400, "Too Many Asserted Identities", out);
-    if (session_is_too_short(m))
+    if (session_is_too_short(core, m))
         return refuse_session(core, req, out);
     if (!is_answered_statelessly(core, req) && context_is_merged(core, req) && !req->to_tag.len &&
         !is_spiral)

@@ -31,6 +31,11 @@ static bool knows_timers(const struct message *m)
            message_has_option(m, HEADER_REQUIRE, S("timer"));
 }
 
+static uint32_t longer(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
 uint32_t session_asked(const struct core *core, const struct message *m)
 {
     uint32_t least = seconds_of(m, HEADER_MIN_SE);
@@ -39,15 +44,30 @@ uint32_t session_asked(const struct core *core, const struct message *m)
 
     if (!asked)
         return 0;
-    least = least > SESSION_SHORTEST ? least : SESSION_SHORTEST;
-    return asked > least ? asked : least;
+    return longer(asked, longer(least, core->settings->session_shortest));
 }
 
-bool session_is_too_short(const struct message *m)
+uint32_t session_promised(const struct core *core, const struct message *request)
+{
+    bool is_refresh = request->method == METHOD_INVITE ||
+                      (request->method == METHOD_UPDATE && request->first[HEADER_SESSION_EXPIRES]);
+
+    return is_refresh && knows_timers(request) ? session_asked(core, request) : 0;
+}
+
+uint32_t session_agreed(const struct core *core, const struct message *response, uint32_t promised)
+{
+    uint32_t interval = session_interval(response);
+
+    interval = interval ? interval : promised;
+    return interval ? longer(interval, core->settings->session_shortest) : 0;
+}
+
+bool session_is_too_short(const struct core *core, const struct message *m)
 {
     uint32_t interval = m->first[HEADER_SESSION_EXPIRES] ? session_interval(m) : 0;
 
-    return interval && interval < SESSION_SHORTEST && knows_timers(m);
+    return interval && interval < core->settings->session_shortest && knows_timers(m);
 }
 
 static void add_line(struct splice *s, const struct message *m, const char *name, uint32_t seconds,

@@ -75,6 +75,7 @@ struct settings {
 
     struct slice service_route;   /* Route values that phones are to preload (RFC 3608), or empty */
     uint32_t session_expires;     /* seconds that calls are asked to refresh in; 0 = never */
+    uint32_t session_shortest;    /* seconds: a phone that asks for less hears 422 */
     uint32_t guesses_per_account; /* wrong passwords answered to one source for one account ... */
     uint32_t guesses_per_source;  /* ... and for all of them, */
     duration guess_window;        /* within this time */

@@ -612,6 +612,7 @@ static const char *const enders[] = {
     [CALL_ENDED_BY_NOBODY] = NULL,
     [CALL_ENDED_BY_CALLER] = "caller",
     [CALL_ENDED_BY_CALLEE] = "callee",
+    [CALL_ENDED_BY_ADMIN] = "admin",
 };
 
 static bool put_call(struct database *database, const struct call_record *call)
@@ -668,6 +669,7 @@ static void read_call(sqlite3_stmt *row, struct call_record *call)
         .status = (uint16_t)sqlite3_column_int(row, 5),
         .ender = slice_equal(ender, S("caller"))   ? CALL_ENDED_BY_CALLER
                  : slice_equal(ender, S("callee")) ? CALL_ENDED_BY_CALLEE
+                 : slice_equal(ender, S("admin"))  ? CALL_ENDED_BY_ADMIN
                                                    : CALL_ENDED_BY_NOBODY,
         .network = column_text(row, 7),
         .caller = column_text(row, 8),

@@ -97,6 +97,7 @@ static void write_row(struct writer *w, const struct call_record *call)
     static const char *const enders[] = {
         [CALL_ENDED_BY_CALLER] = "caller",
         [CALL_ENDED_BY_CALLEE] = "callee",
+        [CALL_ENDED_BY_ADMIN] = "admin",
     };
 
     json_begin(w);
@@ -108,7 +109,7 @@ static void write_row(struct writer *w, const struct call_record *call)
     json_number(w, S("duration"), call->duration);
     json_number(w, S("status"), call->status);
     json_text(w, S("reason"), call_reason(call));
-    if (call->ender == CALL_ENDED_BY_CALLER || call->ender == CALL_ENDED_BY_CALLEE)
+    if (call->ender < COUNT_OF(enders) && enders[call->ender])
         json_text(w, S("ended_by"), slice_text(enders[call->ender]));
     json_text(w, S("network"), call->network);
     json_text(w, S("caller"), call->caller);

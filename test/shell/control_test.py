@@ -417,6 +417,9 @@ def drop_ends_an_answered_call_on_both_sides():
                    "Ended by the administrator" in calling.header_of(bye, "Reason"), f"{bye!r}")
             phone.respond(bye, 200, "OK")
         until(lambda: rows(one, "calls") == [], "end of the call")
+        until(lambda: rows(one, "records"), "record")
+        record, = rows(one, "records")
+        expect(record["reason"] == "dropped" and record["ended_by"] == "admin", f"{record}")
         refused(one, 20, "drop", row["id"], parts=("no call", "sipwitch calls"))
 
 

@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+"""Session timers (RFC 4028) through the real sipw, and calls that it ends when nobody refreshes them.
+
+Prints `ok NAME` or `not ok NAME: why` for each check; the exit status is 0 if all are ok. SIPW
+names another server binary than build/release/src/sipw. Arguments are names of checks to run alone.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "conformance"))
+
+import dialog_test
+import server_test
+import sip
+from dialog_test import House
+from sip import Call, Failure, expect, unique
+
+SIPWITCH = os.path.join(os.path.dirname(server_test.SIPW), "sipwitch")
+KNOWS = "Supported: timer"
+SHORT = 5 # seconds: of a session, or of a call
+CHECKS = []
+
+
+def check(timers=""):
+    """A check, with what <timers> has for it."""
+    def add(function):
+        CHECKS.append((function, timers))
+        return function
+    return add
+
+
+def records(house):
+    """Of the calls that have ended."""
+    done = subprocess.run([SIPWITCH, "--prefixpath", house.process.state, "--json", "records"],
+                          capture_output=True, text=True, check=False)
+    expect(done.returncode == 0, done.stderr)
+    return [row for row in map(json.loads, done.stdout.splitlines()) if "call_id" in row]
+
+
+def await_record(house, call_id):
+    """The one record of that call."""
+    end = time.monotonic() + sip.PATIENCE
+    while time.monotonic() < end:
+        rows = [row for row in records(house) if row["call_id"] == call_id]
+        if rows:
+            expect(len(rows) == 1, f"{len(rows)} records of a call")
+            return rows[0]
+    raise Failure("no record of the call")
+
+
+def invite(house, *fields):
+    """alice calls bob with these fields, with a digest; the INVITE as bob has it."""
+    alice, bob = house.phones[:2]
+    dialog_test.ask_with_proof(alice, bob, "INVITE", f"Contact: <{alice.contact()}>", *fields)
+    return bob.await_request("INVITE")
+
+
+def refuse(house, request, status=486, *fields):
+    """bob refuses; the response as alice has it."""
+    alice, bob = house.phones[:2]
+    bob.answer(request, status, *fields)
+    answer = alice.await_message(lambda m: m.status >= 200 and m.cseq() == (2, "INVITE"), "answer")
+    expect(answer.status == status, f"{status} became {answer.start}")
+    alice.acknowledge(answer, bob.aor(), answer.get("Call-ID"))
+    bob.await_request("ACK")
+    return answer
+
+
+def await_bye(phone, why):
+    """The server hangs up: its BYE, answered."""
+    bye = phone.await_request("BYE")
+    expect(why in bye.get("Reason"), f"the BYE says {bye.get('Reason')!r}")
+    phone.answer(bye, 200, contact=False)
+    return bye
+
+
+def expect_expired(house, call, why="Session not refreshed"):
+    for phone in house.phones[:2]:
+        bye = await_bye(phone, why)
+        expect(bye.get("Call-ID") == call.call_id, "the BYE is of another call")
+    row = await_record(house, call.call_id)
+    expect(row["reason"] == "expired" and row["status"] == 200 and "ended_by" not in row, f"{row}")
+    return row
+
+
+@check()
+def an_invite_is_given_a_session_timer_of_half_an_hour(house):
+    request = invite(house)
+    expect(request.all("Session-Expires") == ["1800"], f"{request.all('Session-Expires')}")
+    refuse(house, request)
+
+
+@check("<session>0</session>")
+def the_administrator_can_do_without(house):
+    call = Call(*house.phones[:2], KNOWS)
+    expect(not call.invite.all("Session-Expires"), "the INVITE has Session-Expires")
+    expect(not call.ok.all("Session-Expires"), "the 200 has Session-Expires")
+    call.hang_up()
+
+
+@check("<session>2400</session>")
+def the_administrator_sets_its_length(house):
+    call = Call(*house.phones[:2], KNOWS)
+    expect(call.invite.get("Session-Expires") == "2400", call.invite.get("Session-Expires"))
+    expect(call.ok.get("Session-Expires") == "2400;refresher=uac", call.ok.get("Session-Expires"))
+    expect(call.ok.get("Require") == "timer", "a caller that must refresh is not told that it must")
+    call.hang_up()
+
+
+@check()
+def a_callers_minimum_is_respected(house):
+    request = invite(house, KNOWS, "Min-SE: 3600")
+    expect(request.get("Session-Expires") == "3600", f"{request.get('Session-Expires')}")
+    expect(request.get("Min-SE") == "3600", "Min-SE did not pass")
+    refuse(house, request)
+
+
+@check()
+def a_callers_own_wish_passes(house):
+    request = invite(house, KNOWS, "Session-Expires: 120;refresher=uas")
+    expect(request.all("Session-Expires") == ["120;refresher=uas"], f"{request.text}")
+    refuse(house, request)
+
+
+@check()
+def a_session_that_is_too_short_is_refused(house):
+    alice, bob = house.phones[:2]
+    answer = alice.ask(alice.request("INVITE", bob.aor(), f"Contact: <{alice.contact()}>", KNOWS,
+                                     "Session-Expires: 60", call_id=unique("short")))
+    expect(answer.status == 422 and answer.get("Min-SE") == "90", answer.text)
+    alice.acknowledge(answer, bob.aor(), answer.get("Call-ID"))
+    bob.nothing(lambda m: m.method == "INVITE", "it was forwarded all the same")
+
+
+@check()
+def a_phones_422_passes_and_the_caller_tries_again(house):
+    answer = refuse(house, invite(house, KNOWS), 422, "Min-SE: 7200")
+    expect(answer.get("Min-SE") == "7200", "422 lost its Min-SE")
+    request = invite(house, KNOWS, "Session-Expires: 7200", "Min-SE: 7200")
+    expect(request.get("Session-Expires") == "7200", f"{request.text}")
+    refuse(house, request)
+
+
+@check(f"<session>{SHORT}</session><shortest>{SHORT}</shortest>")
+def a_call_that_nobody_refreshes_is_hung_up_on_both_sides(house):
+    call = Call(*house.phones[:2], KNOWS)
+    began = time.monotonic()
+    row = expect_expired(house, call)
+    lasted = time.monotonic() - began
+    expect(lasted > SHORT - 0.5, f"it was hung up after {lasted:.1f} s already")
+    expect(row["duration"] >= SHORT - 1, f"{row}")
+
+
+@check(f"<session>{SHORT}</session><shortest>{SHORT}</shortest>")
+def what_the_callee_agreed_to_counts(house):
+    call = Call(*house.phones[:2], KNOWS, "Session-Expires: 1800", answer_fields=[
+        f"Session-Expires: {SHORT};refresher=uas", "Require: timer"])
+    expect(call.ok.get("Session-Expires") == f"{SHORT};refresher=uas", call.ok.text)
+    expect_expired(house, call)
+
+
+def refresh_for(house, call, refresh):
+    """Both ways by turns, for two sessions and a half; nobody is hung up."""
+    end = time.monotonic() + 2.5 * SHORT
+    sides = dialog_test.ways(call)
+    while time.monotonic() < end:
+        house.phones[0].nothing(lambda m: m.method == "BYE", "a live call was hung up", SHORT / 4)
+        refresh(*sides[0])
+        sides.reverse()
+
+
+@check(f"<session>{SHORT}</session><shortest>{SHORT}</shortest>")
+def reinvites_keep_a_call_alive(house):
+    call = Call(*house.phones[:2], KNOWS, answer_fields=[
+        f"Session-Expires: {SHORT};refresher=uac", "Require: timer"])
+    refresh_for(house, call, lambda ours, theirs: dialog_test.pass_reinvite(
+        ours, theirs, KNOWS, f"Session-Expires: {SHORT};refresher=uac"))
+    expect_expired(house, call)
+
+
+@check(f"<session>{SHORT}</session><shortest>{SHORT}</shortest>")
+def updates_keep_a_call_alive_though_the_callee_knows_no_timers(house):
+    call = Call(*house.phones[:2], KNOWS)
+    refresh_for(house, call, lambda ours, theirs: dialog_test.pass_request(
+        ours, theirs, "UPDATE", f"Contact: <{ours.phone.contact()}>", KNOWS,
+        f"Session-Expires: {SHORT};refresher=uac"))
+    expect_expired(house, call)
+
+
+@check(f"<call>{SHORT}</call>")
+def a_call_of_phones_that_know_no_timers_ends_of_age(house):
+    call = Call(*house.phones[:2])
+    expect(not call.ok.all("Session-Expires"), "the caller is asked to refresh")
+    expect_expired(house, call, "Call too long")
+
+
+@check(f"<session>{SHORT}</session><shortest>{SHORT}</shortest>")
+def a_session_ends_though_the_server_was_killed(house):
+    call = Call(*house.phones[:2], KNOWS)
+    house.kill_and_start()
+    expect_expired(house, call)
+    house.kill_and_start()
+    expect(len(records(house)) == 1, "the call has not one record")
+
+
+def main():
+    wanted = sys.argv[1:]
+    failed = False
+    for function, timers in CHECKS:
+        if wanted and function.__name__ not in wanted:
+            continue
+        config = dialog_test.CONFIG.replace("</sipwitch>",
+                                            f"  <timers>{timers}</timers>\n</sipwitch>")
+        try:
+            with server_test.server(config) as server, contextlib.ExitStack() as stack:
+                server.start()
+                function(House(server, stack, ["udp", "tcp", "udp"]))
+            print(f"ok {function.__name__}", flush=True)
+        except (Failure, server_test.Failure, OSError, ValueError) as why:
+            print(f"not ok {function.__name__}: {why}", flush=True)
+            failed = True
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
