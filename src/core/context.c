@@ -18,8 +18,9 @@
 #define TEXT_RESERVE (8u * MESSAGE_LIMIT)
 #define WAIT_LONGEST SECONDS(5)     /* a request waits for a phone that our restart cut off */
 #define RETURN_PATIENCE SECONDS(60) /* one that has not come back by then is not waited for */
-#define MERGE_PART 256u     /* longer parts of what merged requests share stand as their hash */
-#define EDITS_RESERVE 1024u /* bytes that forwarding adds to a message */
+#define MERGE_PART 256u      /* longer parts of what merged requests share stand as their hash */
+#define EDITS_RESERVE 1024u  /* bytes that forwarding adds to a message */
+#define DATAGRAM_LIMIT 1300u /* 18.1.1: a longer request to a host outside goes by a stream */
 
 size_t context_bytes(const struct limits *limits)
 {
@@ -198,6 +199,34 @@ static bool find_way(struct core *core, const struct target *target,
     return is_found;
 }
 
+/* 18.1.1 is for hosts outside: a phone is reached by the flow that it registered by, and who is in
+ * a dialog where it said. */
+static bool may_change_transport(const struct target *target, const struct request *req)
+{
+    return !target->binding && !flow_is_reliable(&target->flow) && !req->to_tag.len;
+}
+
+/* 18.1.1: a request that is too long for a datagram goes by a stream; if that cannot be opened,
+ * context_seek sends it by the target's flow. */
+static struct slice compose_branch(struct core *core, const struct request *req,
+                                   const struct target *target, struct client_transaction *client,
+                                   struct forwarding *to, struct actions *out)
+{
+    size_t start = out->bytes.len;
+    struct slice bytes = forward_request(core, req, to, out);
+    struct flow stream = to->flow;
+
+    if (bytes.len <= DATAGRAM_LIMIT || !may_change_transport(target, req))
+        return bytes;
+    stream.transport = TRANSPORT_TCP;
+    if (!connection_reach(core, &stream, out))
+        return bytes;
+    out->bytes.len = start;
+    client->has_dialled = true;
+    to->flow = stream;
+    return forward_request(core, req, to, out);
+}
+
 static void send_branch(struct core *core, struct context *context, const struct request *req,
                         unsigned index, uint32_t breadth, struct actions *out)
 {
@@ -210,6 +239,7 @@ static void send_branch(struct core *core, struct context *context, const struct
         .binding = target->binding,
         .max_breadth = breadth,
     };
+    struct slice bytes;
 
     if (!client)
         return;
@@ -217,9 +247,10 @@ static void send_branch(struct core *core, struct context *context, const struct
         client_wait(core, client, wait_until(core, target, req->now.boot), req->now.boot);
         return;
     }
-    client->flow = to.flow;
     to.transaction = client_branch(core, client);
-    if (client_send(core, client, forward_request(core, req, &to, out), req->now.boot, out))
+    bytes = compose_branch(core, req, target, client, &to, out);
+    client->flow = to.flow;
+    if (client_send(core, client, bytes, req->now.boot, out))
         return;
     context->branches[index] = NO_HANDLE;
     context->open--;
@@ -284,11 +315,15 @@ static void note_dialog_parts(struct context *context, const struct message *m)
     context->call_id = span_of(m, message_first(m, HEADER_CALL_ID));
 }
 
-/* Its bytes are needed again for an INVITE's record and answers, and for further targets. */
+/* Its bytes are needed again for an INVITE's record and answers, for further targets, and where a
+ * stream may fail. */
 static bool keep_request(struct core *core, struct context *context, const struct request *req)
 {
+    const struct target *target = context_targets(context);
     bool is_needed = context->flags & CONTEXT_INVITE || context->target_count > 1 ||
-                     flow_is_reliable(&context_targets(context)->flow);
+                     flow_is_reliable(&target->flow) ||
+                     (req->message.bytes.len + EDITS_RESERVE > DATAGRAM_LIMIT &&
+                      may_change_transport(target, req));
 
     return !is_needed || slab_copy(&core->slab, req->message.bytes, &context->request);
 }
@@ -342,6 +377,22 @@ void context_open(struct core *core, struct request *req, struct actions *out)
         conclude(core, context, req->now, out);
     else
         put_off(core, context, req, out);
+}
+
+void context_say_trying(struct core *core, struct server_transaction *server, instant now,
+                        struct actions *out)
+{
+    const struct context *context =
+        server->context ? pool_at(&core->contexts, server->context) : NULL;
+
+    for (unsigned i = 0; context && i < context->next_target; i++) {
+        const struct client_transaction *client = pool_get(&core->clients, context->branches[i]);
+        if (!client || !client->request.at)
+            continue;
+        server_respond(core, server, 100, forward_trying(block_slice(&client->request), out), now,
+                       out);
+        return;
+    }
 }
 
 void context_refuse(struct core *core, struct request *req, struct fault fault, struct actions *out)

@@ -23,6 +23,11 @@ void context_open(struct core *core, struct request *req, struct actions *out);
 void context_refuse(struct core *core, struct request *req, struct fault fault,
                     struct actions *out);
 
+/* A request other than INVITE has no answer for so long that its sender is told 100 (RFC 4320 4.1).
+ */
+void context_say_trying(struct core *core, struct server_transaction *server, instant now,
+                        struct actions *out);
+
 /* The caller gave up: cancels the branches.  `reason` may be empty. */
 void context_cancel(struct core *core, struct server_transaction *server, struct slice reason,
                     struct moment now, struct actions *out);

@@ -339,6 +339,25 @@ static void copy_field(struct writer *w, const struct message *m, unsigned field
     write_bytes(w, m->bytes.at + f->line, (size_t)(f->next_line - f->line));
 }
 
+struct slice forward_trying(struct slice request, struct actions *out)
+{
+    static const enum header copied[] = {HEADER_FROM, HEADER_TO, HEADER_CALL_ID, HEADER_CSEQ};
+    struct writer *w = &out->bytes;
+    size_t start = w->len;
+    struct message m;
+    struct fault fault = message_parse(request, &m);
+
+    assert(!fault.status); /* it is our own */
+    write_slice(w, S("SIP/2.0 100 Trying\r\n"));
+    for (unsigned i = m.fields[m.first[HEADER_VIA]].next; i; i = m.fields[i].next)
+        copy_field(w, &m, i); /* all but ours, which is alone in its field */
+    for (unsigned i = 0; i < COUNT_OF(copied); i++)
+        copy_field(w, &m, m.first[copied[i]]);
+    write_slice(w, S("Content-Length: 0\r\n\r\n"));
+    assert(!w->failed);
+    return text_since(w, start);
+}
+
 static void write_line(struct writer *w, enum header header, struct slice value)
 {
     write_slice(w, header_name(header));

@@ -47,6 +47,9 @@ struct slice forward_request(struct core *core, const struct request *req,
 struct slice forward_response(const struct message *response, uint32_t session,
                               struct actions *out);
 
+/* A 100 to who sent what was forwarded as this request, into out->bytes. */
+struct slice forward_trying(struct slice request, struct actions *out);
+
 /* The ACK for a failure (17.1.1.3) and the CANCEL (9.1) of a request as it was sent, into
  * out->bytes; `reason` is why (RFC 3326), or empty. */
 struct slice forward_ack(struct slice request, const struct message *response, struct actions *out);

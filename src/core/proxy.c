@@ -665,6 +665,24 @@ static void hang_up(struct core *core, const struct message *m, struct actions *
                    address_tag(message_first(m, HEADER_TO)), out);
 }
 
+/* A final response decides its branch.  A phone that was cancelled because it rang too long says
+ * 487, but its caller did not give up: it counts as a time-out (16.8). */
+static void decide(struct core *core, struct context *context, struct client_transaction *client,
+                   const struct message *response, struct moment now, struct actions *out)
+{
+    if (client->has_run_out && response->status == 487)
+        context_decide(core, context, client, NULL, 408, now, out);
+    else
+        context_decide(core, context, client, response, response->status, now, out);
+}
+
+/* A 100 is of this hop alone (16.7 step 5), and to a request other than INVITE no other
+ * provisional response may be sent (RFC 4320 4.1). */
+static bool goes_no_further(const struct client_transaction *client, const struct message *response)
+{
+    return response->status == 100 || (response->status < 200 && client->method != METHOD_INVITE);
+}
+
 /* 16.7: provisional responses and repeated 2xx pass; a final one decides its branch. */
 void proxy_response(struct core *core, struct client_transaction *client,
                     const struct message *response, struct moment now, struct actions *out)
@@ -674,12 +692,12 @@ void proxy_response(struct core *core, struct client_transaction *client,
 
     if (!client->server.generation && response->status >= 200)
         hang_up(core, response, out);
-    if (!server || response->status == 100)
-        return; /* 100 is not forwarded (16.7 step 5) */
+    if (!server || goes_no_further(client, response))
+        return;
     if (response->status >= 200 && !client->is_decided) {
         client->is_decided = true;
         if (context) {
-            context_decide(core, context, client, response, response->status, now, out);
+            decide(core, context, client, response, now, out);
             return;
         }
     }

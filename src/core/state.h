@@ -114,6 +114,7 @@ struct client_transaction {
     uint8_t method;
     uint8_t branch;            /* index in the context */
     bool is_cancelled;         /* CANCEL is due, or sent */
+    bool has_run_out;          /* by timer C (16.8) */
     bool is_decided;           /* its final response, or the lack of one, was counted */
     bool has_dialled;          /* a connection was opened for it, and will not be again */
     bool lacks_flow;           /* its stream is gone: looked for again until its machine's end_at */

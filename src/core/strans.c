@@ -32,6 +32,7 @@ static const struct rule rules[STRANS_STATE_COUNT][STRANS_INPUT_COUNT] = {
         [STRANS_END_DUE]     = {STRANS_TERMINATED, STRANS_ENDED},
     },
     [STRANS_TRYING] = {
+        [STRANS_RESEND_DUE]  = {STRANS_TRYING,     STRANS_IS_SLOW},
         [STRANS_PROVISIONAL] = {STRANS_PENDING,    SEND},
         [STRANS_SUCCESS]     = {STRANS_ANSWERED,   SEND | H},
         [STRANS_FAILURE]     = {STRANS_ANSWERED,   SEND | H},
@@ -55,12 +56,12 @@ static const struct rule rules[STRANS_STATE_COUNT][STRANS_INPUT_COUNT] = {
 #undef I
 /* clang-format on */
 
-void strans_init(struct strans *st, bool is_invite, bool is_reliable)
+void strans_init(struct strans *st, bool is_invite, bool is_reliable, instant now)
 {
     *st = (struct strans){
         .state = is_invite ? STRANS_PROCEEDING : STRANS_TRYING,
         .is_reliable = is_reliable,
-        .resend_at = NEVER,
+        .resend_at = is_invite ? NEVER : now + TRYING_AFTER,
         .end_at = NEVER,
     };
 }
@@ -80,6 +81,8 @@ static void start_timers(struct strans *st, unsigned effects, instant now)
 {
     bool is_invite = st->state < STRANS_TRYING;
 
+    if (!is_invite)
+        st->resend_at = NEVER;
     if (effects & STRANS_START_RESEND && st->is_reliable) {
         st->resend_at = NEVER;
     } else if (effects & STRANS_START_RESEND) {

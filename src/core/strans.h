@@ -32,7 +32,7 @@ enum strans_input {
     STRANS_SUCCESS,     /* 2xx from the transaction user */
     STRANS_FAILURE,     /* 3xx-6xx from the transaction user */
     STRANS_SILENCE,     /* the transaction user will never answer (RFC 4320 4.2) */
-    STRANS_RESEND_DUE,  /* timer G */
+    STRANS_RESEND_DUE,  /* timer G; or time to say 100 */
     STRANS_END_DUE,     /* timer H, I, J or L */
     STRANS_INPUT_COUNT,
 };
@@ -44,6 +44,7 @@ enum strans_effect {
     STRANS_START_RESEND = 1 << 3,
     STRANS_START_LONG = 1 << 4,  /* 64 T1: H, J or L */
     STRANS_START_SHORT = 1 << 5, /* T4: I */
+    STRANS_IS_SLOW = 1 << 6,     /* non-INVITE: the transaction user is to say 100 now */
 };
 
 struct strans {
@@ -54,7 +55,11 @@ struct strans {
     instant end_at;
 };
 
-void strans_init(struct strans *st, bool is_invite, bool is_reliable);
+/* When the sender's timer E has grown to T2: the time to say 100, and not before (RFC 4320 4.1). */
+#define TRYING_AFTER (7 * T1)
+
+/* Starts it: the request has just come. */
+void strans_init(struct strans *st, bool is_invite, bool is_reliable, instant now);
 
 /* The input that a response of this status is. */
 enum strans_input strans_input_of(unsigned status);

@@ -77,9 +77,10 @@ struct server_transaction *server_open(struct core *core, const struct hash128 *
     server->flow = *flow;
     server->sent_by = sent_by;
     server->timer.kind = TIMER_SERVER;
-    strans_init(&server->machine, is_invite, flow_is_reliable(flow));
+    strans_init(&server->machine, is_invite, flow_is_reliable(flow), core->now.boot);
     table_insert(&core->servers_by_key, pool_index(&core->servers, server), (uint32_t)key->low);
     enter_server(core, server);
+    server_arm(core, server);
     return server;
 }
 
@@ -128,6 +129,8 @@ void server_step(struct core *core, struct server_transaction *server, enum stra
     } else if (effects) {
         server_arm(core, server);
     }
+    if (effects & STRANS_IS_SLOW)
+        context_say_trying(core, server, now, out);
 }
 
 /* Only what may have to be sent again is kept: not a 2xx to INVITE, whose sender repeats it. */
@@ -337,6 +340,7 @@ static unsigned give_up_or_cancel(struct core *core, struct client_transaction *
         client->machine.state = CTRANS_TERMINATED;
         return CTRANS_FAILED | CTRANS_ENDED;
     }
+    client->has_run_out = true;
     client_cancel(core, client, now, out);
     return 0;
 }

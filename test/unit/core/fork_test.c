@@ -198,7 +198,23 @@ static void timer_c_cancels_a_phone_that_rings_too_long(void **state)
     (void)state;
     PLAY(&w, {"9 INVITE", "100>9 INVITE>2"}, {"2 180", "180>9"}, {"wait 100000", ""},
          {"2 180", "180>9"}, {"wait 184000", ""}, {"wait 1010", "CANCEL>2"}, {"2 200 CANCEL", ""},
-         {"2 487", "487>9 ACK>2"});
+         {"2 487", "408>9 ACK>2"});
+}
+
+/* Its caller gave up behind it. */
+static void timer_c_and_the_callers_cancel_end_with_487(void **state)
+{
+    (void)state;
+    PLAY(&w, {"9 INVITE", "100>9 INVITE>2"}, {"2 180", "180>9"}, {"wait 185010", "CANCEL>2"},
+         {"2 200 CANCEL", ""}, {"9 CANCEL", "200>9"}, {"2 487", "487>9 ACK>2"});
+}
+
+/* It answered in the moment in which it was told to stop. */
+static void a_phone_that_answers_after_timer_c_is_heard(void **state)
+{
+    (void)state;
+    PLAY(&w, {"9 INVITE", "100>9 INVITE>2"}, {"2 180", "180>9"}, {"wait 185010", "CANCEL>2"},
+         {"2 200", "200>9"}, {"2 200 CANCEL", ""});
 }
 
 static void timer_c_gives_up_a_phone_that_does_not_hear_its_cancel(void **state)
@@ -355,11 +371,12 @@ static void a_message_that_every_phone_refuses_is_refused_with_the_best_answer(v
          {"3 404 MESSAGE", "MESSAGE>4"}, {"4 603 MESSAGE", "603>9"});
 }
 
-/* RFC 4320 4.2 */
+/* RFC 4320 4.2; that it is under way is said after 3.5 seconds (4.1). */
 static void a_message_that_reaches_nobody_is_not_answered(void **state)
 {
     (void)state;
-    PLAY(&w, {"9 MESSAGE", "MESSAGE>2"}, {"wait 510", "MESSAGE>2"}, {"9 MESSAGE", ""});
+    PLAY(&w, {"9 MESSAGE", "MESSAGE>2"}, {"wait 510", "MESSAGE>2"}, {"9 MESSAGE", ""},
+         {"wait 3000", "MESSAGE>2 100>9 MESSAGE>2"}, {"9 MESSAGE", "100>9"});
     world_wait(&w, SECONDS(40));
     assert_null(strstr(talk_sent(&w), "9"));
 }
@@ -419,6 +436,8 @@ int main(void)
         WITH(a_503_becomes_a_500, one_phone),
         WITH(a_call_that_reaches_nobody_ends_with_408, one_phone),
         WITH(timer_c_cancels_a_phone_that_rings_too_long, one_phone),
+        WITH(timer_c_and_the_callers_cancel_end_with_487, one_phone),
+        WITH(a_phone_that_answers_after_timer_c_is_heard, one_phone),
         WITH(timer_c_gives_up_a_phone_that_does_not_hear_its_cancel, one_phone),
         WITH(a_cancel_before_the_phone_rings_waits_until_it_does, one_phone),
         WITH(a_cancel_after_a_100_is_sent_at_once, one_phone),

@@ -12,7 +12,7 @@ static void a_failure_is_resent_until_timer_h(void **state)
     instant start = SECONDS(100);
 
     (void)state;
-    strans_init(&st, true, false);
+    strans_init(&st, true, false, 0);
     assert_int_equal(strans_step(&st, STRANS_FAILURE, start) & STRANS_SEND, STRANS_SEND);
     for (unsigned i = 0; i < COUNT_OF(seconds_times_ten); i++) {
         instant due = strans_deadline(&st);
@@ -25,12 +25,30 @@ static void a_failure_is_resent_until_timer_h(void **state)
     assert_int_equal(st.state, STRANS_TERMINATED);
 }
 
+/* RFC 4320 4.1 */
+static void a_request_without_an_answer_is_told_100_after_three_and_a_half_seconds(void **state)
+{
+    struct strans st;
+
+    (void)state;
+    strans_init(&st, false, false, SECONDS(1));
+    assert_true(strans_deadline(&st) == SECONDS(1) + MS(3500));
+    assert_int_equal(strans_due(&st, SECONDS(1) + MS(3500)), STRANS_RESEND_DUE);
+    assert_int_equal(strans_step(&st, STRANS_RESEND_DUE, SECONDS(1) + MS(3500)), STRANS_IS_SLOW);
+    assert_true(strans_deadline(&st) == NEVER);
+    strans_init(&st, false, false, SECONDS(1));
+    strans_step(&st, STRANS_SUCCESS, SECONDS(2));
+    assert_true(strans_deadline(&st) == SECONDS(2) + 64 * T1);
+    strans_init(&st, true, false, SECONDS(1));
+    assert_true(strans_deadline(&st) == NEVER);
+}
+
 static void an_ack_ends_resending(void **state)
 {
     struct strans st;
 
     (void)state;
-    strans_init(&st, true, false);
+    strans_init(&st, true, false, 0);
     strans_step(&st, STRANS_FAILURE, 0);
     strans_step(&st, STRANS_ACK, MS(100));
     assert_int_equal(st.state, STRANS_CONFIRMED);
@@ -42,11 +60,11 @@ static void no_second_kind_of_final_is_accepted(void **state)
     struct strans st;
 
     (void)state;
-    strans_init(&st, true, false);
+    strans_init(&st, true, false, 0);
     strans_step(&st, STRANS_FAILURE, 0);
     assert_false(strans_accepts(&st, STRANS_SUCCESS));
     assert_false(strans_accepts(&st, STRANS_FAILURE));
-    strans_init(&st, true, false);
+    strans_init(&st, true, false, 0);
     strans_step(&st, STRANS_SUCCESS, 0);
     assert_true(strans_accepts(&st, STRANS_SUCCESS));
     assert_false(strans_accepts(&st, STRANS_FAILURE));
@@ -106,12 +124,12 @@ static void on_a_stream_nothing_is_sent_again_nor_waited_for(void **state)
     struct ctrans ct;
 
     (void)state;
-    strans_init(&st, true, true);
+    strans_init(&st, true, true, 0);
     strans_step(&st, STRANS_FAILURE, 0);
     assert_true(strans_deadline(&st) == 64 * T1);
     strans_step(&st, STRANS_ACK, MS(100));
     assert_true(strans_deadline(&st) == MS(100));
-    strans_init(&st, false, true);
+    strans_init(&st, false, true, 0);
     strans_step(&st, STRANS_SUCCESS, MS(100));
     assert_true(strans_deadline(&st) == MS(100));
     ctrans_init(&ct, true, true, 0);
@@ -128,6 +146,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_failure_is_resent_until_timer_h),
+        cmocka_unit_test(a_request_without_an_answer_is_told_100_after_three_and_a_half_seconds),
         cmocka_unit_test(an_ack_ends_resending),
         cmocka_unit_test(no_second_kind_of_final_is_accepted),
         cmocka_unit_test(an_invite_doubles_timer_a_and_fails_at_32_seconds),

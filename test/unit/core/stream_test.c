@@ -247,6 +247,108 @@ static void the_cancel_of_a_ringing_phone_takes_the_stream_it_answered_by(void *
     assert_sent(&w, "487>9 ACK>2");
 }
 
+/* A gateway at 60, without a registration; and a field that makes a request too long for a datagram
+ * (18.1.1). */
+static const char *begin_outside(void)
+{
+    static char filler[1400];
+    struct user_settings gateway = {
+        .id = S("gateway"),
+        .kind = USER_GATEWAY,
+        .contacts = S("sip:gw@198.51.100.60:5080"),
+    };
+
+    world_event(&w, &(struct event){.kind = EVENT_USER, .user = &gateway});
+    memset(filler, 'x', sizeof filler - 1);
+    memcpy(filler, "Subject: ", 9);
+    filler[sizeof filler - 2] = '\n';
+    return filler;
+}
+
+#define GATEWAY "sip:gateway@example.com"
+
+static void a_request_too_long_for_a_datagram_goes_outside_by_a_stream(void **state)
+{
+    const char *filler = begin_outside();
+    struct flow to;
+
+    (void)state;
+    SAY(&w, .host = 9, .uri = GATEWAY, .more = filler);
+    assert_sent(&w, "100>9 connect>60 INVITE>60");
+    to = dialled();
+    assert_int_equal(to.port, 5080);
+    assert_true(slice_starts(slice_text(world_header(&w, 1, "Via")), S("SIP/2.0/TCP ")));
+    assert_non_null(strstr(world_header(&w, 1, "Record-Route"), ";transport=tcp"));
+    ANSWER(&w, .host = 60, .by = &to, .status = 486);
+    assert_sent(&w, "486>9 ACK>60");
+    SAY(&w, .host = 9, .method = "MESSAGE", .uri = GATEWAY, .more = filler);
+    assert_sent(&w, "MESSAGE>60"); /* by the same */
+    ANSWER(&w, .host = 60, .by = &to, .method = "MESSAGE", .status = 200);
+    assert_sent(&w, "200>9");
+    SAY(&w, .host = 9, .method = "MESSAGE", .uri = GATEWAY, .branch = "short");
+    assert_int_equal(world_sent_to(&w, 0).transport, TRANSPORT_UDP);
+    ANSWER(&w, .host = 60, .method = "MESSAGE", .status = 200);
+}
+
+static void where_nobody_takes_the_stream_it_goes_by_datagram(void **state)
+{
+    const char *filler = begin_outside();
+    struct flow to;
+
+    (void)state;
+    SAY(&w, .host = 9, .uri = GATEWAY, .more = filler);
+    to = dialled();
+    world_close(&w, &to);
+    world_wait(&w, 0);
+    assert_sent(&w, "INVITE>60");
+    assert_int_equal(world_sent_to(&w, 0).transport, TRANSPORT_UDP);
+    assert_true(slice_starts(slice_text(world_header(&w, 0, "Via")), S("SIP/2.0/UDP ")));
+    ANSWER(&w, .host = 60, .status = 486);
+    assert_sent(&w, "486>9 ACK>60");
+    SAY(&w, .host = 9, .method = "MESSAGE", .uri = GATEWAY, .more = filler);
+    assert_sent(&w, "connect>60 MESSAGE>60");
+    to = dialled();
+    world_close(&w, &to);
+    world_wait(&w, 0);
+    assert_sent(&w, "MESSAGE>60");
+    assert_int_equal(world_sent_to(&w, 0).transport, TRANSPORT_UDP);
+    ANSWER(&w, .host = 60, .method = "MESSAGE", .status = 200);
+    assert_sent(&w, "200>9");
+}
+
+/* What it registered by is its way, however long a request is. */
+static void a_phone_gets_long_requests_by_its_own_flow(void **state)
+{
+    const char *filler = begin_outside();
+
+    (void)state;
+    talk_phone(&w, 3, "");
+    world_close(&w, &phone);
+    SAY(&w, .host = 9, .method = "MESSAGE", .more = filler);
+    assert_non_null(strstr(talk_sent(&w), "MESSAGE>3"));
+    ANSWER(&w, .host = 3, .method = "MESSAGE", .status = 200);
+}
+
+/* RFC 4320 4.1: within one hop, and only what says nothing. */
+static void a_request_that_takes_long_is_told_100_and_never_180(void **state)
+{
+    (void)state;
+    SAY(&w, .host = 9, .method = "MESSAGE");
+    ANSWER(&w, .host = 2, .by = &phone, .method = "MESSAGE", .status = 180);
+    assert_sent(&w, "");
+    world_wait(&w, MS(3400));
+    assert_sent(&w, "");
+    world_wait(&w, MS(200));
+    assert_sent(&w, "100>9");
+    assert_string_equal(world_header(&w, 0, "CSeq"), "1 MESSAGE");
+    assert_string_equal(world_header(&w, 0, "To"), BOB);
+    assert_non_null(strstr(world_header(&w, 0, "Via"), "branch=z9hG4bKMESSAGE;rport=5060"));
+    SAY(&w, .host = 9, .method = "MESSAGE");
+    assert_sent(&w, "100>9");
+    ANSWER(&w, .host = 2, .by = &phone, .method = "MESSAGE", .status = 200);
+    assert_sent(&w, "200>9");
+}
+
 #define WITH(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -263,5 +365,9 @@ int main(void)
         cmocka_unit_test(a_dialog_with_a_stranger_finds_another_stream),
         WITH(an_ack_without_a_way_waits_for_the_next_2xx),
         WITH(a_phone_that_is_back_by_another_stream_needs_no_proof),
-        WITH(the_cancel_of_a_ringing_phone_takes_the_stream_it_answered_by));
+        WITH(the_cancel_of_a_ringing_phone_takes_the_stream_it_answered_by),
+        WITH(a_request_too_long_for_a_datagram_goes_outside_by_a_stream),
+        WITH(where_nobody_takes_the_stream_it_goes_by_datagram),
+        WITH(a_phone_gets_long_requests_by_its_own_flow),
+        WITH(a_request_that_takes_long_is_told_100_and_never_180));
 }

@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""Requests of our users to hosts outside: by datagram or stream (RFC 3261 18.1.1), and while they wait.
+
+Prints `ok NAME` or `not ok NAME: why` for each check; the exit status is 0 if all are ok. SIPW
+names another server binary than build/release/src/sipw. Arguments are names of checks to run alone.
+"""
+
+import contextlib
+import os
+import re
+import socket
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "conformance"))
+
+import server_test
+import sip
+from dialog_test import CONFIG, House
+from sip import Failure, Message, expect, unique
+
+LONG = "x" * 1200 # a body with which the request no longer fits into 1300 bytes, forwarded
+
+
+class Host:
+    """A SIP element outside, which listens for datagrams, and perhaps for streams."""
+
+    def __init__(self, stack, takes_streams):
+        self.datagrams = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        self.datagrams.bind(("127.0.0.5", 0))
+        self.datagrams.settimeout(sip.PATIENCE)
+        self.port = self.datagrams.getsockname()[1]
+        self.listener = self.stream = None
+        if takes_streams:
+            self.listener = stack.enter_context(socket.socket())
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.listener.bind(("127.0.0.5", self.port))
+            self.listener.listen()
+            self.listener.settimeout(sip.PATIENCE)
+        self.stack = stack
+
+    def uri(self):
+        return f"sip:x@127.0.0.5:{self.port}"
+
+    def take_datagram(self):
+        data, self.peer = self.datagrams.recvfrom(65535)
+        return Message(data.decode())
+
+    def take_stream(self):
+        """The next request by the stream that the server opens, or has opened."""
+        if not self.stream:
+            self.stream = self.stack.enter_context(self.listener.accept()[0])
+            self.stream.settimeout(sip.PATIENCE)
+        data = b""
+        while b"\r\n\r\n" not in data or len(data) < self._whole(data):
+            piece = self.stream.recv(65535)
+            expect(piece, "the server closed the stream")
+            data += piece
+        return Message(data.decode())
+
+    @staticmethod
+    def _whole(data):
+        head, _, _ = data.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\nContent-Length: *(\d+)", head)
+        return len(head) + 4 + int(length[1])
+
+    def answer(self, request, status):
+        lines = [f"SIP/2.0 {status} Answer", *(f"Via: {via}" for via in request.all("Via")),
+                 f"From: {request.get('From')}", f"To: {request.get('To')};tag=out",
+                 f"Call-ID: {request.get('Call-ID')}", f"CSeq: {request.get('CSeq')}",
+                 "Content-Length: 0", "", ""]
+        data = "\r\n".join(lines).encode()
+        if self.stream:
+            self.stream.sendall(data)
+        else:
+            self.datagrams.sendto(data, self.peer)
+
+
+def say(alice, host, body):
+    """alice's MESSAGE to the host, with a digest, on its way; its last CSeq and Call-ID."""
+    call_id = unique("out")
+    challenge = alice.ask(alice.request("MESSAGE", host.uri(), call_id=call_id, body=body))
+    expect(challenge.status == 407, f"MESSAGE was answered {challenge.start}")
+    text = alice.request("MESSAGE", host.uri(), alice.authorization(challenge, "MESSAGE", host.uri()),
+                         call_id=call_id, cseq=2, body=body)
+    alice.send(text)
+    return text
+
+
+def await_status(alice, text, status):
+    call_id = Message(text).get("Call-ID")
+    answer = alice.await_message(lambda m: m.status and m.cseq()[0] == 2 and
+                                 m.get("Call-ID") == call_id, "answer")
+    expect(answer.status == status, f"MESSAGE was answered {answer.start}, not {status}")
+    return answer
+
+
+def a_long_request_goes_by_a_stream(alice, stack):
+    host = Host(stack, takes_streams=True)
+    text = say(alice, host, LONG)
+    request = host.take_stream()
+    expect(request.body == LONG and request.get("Via").startswith("SIP/2.0/TCP "), request.text)
+    host.answer(request, 200)
+    await_status(alice, text, 200)
+    text = say(alice, host, LONG) # and the next by the same
+    host.answer(host.take_stream(), 202)
+    await_status(alice, text, 202)
+
+
+def a_short_request_goes_by_datagram(alice, stack):
+    host = Host(stack, takes_streams=True)
+    text = say(alice, host, "short")
+    request = host.take_datagram()
+    expect(request.get("Via").startswith("SIP/2.0/UDP "), request.text)
+    host.answer(request, 200)
+    await_status(alice, text, 200)
+
+
+def a_long_request_goes_by_datagram_where_nobody_takes_streams(alice, stack):
+    host = Host(stack, takes_streams=False)
+    text = say(alice, host, LONG)
+    request = host.take_datagram()
+    expect(request.body == LONG and request.get("Via").startswith("SIP/2.0/UDP "), request.text)
+    host.answer(request, 200)
+    await_status(alice, text, 200)
+
+
+def who_waits_is_told_100_after_three_and_a_half_seconds(alice, stack):
+    """RFC 4320 4.1; of other provisional responses nothing is heard."""
+    host = Host(stack, takes_streams=False)
+    text = say(alice, host, "slow")
+    begun = time.monotonic()
+    request = host.take_datagram()
+    host.answer(request, 180)
+    await_status(alice, text, 100)
+    took = time.monotonic() - begun
+    expect(took > 3.4, f"100 came after {took:.1f} s already")
+    host.answer(request, 200)
+    await_status(alice, text, 200)
+
+
+CHECKS = [
+    a_long_request_goes_by_a_stream,
+    a_short_request_goes_by_datagram,
+    a_long_request_goes_by_datagram_where_nobody_takes_streams,
+    who_waits_is_told_100_after_three_and_a_half_seconds,
+]
+
+
+def main():
+    wanted = sys.argv[1:]
+    failed = False
+    for check in CHECKS:
+        if wanted and check.__name__ not in wanted:
+            continue
+        try:
+            with server_test.server(CONFIG) as server, contextlib.ExitStack() as stack:
+                server.start()
+                check(House(server, stack, ["udp"]).phones[0], stack)
+            print(f"ok {check.__name__}", flush=True)
+        except (Failure, server_test.Failure, OSError, ValueError) as why:
+            print(f"not ok {check.__name__}: {why}", flush=True)
+            failed = True
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
