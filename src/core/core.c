@@ -9,6 +9,7 @@
 #include "core/dialog.h"
 #include "core/inspect.h"
 #include "core/keepalive.h"
+#include "core/load.h"
 #include "core/location.h"
 #include "core/pending.h"
 #include "core/proxy.h"
@@ -42,7 +43,8 @@ size_t core_bytes(const struct limits *limits)
 {
     return sizeof(struct core) + location_bytes(limits) + transaction_bytes(limits) +
            context_bytes(limits) + dialog_bytes(limits) + calls_bytes(limits) +
-           realm_bytes(limits) + abuse_bytes() + connection_bytes(limits) + limits->text + 16 * 64;
+           realm_bytes(limits) + abuse_bytes() + load_bytes() + connection_bytes(limits) +
+           limits->text + 16 * 64;
 }
 
 static int64_t wall_zero(struct moment now)
@@ -78,6 +80,7 @@ struct core *core_create(void *memory, const struct core_origin *origin, struct 
     realm_init(core, &arena);
     connection_init(core, &arena);
     abuse_init(core, &arena);
+    load_init(core, &arena);
     slab_init(&core->slab, &arena, limits->text);
     return core;
 }
@@ -214,6 +217,7 @@ static void take_deadline(struct core *core, struct moment now, struct actions *
         calls_give(core, out);
     if (core->sweep && out->count < count && out->bytes.len < bytes)
         location_sweep(core, out);
+    load_meet(core, now.boot, out);
 }
 
 static void put_user(struct core *core, const struct user_settings *user, struct actions *out)
@@ -286,6 +290,7 @@ void core_step(struct core *core, const struct event *event, struct moment now, 
     case EVENT_USER: put_user(core, event->user, out); break;
     case EVENT_USER_GONE: remove_user(core, event->bytes, out); break;
     case EVENT_USERS_PUT: core->sweep = 1; break;
+    case EVENT_LOAD: load_weigh(core, event->fill, now.boot, out); break;
     case EVENT_ADMIN: admin_request(core, event->request, now, out); break;
     case EVENT_PASSWORD: location_set_password(core, event->user); break;
     }
@@ -296,7 +301,7 @@ instant core_deadline(const struct core *core)
 {
     return core->checkpoint.is_running || core->sweep || calls_wait(core)
                ? 0
-               : timers_deadline(&core->timers);
+               : min_u64(timers_deadline(&core->timers), load_deadline(core));
 }
 
 struct census core_census(const struct core *core)

@@ -27,6 +27,8 @@ enum event_kind {
     EVENT_PASSWORD,     /* user: an id, and the digests that replace those it has */
     EVENT_USERS_PUT,    /* the rows of files and accounts that were not put since the last
                            EVENT_SETTINGS go; a few in each step */
+    EVENT_LOAD,         /* fill: of the fullest receive queue, in thousandths; while it never rests
+                           some hundred times a second, and when it does again (core/load.h) */
     EVENT_ADMIN,        /* an administrator asks for something: `request` */
 };
 
@@ -39,5 +41,6 @@ struct event {
     const struct settings *settings;
     const struct user_settings *user;    /* copied in this step */
     struct fault fault;                  /* EVENT_BROKEN */
+    unsigned fill;                       /* EVENT_LOAD */
     const struct admin_request *request; /* core/admin.h; the shell's, for this step */
 };

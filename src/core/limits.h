@@ -79,6 +79,10 @@
 /* Counters of password guesses, a power of two: as many sources may be slowed at once; 384 KiB. */
 #define GUESS_TABLE 16384u
 
+/* INVITEs refused for overload whose copies are known, a power of two: a second of them; 512 KiB.
+ */
+#define SHED_TABLE 65536u
+
 /* Bytes of a request below which its answer may be longer (core/reply). */
 #define UNPROVEN_FREE 300u
 

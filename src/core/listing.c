@@ -161,6 +161,7 @@ void list_stats(const struct core *core, struct writer *w)
     json_number(w, S("requests"), tally->requests);
     json_number(w, S("responses"), tally->responses);
     json_number(w, S("unreadable"), tally->unreadable);
+    json_number(w, S("refused"), tally->shed);
     json_number(w, S("bound"), tally->bound);
     json_number(w, S("unbound"), tally->unbound);
     row_end(w);

@@ -6,6 +6,7 @@
 #include "core/dial.h"
 #include "core/dialog.h"
 #include "core/forward.h"
+#include "core/load.h"
 #include "core/location.h"
 #include "core/pending.h"
 #include "core/realm.h"
@@ -98,6 +99,12 @@ static enum verdict absorb_retransmission(struct core *core, struct request *req
     server_step(core, server, method == METHOD_ACK ? STRANS_ACK : STRANS_REQUEST, req->now.boot,
                 out);
     return FINISH;
+}
+
+/* Before anything is spent on what cannot be served. */
+static enum verdict shed_load(struct core *core, struct request *req, struct actions *out)
+{
+    return load_refuses(core, req) ? refuse_for_now(core, req, out) : PASS;
 }
 
 /* 16.3 step 4: our own Via with the same loop hash means that nothing changed since we forwarded
@@ -626,6 +633,7 @@ static enum verdict forward(struct core *core, struct request *req, struct actio
 
 static stage *const request_path[] = {
     absorb_retransmission, /* 17.2.3 a known transaction answers for itself */
+    shed_load,             /*        while more comes than can be served */
     check_request,         /* 16.3   URI, Max-Forwards, loops, Proxy-Require, merged requests */
     admit_source,          /*        access lists */
     strip_own_routes,      /* 16.4   reads the cookie */

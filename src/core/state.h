@@ -228,6 +228,16 @@ struct checkpoint {
     uint32_t index;
 };
 
+/* Whether the server keeps up (core/load). */
+struct load {
+    instant high_since;   /* the queue is high, NEVER = it is not */
+    instant calm_at;      /* strained until then, unless it is high again */
+    instant copies_until; /* an INVITE that was refused may come again so long */
+    bool is_strained;
+    bool is_shedding;
+    uint64_t *shed; /* the latest of them, by their keys */
+};
+
 struct core {
     struct limits limits;
     const struct settings *settings;
@@ -259,6 +269,7 @@ struct core {
     uint32_t last_call, waiting_call; /* the latest to end, and the first that the shell has not */
     uint32_t calls_given;             /* to the shell, and not yet in the database */
     uint32_t calls_lost;              /* for lack of room, and not yet told */
+    struct load load;
     struct guesses *guesses;
     instant guesses_until; /* before it some counter may say something */
     instant ban_logged;

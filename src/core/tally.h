@@ -28,7 +28,8 @@ struct tally {
     struct node_count to[NODE_COUNT];
     int64_t last[NODE_COUNT]; /* wall seconds: when the latest began; 0 = none yet */
     uint64_t requests, responses, unreadable; /* messages received */
-    uint64_t bound, unbound;                  /* bindings that came and went */
+    uint64_t shed;           /* requests refused because more came than could be served */
+    uint64_t bound, unbound; /* bindings that came and went */
 };
 
 /* Its From and To are known from now on, until it is closed. */

@@ -1,5 +1,6 @@
 #include "shell/loop.h"
 
+#include "core/load.h"
 #include "shell/clock.h"
 #include "shell/errand.h"
 #include "shell/users.h"
@@ -17,6 +18,7 @@
 #define USERS_PER_ROUND 64u     /* of a new configuration, between messages */
 #define ROUNDS_UNLOOKED 16u     /* rounds without asking the kernel what else is ready */
 #define HOLD_LONGEST MS(1)      /* that records wait for more to be written with them */
+#define ROUND_LATE MS(200)      /* what is read in a round that takes so long waited too long */
 #define REQUESTS_PER_ROUND 4u   /* of administrators: 0.1 ms each at most */
 
 /* What is waited for: by poll, which stands in a socket's wait queue only while we sleep.  epoll
@@ -56,6 +58,9 @@ struct loop {
     bool is_asked; /* an administrator has sent something */
     bool is_traced;
     unsigned rounds; /* since the kernel was asked */
+    instant began;   /* this round; 0 = it may sleep before the next */
+    duration took;   /* the last round; 0 = it slept */
+    bool is_loaded;  /* the core was told of a load */
     unsigned ready_count;
     bool is_ready[LOCAL_LIMIT];
     bool has_streams_ready;
@@ -593,9 +598,43 @@ static void sleep_until_needed(struct loop *loop)
     store_awake(loop->store);
 }
 
-static void go_round(struct loop *loop)
+/* Datagrams wait in their sockets' queues; streams, which tell their peers to wait, for the round
+ * to come by. */
+static void weigh_load(struct loop *loop)
+{
+    unsigned fill = udp_fill(loop->udp);
+    unsigned late = (unsigned)min_u64(LOAD_FULL * loop->took / ROUND_LATE, LOAD_FULL);
+
+    step(loop, &(struct event){.kind = EVENT_LOAD, .fill = fill > late ? fill : late});
+    loop->is_loaded = true;
+}
+
+static void come_to_rest(struct loop *loop)
+{
+    if (loop->is_loaded) {
+        step(loop, &(struct event){.kind = EVENT_LOAD});
+        carry_out(loop);
+    }
+    loop->is_loaded = false;
+    loop->began = 0;
+}
+
+static void begin_round(struct loop *loop)
 {
     loop->now = clock_now();
+    loop->took = loop->began ? loop->now.boot - loop->began : 0;
+    loop->began = loop->now.boot;
+}
+
+static bool has_nothing_to_do(const struct loop *loop)
+{
+    return !loop->fresh_users && !loop->ready_count && !loop->owes_failed && !is_due(loop) &&
+           !streams_have_news(loop->streams) && !control_is_busy(loop->control);
+}
+
+static void go_round(struct loop *loop)
+{
+    begin_round(loop);
     collect(loop);
     tell_of_store(loop);
     receive(loop);
@@ -609,11 +648,13 @@ static void go_round(struct loop *loop)
     if (loop->is_asked || control_is_busy(loop->control))
         serve_administrators(loop);
     loop->is_traced = control_traces(loop->control);
-    if (++loop->rounds >= ROUNDS_UNLOOKED)
+    if (++loop->rounds >= ROUNDS_UNLOOKED) {
+        weigh_load(loop);
         look(loop, 0);
-    else if (!loop->fresh_users && !loop->ready_count && !loop->owes_failed && !is_due(loop) &&
-             !streams_have_news(loop->streams) && !control_is_busy(loop->control))
+    } else if (has_nothing_to_do(loop)) {
+        come_to_rest(loop);
         sleep_until_needed(loop);
+    }
 }
 
 /* ---- the loop's life */

@@ -1,6 +1,7 @@
 #include "shell/udp.h"
 
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -216,6 +217,22 @@ unsigned udp_receive(struct udp *udp, unsigned socket)
             break;
     }
     return count < 0 ? 0 : (unsigned)count;
+}
+
+unsigned udp_fill(const struct udp *udp)
+{
+    unsigned fullest = 0;
+
+    for (unsigned i = 0; i < udp->count; i++) {
+        uint32_t memory[SK_MEMINFO_VARS] = {0};
+        socklen_t len = sizeof memory;
+        if (getsockopt(udp->descriptors[i], SOL_SOCKET, SO_MEMINFO, memory, &len) < 0 ||
+            !memory[SK_MEMINFO_RCVBUF])
+            continue;
+        uint64_t fill = 1000ull * memory[SK_MEMINFO_RMEM_ALLOC] / memory[SK_MEMINFO_RCVBUF];
+        fullest = fill > fullest ? (unsigned)min_u64(fill, 1000) : fullest;
+    }
+    return fullest;
 }
 
 struct slice udp_datagram(const struct udp *udp, unsigned index, struct flow *from)

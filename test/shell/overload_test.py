@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""The real sipw while more comes than it can serve: it refuses what is new, and serves what goes on.
+
+It shares one core with senders that are favoured, so that any machine is slow enough. Prints
+`ok NAME` or `not ok NAME: why` for each check; the exit status is 0 if all are ok. SIPW names another
+server binary than build/release/src/sipw. Arguments are names of checks to run alone.
+"""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "conformance"))
+
+import dialog_test
+import server_test
+import sip
+from dialog_test import CONFIG, House
+from session_test import SIPWITCH
+from sip import Call, Failure, expect
+
+SENDERS = 2
+BEHIND = 6 # the niceness by which the server stands back
+SERVED = 20.0 # seconds within which something gets through to a server in a flood
+INVITE = ("INVITE sip:bob@lab.test SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{n};rport\r\n"
+          "Max-Forwards: 70\r\nFrom: <sip:alice@lab.test>;tag={n}\r\nTo: <sip:bob@lab.test>\r\n"
+          "Call-ID: flood{n}\r\nCSeq: 1 INVITE\r\nContact: <sip:alice@127.0.0.1:{port}>\r\n"
+          "User-Agent: a phone among many, in the hour in which everybody calls\r\n"
+          "Content-Length: 0\r\n\r\n")
+
+
+def flood(port, number, statuses, stop):
+    """Calls as fast as they can be written; and the statuses that came back."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.connect(("127.0.0.1", port))
+        one.setblocking(False)
+        ours, n = one.getsockname()[1], 0
+        while not stop.is_set():
+            for _ in range(64):
+                n += 1
+                with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
+                    one.send(INVITE.format(port=ours, n=f"{number}x{n}").encode())
+            with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
+                while True:
+                    answer = one.recv(2048)
+                    status = int(answer[8:11])
+                    if status == 503 and b"\r\nRetry-After: " not in answer:
+                        status = 0
+                    if status not in statuses:
+                        statuses[status] = n
+
+
+@contextlib.contextmanager
+def flooding(house):
+    """Senders at work; a dict of the statuses that they were answered."""
+    with multiprocessing.Manager() as manager:
+        statuses, stop = manager.dict(), multiprocessing.Event()
+        senders = [multiprocessing.Process(target=flood, args=(house.port, i, statuses, stop))
+                   for i in range(SENDERS)]
+        for sender in senders:
+            sender.start()
+        try:
+            yield statuses
+        finally:
+            stop.set()
+            for sender in senders:
+                sender.join(10)
+                if sender.is_alive():
+                    sender.kill()
+                    sender.join()
+
+
+def until(condition, what, patience=SERVED):
+    end = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > end:
+            raise Failure(f"no {what}")
+        time.sleep(0.02)
+
+
+def counters(house):
+    done = subprocess.run([SIPWITCH, "--prefixpath", house.process.state, "--json", "stats"],
+                          capture_output=True, text=True, check=False)
+    expect(done.returncode == 0, done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def ask_options(house, patience=SERVED):
+    """OPTIONS for the server, sent again as a phone does."""
+    phone = house.phones[2]
+    answer = phone.ask(phone.request("OPTIONS", f"sip:{house.domain}", "User-Agent: a monitor that "
+                                     "wants to know whether the server is there"), patience)
+    expect(answer.status == 200, f"OPTIONS was answered {answer.start}")
+
+
+def new_calls_are_refused_and_options_answered(house):
+    with flooding(house) as statuses:
+        until(lambda: 503 in statuses, "503 in the flood")
+        expect(0 not in statuses, "a 503 has no Retry-After")
+        ask_options(house)
+    house.process.await_line("more comes than can be served")
+    house.process.await_line("all is served again")
+    expect(counters(house)["refused"] > 0, "nothing was counted")
+
+
+def calls_that_stand_go_on(house):
+    call = Call(*house.phones[:2])
+    with flooding(house) as statuses:
+        until(lambda: 503 in statuses, "503 in the flood")
+        text = call.near.write("INFO", "Content-Type: text/x", body="in the middle of it\r\n")
+        bob = house.phones[1]
+        end = time.monotonic() + SERVED
+        answer = None
+        while not answer and time.monotonic() < end: # each again until the other is heard
+            call.caller.send(text)
+            with contextlib.suppress(Failure):
+                bob.answer(bob.await_request("INFO", sip.T1), 200)
+                answer = call.caller.await_message(
+                    lambda m: m.status and m.cseq()[1] == "INFO", "answer", sip.T1)
+        expect(answer and answer.status == 200, "INFO got no answer" if not answer else answer.start)
+    call.hang_up()
+
+
+def it_serves_again_at_once(house):
+    with flooding(house) as statuses:
+        until(lambda: 503 in statuses, "503 in the flood")
+    begun = time.monotonic()
+    Call(*house.phones[:2]).hang_up()
+    took = time.monotonic() - begun
+    expect(took < 5, f"a call took {took:.1f} s after the flood")
+
+
+CHECKS = [
+    new_calls_are_refused_and_options_answered,
+    calls_that_stand_go_on,
+    it_serves_again_at_once,
+]
+
+
+def main():
+    wanted = sys.argv[1:]
+    failed = False
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    for check in CHECKS:
+        if wanted and check.__name__ not in wanted:
+            continue
+        try:
+            with server_test.server(CONFIG) as server, contextlib.ExitStack() as stack:
+                server.start(preexec_fn=lambda: os.nice(BEHIND))
+                check(House(server, stack, ["udp", "udp", "udp"]))
+            print(f"ok {check.__name__}", flush=True)
+        except (Failure, server_test.Failure, OSError, ValueError) as why:
+            print(f"not ok {check.__name__}: {why}", flush=True)
+            failed = True
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
