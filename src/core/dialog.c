@@ -204,6 +204,8 @@ static bool renew(struct core *core, struct dialog *dialog, uint32_t interval, i
 
     if (dialog->byes || ends == dialog->ends)
         return false;
+    if (fault_is(FAULT_REFRESH_IGNORED) && dialog->ends != oldest)
+        return false;
     dialog->ends = ends;
     timer_set(&core->timers, &dialog->timer, ends);
     return true;

@@ -20,6 +20,7 @@ enum fault_number {
     FAULT_OBSERVER_BLIND,      /* the observer misses the end of a call */
     FAULT_RECORD_APART,        /* a call's end and its record are two in the journal */
     FAULT_RECORD_FORGOTTEN,    /* a checkpoint leaves out what the database does not have yet */
+    FAULT_REFRESH_IGNORED,     /* a session ends when it would have without its refresh */
     FAULT_COUNT,
 };
 

@@ -116,7 +116,8 @@ static struct call *begin_call(struct sim *sim, struct phone *phone, bool is_cal
                        .is_strict = judge_is_strict(sim) && !phone_is_rude(phone),
                        .state = is_caller ? CALL_INVITING : CALL_RINGING,
                        .began = sim->now,
-                       .act_at = NEVER};
+                       .act_at = NEVER,
+                       .session = {.act_at = NEVER}};
     phone_name(phone, "t", c->local_tag, sizeof c->local_tag);
     phone->calls = c;
     return c;
@@ -126,7 +127,7 @@ static struct call *begin_call(struct sim *sim, struct phone *phone, bool is_cal
 static void end_call(struct call *c)
 {
     c->state = CALL_ENDED;
-    c->act_at = NEVER;
+    c->act_at = c->session.act_at = NEVER;
 }
 
 static void bury_ended(struct phone *phone)
@@ -234,6 +235,8 @@ static void send_within(struct sim *sim, struct phone *phone, struct call *c, en
         letter.body = S("offer");
         c->invite_cseq = c->cseq;
     }
+    if (method == METHOD_INVITE || method == METHOD_UPDATE)
+        session_ask(sim, phone, c, &letter);
     if (method != METHOD_ACK) {
         exchange_begin(sim, phone, purpose, &letter, c->serial, 0);
         return;
@@ -248,7 +251,7 @@ static void hang_up(struct sim *sim, struct phone *phone, struct call *c)
 {
     sim->report.counts[COUNT_BYES]++;
     c->state = CALL_ENDING;
-    c->act_at = NEVER;
+    c->act_at = c->session.act_at = NEVER;
     send_within(sim, phone, c, METHOD_BYE, FOR_BYE);
 }
 
@@ -277,6 +280,7 @@ void call_start(struct sim *sim, struct phone *phone, struct slice uri)
     letter.cseq = c->cseq;
     letter.contact = writer_slice(&k);
     letter.body = S("offer");
+    session_ask(sim, phone, c, &letter);
     sim->report.counts[COUNT_CALLS]++;
     judge_call_begun(sim, phone, c);
     phone_request(sim, phone, FOR_CALL, &letter, c->serial);
@@ -322,6 +326,9 @@ void call_accepted(struct sim *sim, struct phone *phone, struct exchange *e,
     }
     if (e->purpose == FOR_REINVITE) {
         learn_target(first, response);
+        if (!e->is_learned && first->state == CALL_CONFIRMED)
+            session_learn(sim, first, response, e->began);
+        e->is_learned = true;
         if (first->invite_cseq == e->cseq)
             send_within(sim, phone, first, METHOD_ACK, FOR_REINVITE);
         return;
@@ -331,6 +338,7 @@ void call_accepted(struct sim *sim, struct phone *phone, struct exchange *e,
     c->routes = route_set(response, true);
     learn_target(c, response);
     confirm(sim, phone, c);
+    session_learn(sim, c, response, sim->now);
     sim->report.counts[COUNT_ANSWERED]++;
     if (!(phone->traits & TRAIT_NEVER_ACKS))
         send_within(sim, phone, c, METHOD_ACK, FOR_CALL);
@@ -352,6 +360,9 @@ void call_finished(struct sim *sim, struct phone *phone, struct exchange *e,
         if (c->state == CALL_INVITING)
             end_call(c);
         break;
+    case FOR_UPDATE:
+        if (status / 100 == 2 && c->state == CALL_CONFIRMED)
+            session_learn(sim, c, response, e->began); /* fall through */
     case FOR_REINVITE:
         if ((status == 481 || status == 408 || !response) && c->state == CALL_CONFIRMED)
             hang_up(sim, phone, c);
@@ -371,8 +382,9 @@ void call_finished(struct sim *sim, struct phone *phone, struct exchange *e,
 static void answer_call(struct sim *sim, struct phone *phone, struct call *c, struct answer *a,
                         unsigned status)
 {
-    char contact[160], moved[200];
-    struct writer k = writer_over(contact, sizeof contact), x = writer_over(moved, sizeof moved);
+    static struct message request;
+    char contact[160], extra[200];
+    struct writer k = writer_over(contact, sizeof contact), x = writer_over(extra, sizeof extra);
     struct reply reply = {.status = status, .to_tag = slice_text(c->local_tag)};
 
     if (status < 300) {
@@ -381,8 +393,12 @@ static void answer_call(struct sim *sim, struct phone *phone, struct call *c, st
         reply.body = status < 200 ? NO_SLICE : S("answer");
     } else if (status == 302) {
         put(&x, "Contact: <sip:elsewhere@93.184.99.1>\r\n");
-        reply.extra = writer_slice(&x);
     }
+    if (status / 100 == 2) {
+        message_parse(a->request, &request);
+        session_agree(sim, phone, c, &request, &x);
+    }
+    reply.extra = writer_slice(&x);
     answer_send(sim, phone, a, &reply);
 }
 
@@ -566,6 +582,27 @@ void call_ended(struct sim *sim, struct phone *phone, const struct message *requ
         end_call(c);
 }
 
+/* A refresh by UPDATE (RFC 3311). */
+void call_updated(struct sim *sim, struct phone *phone, const struct message *request)
+{
+    struct call *c = find_dialog(phone, request, false);
+    struct cseq cseq;
+    struct answer *a;
+
+    cseq_parse(message_first(request, HEADER_CSEQ), &cseq);
+    if (!c || c->state != CALL_CONFIRMED) {
+        refuse(sim, phone, request, c && c->state == CALL_ANSWERED ? 491 : 481);
+        return;
+    }
+    if (cseq.number <= c->remote_cseq) {
+        refuse(sim, phone, request, 500);
+        return;
+    }
+    c->remote_cseq = cseq.number;
+    a = answer_begin(sim, phone, request);
+    answer_call(sim, phone, c, a, 200);
+}
+
 void call_unacknowledged(struct sim *sim, struct phone *phone, const struct answer *a)
 {
     struct call *c = call_by_serial(phone, a->call);
@@ -637,9 +674,28 @@ static void give_up(struct sim *sim, struct phone *phone, struct call *c)
         exchange_cancel(sim, phone, e);
 }
 
+static void keep_session(struct sim *sim, struct phone *phone, struct call *c)
+{
+    enum session_act act = session_due(sim, c);
+
+    if (act == SESSION_REST || c->state != CALL_CONFIRMED)
+        return;
+    if (act == SESSION_HANG_UP) {
+        hang_up(sim, phone, c);
+    } else if (c->serial % 2) {
+        sim->report.counts[COUNT_REFRESHES]++;
+        send_within(sim, phone, c, METHOD_UPDATE, FOR_UPDATE);
+    } else if (!exchange_of_call(phone, c->serial, FOR_REINVITE)) {
+        sim->report.counts[COUNT_REFRESHES]++;
+        send_within(sim, phone, c, METHOD_INVITE, FOR_REINVITE);
+    }
+}
+
 void call_expire(struct sim *sim, struct phone *phone)
 {
     for (struct call *c = phone->calls; c; c = c->next) {
+        if (sim->now >= c->session.act_at)
+            keep_session(sim, phone, c);
         if (sim->now < c->act_at)
             continue;
         switch (c->state) {
@@ -657,7 +713,7 @@ instant call_deadline(const struct phone *phone)
     instant first = NEVER;
 
     for (const struct call *c = phone->calls; c; c = c->next)
-        first = min_u64(first, c->act_at);
+        first = min_u64(first, min_u64(c->act_at, c->session.act_at));
     return first;
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "sim/exchange.h"
+#include "sim/session.h"
 
 enum call_state {
     CALL_INVITING,  /* caller: no final response yet */
@@ -44,6 +45,7 @@ struct call {
     bool hangs_up;        /* this side means to end it */
     bool wants_reinvite;
     bool wants_cancel; /* caller: as soon as a provisional response has come */
+    struct session session;
     bool was_confirmed;
     bool was_hung_up; /* its own BYE was answered with 2xx */
     bool was_lost;    /* the phone lost its power meanwhile, or its BYE had no answer */
@@ -65,6 +67,7 @@ void call_invited(struct sim *sim, struct phone *phone, const struct message *re
 void call_cancelled(struct sim *sim, struct phone *phone, const struct message *request);
 void call_acknowledged(struct sim *sim, struct phone *phone, const struct message *request);
 void call_ended(struct sim *sim, struct phone *phone, const struct message *request);
+void call_updated(struct sim *sim, struct phone *phone, const struct message *request);
 
 /* Nobody acknowledged our 2xx. */
 void call_unacknowledged(struct sim *sim, struct phone *phone, const struct answer *answer);

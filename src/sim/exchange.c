@@ -76,6 +76,8 @@ static void acknowledge_failure(struct sim *sim, struct phone *phone, const stru
     letter.method = METHOD_ACK;
     letter.to = message_first(response, HEADER_TO);
     letter.contact = letter.body = NO_SLICE;
+    letter.knows_timers = false;
+    letter.session = 0;
     letter_write(&w, &letter);
     phone_send(sim, phone, writer_slice(&w));
 }
@@ -91,6 +93,8 @@ void exchange_cancel(struct sim *sim, struct phone *phone, struct exchange *e)
     letter_read(&letter, &request, &kept);
     letter.method = METHOD_CANCEL;
     letter.contact = letter.body = NO_SLICE;
+    letter.knows_timers = false;
+    letter.session = 0;
     e->is_cancelled = true;
     e->end_at = sim->now + PATIENCE;
     exchange_begin(sim, phone, FOR_CANCEL, &letter, e->call, 0);

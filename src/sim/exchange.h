@@ -18,6 +18,7 @@ enum purpose {
     FOR_MESSAGE,
     FOR_OPTIONS,
     FOR_INFO,
+    FOR_UPDATE, /* a refresh of the session */
     PURPOSE_COUNT,
 };
 
@@ -42,7 +43,8 @@ struct exchange {
     instant resend_at;
     duration resend_after;
     instant end_at;
-    bool is_unsent; /* it waits for a stream */
+    bool is_unsent;  /* it waits for a stream */
+    bool is_learned; /* what its 2xx says of the session is known */
     /* for the judge */
     unsigned failure; /* the non-2xx final that came, 0 = none */
     char failure_tag[64];

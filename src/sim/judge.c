@@ -1,5 +1,6 @@
 #include "sim/judge.h"
 
+#include "core/hangup.h"
 #include "core/inspect.h"
 #include "sim/sim.h"
 #include "sim/trace.h"
@@ -336,13 +337,40 @@ static void check_observed(struct sim *sim, const struct call *c)
         age + SECONDS(5) > sim->machine.settings.call_longest)
         return;
     other = other_side(sim, c, &peer);
-    if (!other || other->state != CALL_CONFIRMED)
+    if (!other || other->state != CALL_CONFIRMED ||
+        machine_elapsed(sim) + SECONDS(5) > session_not_before(c, other))
         return;
     count = count_observed(sim, c);
     if (count != 1)
         judge_fail(sim, "the observer's table equals the phones' truth",
                    "%s (%s, %s) stands and is there %u times", c->call_id, c->local_tag,
                    c->remote_tag, count);
+}
+
+#define END_SLACK (HANGUP_LONGEST + SECONDS(5)) /* both are told, and may be away */
+
+/* Nobody refreshed it for so long that the server must have ended it. */
+static void check_expired(struct sim *sim, const struct dialog_view *view)
+{
+    const struct call *caller = NULL, *callee = NULL;
+
+    for (unsigned i = 0; i < sim->phone_count; i++) {
+        const struct phone *phone = &sim->phones[i];
+        if (phone_is_rude(phone))
+            continue;
+        if (!caller)
+            caller = call_with_tags(phone, view->call_id, view->caller_tag, view->callee_tag);
+        if (!callee)
+            callee = call_with_tags(phone, view->call_id, view->callee_tag, view->caller_tag);
+    }
+    if (!caller || !callee || sim->judge.upheaval >= caller->began ||
+        sim->now < sim->judge.last_start + END_SLACK)
+        return;
+    if (machine_elapsed(sim) < END_SLACK ||
+        machine_elapsed(sim) - END_SLACK < session_not_after(caller, callee))
+        return;
+    judge_fail(sim, "a call that nobody refreshes is ended", "%.*s is still there",
+               (int)view->call_id.len, view->call_id.at);
 }
 
 /* A dialog in the table must be one that some phone had and that was not hung up. */
@@ -383,8 +411,10 @@ void judge_observer(struct sim *sim)
     for (unsigned i = 0; i < sim->phone_count; i++)
         for (const struct call *c = sim->phones[i].calls; c; c = c->next)
             check_observed(sim, c);
-    for (uint32_t cursor = 0; core_next_dialog(sim->machine.core, &cursor, &view);)
+    for (uint32_t cursor = 0; core_next_dialog(sim->machine.core, &cursor, &view);) {
         check_view(sim, &view);
+        check_expired(sim, &view);
+    }
 }
 
 void judge_rest(struct sim *sim)

@@ -8,6 +8,7 @@
  *   rest        no transaction outlives its timers, and memory returns to rest
  *   records     sim/archive: one for each call that was sent to a phone, whatever crashed
  *   observer    its table equals the phones' truth
+ *   sessions    a call that is refreshed is not ended, and one that nobody refreshes is (RFC 4028)
  *   non-INVITE  never 408 (RFC 4320 4.2)
  */
 #pragma once

@@ -57,6 +57,10 @@ void letter_write(struct writer *w, const struct letter *l)
     write_slice(w, S("\r\n"));
     if (l->contact.len)
         put_field(w, "Contact", l->contact);
+    if (l->knows_timers)
+        write_slice(w, S("Supported: timer\r\n"));
+    if (l->session)
+        put(w, "Session-Expires: %u\r\n", l->session);
     write_slice(w, l->extra);
     put_body(w, l->body);
 }
@@ -80,10 +84,12 @@ void letter_read(struct letter *l, const struct message *request, struct writer 
     struct via via = {0};
     struct cseq cseq = {0};
     size_t start = routes->len;
+    uint64_t session = 0;
 
     letter_via(request, &via);
     cseq_parse(message_first(request, HEADER_CSEQ), &cseq);
     copy_fields(routes, request, HEADER_ROUTE);
+    slice_number(message_first(request, HEADER_SESSION_EXPIRES), UINT32_MAX, &session);
     *l = (struct letter){
         .method = request->method,
         .uri = message_span(request, request->uri),
@@ -100,6 +106,8 @@ void letter_read(struct letter *l, const struct message *request, struct writer 
         .cseq = cseq.number,
         .routes = slice_of(routes->at + start, routes->len - start),
         .contact = message_first(request, HEADER_CONTACT),
+        .knows_timers = message_has_option(request, HEADER_SUPPORTED, S("timer")),
+        .session = (unsigned)session,
         .body = message_body(request),
     };
 }

@@ -19,6 +19,8 @@ struct letter {
     uint32_t cseq;
     struct slice routes;  /* whole Route fields, with their ends */
     struct slice contact; /* value; empty if there is none */
+    bool knows_timers;    /* RFC 4028 */
+    unsigned session;     /* seconds that it asks for, 0 = none */
     struct slice extra;   /* whole further fields */
     struct slice body;
 };

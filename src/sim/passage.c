@@ -190,42 +190,50 @@ static bool is_same_peer(const struct flow *a, const struct flow *b)
            memcmp(a->address, b->address, sizeof a->address) == 0;
 }
 
-/* The call that a BYE of the server's own ends, as one of its phones knows it; NULL if none does.
- */
-static const struct call *find_ended(const struct sim *sim, const struct message *m)
+/* The sides of the call that a BYE of the server's own ends, as its phones know them; how many. */
+static unsigned find_ended(const struct sim *sim, const struct message *m,
+                           const struct call *sides[2])
 {
     struct slice call_id = message_first(m, HEADER_CALL_ID);
     struct slice from = address_tag(message_first(m, HEADER_FROM));
     struct slice to = address_tag(message_first(m, HEADER_TO));
+    unsigned count = 0;
 
-    for (unsigned i = 0; i < sim->phone_count; i++) {
+    for (unsigned i = 0; i < sim->phone_count && count < 2; i++) {
         const struct call *call = call_with_tags(&sim->phones[i], call_id, from, to);
-        if (!call)
-            call = call_with_tags(&sim->phones[i], call_id, to, from);
         if (call)
-            return call;
+            sides[count++] = call;
+        call = call_with_tags(&sim->phones[i], call_id, to, from);
+        if (call && count < 2)
+            sides[count++] = call;
     }
-    return NULL;
+    return count;
 }
 
 #define AGE_SLACK SECONDS(37) /* a phone may hear that long after the record began: 64 T1 */
 
-/* The server hangs up by itself only what is too old, and only to who takes part in it. */
+/* The server hangs up by itself only what is too old, or was not refreshed in time, and only to who
+ * takes part in it. */
 static void check_hang_up(struct sim *sim, const struct flow *flow, const struct message *m)
 {
-    const struct call *call = find_ended(sim, m);
-    duration longest = sim->machine.settings.call_longest;
+    const struct call *sides[2];
+    unsigned count = find_ended(sim, m, sides);
     struct slice call_id = message_first(m, HEADER_CALL_ID);
+    duration until;
     bool is_current;
 
+    sim->report.counts[COUNT_EXPIRED]++;
     if (!is_participant(&sim->judge.passage, network_owner(sim, flow, &is_current), call_id))
         judge_fail(sim, "the server hangs up to who takes part in a call", "%.*s", (int)call_id.len,
                    call_id.at);
-    if (call && sim->judge.upheaval < call->began &&
-        machine_elapsed(sim) - call->elapsed + AGE_SLACK < longest)
-        judge_fail(sim, "the server hangs up only calls that are too old", "%.*s, of %.3f s",
-                   (int)call_id.len, call_id.at,
-                   (double)(machine_elapsed(sim) - call->elapsed) / 1e9);
+    if (!count || sim->judge.upheaval >= sides[0]->began)
+        return;
+    until = min_u64(sides[0]->elapsed + sim->machine.settings.call_longest,
+                    session_not_before(sides[0], count > 1 ? sides[1] : NULL));
+    if (machine_elapsed(sim) + AGE_SLACK < until)
+        judge_fail(sim, "the server hangs up only calls that are too old or were not refreshed",
+                   "%.*s, %.3f s before its time", (int)call_id.len, call_id.at,
+                   (double)(until - machine_elapsed(sim)) / 1e9);
 }
 
 /* Who calls from another domain may be anybody, and whom he claims to be is the other end; more

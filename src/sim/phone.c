@@ -275,6 +275,7 @@ void phone_finished(struct sim *sim, struct phone *phone, struct exchange *e,
     case FOR_REGISTRATION: registered(sim, phone, response); break;
     case FOR_CALL:
     case FOR_REINVITE:
+    case FOR_UPDATE:
     case FOR_BYE: call_finished(sim, phone, e, response); break;
     default: break;
     }
@@ -302,6 +303,7 @@ typedef void request_handler(struct sim *sim, struct phone *phone, const struct 
 static request_handler *const handlers[METHOD_COUNT] = {
     [METHOD_INVITE] = call_invited,
     [METHOD_BYE] = call_ended,
+    [METHOD_UPDATE] = call_updated,
     [METHOD_CANCEL] = call_cancelled,
 };
 

@@ -26,6 +26,7 @@ enum trait {
     TRAIT_STRICT = 1 << 9,     /* routes as RFC 2543 did */
     TRAIT_OUTBOUND = 1 << 10,  /* names the server in a preloaded Route */
     TRAIT_STREAM = 1 << 11,    /* speaks by a stream */
+    TRAIT_TIMERS = 1 << 12,    /* knows session timers (RFC 4028) */
 };
 
 /* Those whose calls need not end well. */

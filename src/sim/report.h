@@ -11,7 +11,9 @@ enum count {
     COUNT_REFUSED,
     COUNT_CANCELLED,
     COUNT_REINVITES,
+    COUNT_REFRESHES, /* of sessions */
     COUNT_BYES,
+    COUNT_EXPIRED, /* BYEs of the server, for the lack of one or of age */
     COUNT_MESSAGES,
     COUNT_OPTIONS,
     COUNT_REGISTRATIONS,

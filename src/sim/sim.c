@@ -251,9 +251,9 @@ static const struct {
     enum trait trait;
     unsigned thousandths;
 } traits[] = {
-    {TRAIT_RPORT, 800},  {TRAIT_EAGER, 500},  {TRAIT_NEVER_ACKS, 20},
-    {TRAIT_SILENT, 20},  {TRAIT_TWOFOLD, 20}, {TRAIT_STORMY, 20},
-    {TRAIT_LOOPING, 15}, {TRAIT_STRICT, 40},  {TRAIT_OUTBOUND, 200},
+    {TRAIT_RPORT, 800},    {TRAIT_EAGER, 500},  {TRAIT_NEVER_ACKS, 20}, {TRAIT_SILENT, 20},
+    {TRAIT_TWOFOLD, 20},   {TRAIT_STORMY, 20},  {TRAIT_LOOPING, 15},    {TRAIT_STRICT, 40},
+    {TRAIT_OUTBOUND, 200}, {TRAIT_TIMERS, 500},
 };
 
 static unsigned throw_traits(struct sim *sim)
