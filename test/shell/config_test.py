@@ -690,7 +690,7 @@ def a_ringing_call_is_given_up_after_timer_c():
                     clock.look()
         call = Patient(alice, "bob", {bob: None})
         expect(call.cancelled, "the phone was not told to stop")
-        expect_status(call, 487)  # what the phone says to the CANCEL
+        expect_status(call, 408)  # not the 487 that the phone says to the CANCEL
 
 
 @check
