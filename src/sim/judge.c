@@ -181,11 +181,13 @@ static void judge_invite_final(struct sim *sim, const struct phone *phone, struc
     bool is_about_proof = is_challenge(status) || is_challenge(e->failure);
     bool is_new_core = sim->judge.last_start > e->began;
     bool is_upset = sim->judge.upheaval > e->began;
-    /* A new core does not know what was answered, and asks for credentials; one that slept for an
-     * hour has forgotten it, with who was bound; and what the old one could not write for a failing
-     * store never happened. */
-    bool is_excused = sim->judge.slept > e->began || (is_new_core && is_upset) ||
-                      (is_about_proof && (is_new_core || is_upset));
+    bool is_about_load = status == 503 || e->failure == 503;
+    /* A new core does not know what was answered without a transaction, and asks for credentials or
+     * lets in what the old one had no time for; one that slept for an hour has forgotten it, with
+     * who was bound; and what the old one could not write for a failing store never happened. */
+    bool is_excused = sim->judge.slept > e->began ||
+                      (is_new_core && (is_upset || is_about_load || is_about_proof)) ||
+                      (is_about_proof && (is_upset || is_about_load));
 
     if (is_excused)
         return;

@@ -409,6 +409,12 @@ void machine_receive(struct sim *sim, const struct flow *flow, uint32_t sender, 
     handle(sim, &(struct event){EVENT_RECEIVED, *flow, bytes});
 }
 
+void machine_load(struct sim *sim, unsigned fill)
+{
+    if (sim->machine.is_up)
+        handle(sim, &(struct event){.kind = EVENT_LOAD, .fill = fill});
+}
+
 void machine_calls_kept(struct sim *sim, struct slice numbers)
 {
     handle(sim, &(struct event){.kind = EVENT_CALLS_KEPT, .bytes = numbers});

@@ -113,6 +113,9 @@ void machine_stream(struct sim *sim, enum event_kind kind, const struct flow *fl
 
 void machine_receive(struct sim *sim, const struct flow *flow, uint32_t sender, struct slice bytes);
 
+/* Its receive queue is so full (EVENT_LOAD). */
+void machine_load(struct sim *sim, unsigned fill);
+
 /* The database has the calls of these numbers. */
 void machine_calls_kept(struct sim *sim, struct slice numbers);
 

@@ -40,6 +40,7 @@ static const char *const names[COUNT_COUNT] = {
     [COUNT_FULL_DISKS] = "full disks",
     [COUNT_SLOW_DISKS] = "slow disks",
     [COUNT_STALLS] = "stalls",
+    [COUNT_OVERLOADS] = "overloads",
     [COUNT_CHECKPOINTS] = "checkpoints",
     [COUNT_RELOADS] = "reloads",
     [COUNT_STREAMS_BROKEN] = "broken streams",

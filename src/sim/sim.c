@@ -1,6 +1,7 @@
 #include "sim/sim.h"
 
 #include "core/inspect.h"
+#include "core/load.h"
 #include "sim/copy.h"
 #include "sim/digest.h"
 #include "sim/letter.h"
@@ -139,6 +140,26 @@ static void slow_disk(struct sim *sim)
         MS(dice_between(&sim->dice, 1, longest[random_below(&sim->dice, COUNT_OF(longest))])));
 }
 
+/* Its queue is full, or has just been emptied by refusing. */
+static void look_at_load(struct sim *sim)
+{
+    bool is_loaded = sim->phase == PHASE_FAULTS && sim->now < sim->loaded_until;
+
+    if (is_loaded)
+        agenda_note(&sim->agenda, sim->now + MS(600), DUE_LOAD, 0, NULL);
+    machine_load(sim, !is_loaded ? 0
+                      : dice_chance(&sim->dice, 700)
+                          ? LOAD_FULL
+                          : (unsigned)random_below(&sim->dice, LOAD_FULL));
+}
+
+static void overload(struct sim *sim)
+{
+    sim->report.counts[COUNT_OVERLOADS]++;
+    sim->loaded_until = sim->now + SECONDS(dice_between(&sim->dice, 2, 20));
+    look_at_load(sim);
+}
+
 /* clang-format off */
 static const struct {
     unsigned weight;
@@ -154,6 +175,7 @@ static const struct {
     {1,  suspend,     NULL,              0},
     {8,  fill_disk,   machine_mend_disk, 30},
     {12, slow_disk,   machine_mend_disk, 30},
+    {4,  overload,    NULL,              0},
 };
 /* clang-format on */
 
@@ -219,6 +241,7 @@ static void dispatch(struct sim *sim, const struct due *due)
     case DUE_RESTART: restart(sim); break;
     case DUE_FAULT: throw_fault(sim); break;
     case DUE_RELIEF: relieve(sim, due->who); break;
+    case DUE_LOAD: look_at_load(sim); break;
     case DUE_PHASE: begin_phase(sim, (enum phase)due->who); break;
     case DUE_WIRE:
         wire_end(sim, due->what, due->who);

@@ -54,6 +54,7 @@ struct sim {
     struct machine machine;
     struct phone phones[PHONES_LIMIT];
     unsigned phone_count;
+    instant loaded_until;   /* more comes than the machine can serve */
     unsigned foreign_first; /* index of the first phone of another domain */
     struct stranger strangers[STRANGERS];
     struct ears ears;
