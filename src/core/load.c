@@ -2,7 +2,7 @@
 
 /* The kernel counts what was read as queued until it is a quarter of the queue. */
 #define LOAD_HIGH (LOAD_FULL * 3 / 4) /* above it for LOAD_PATIENCE the server is strained */
-#define LOAD_LOW (LOAD_FULL * 3 / 8)  /* below it a strained server lets new requests in */
+#define LOAD_LOW (LOAD_FULL / 2)      /* below it a strained server lets new requests in */
 #define LOAD_PATIENCE MS(500)         /* no pause of the machine keeps a queue high so long */
 #define LOAD_CALM SECONDS(2)          /* low for so long: strained no more */
 
