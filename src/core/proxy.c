@@ -104,7 +104,10 @@ static enum verdict absorb_retransmission(struct core *core, struct request *req
 /* Before anything is spent on what cannot be served. */
 static enum verdict shed_load(struct core *core, struct request *req, struct actions *out)
 {
-    return load_refuses(core, req) ? refuse_for_now(core, req, out) : PASS;
+    if (!load_refuses(core, req))
+        return PASS;
+    realm_spend(core, req, HEADER_PROXY_AUTHORIZATION);
+    return refuse_for_now(core, req, out);
 }
 
 /* 16.3 step 4: our own Via with the same loop hash means that nothing changed since we forwarded

@@ -278,6 +278,21 @@ bool realm_is_ours(const struct core *core, struct slice value)
     return credentials_parse(value, &c) && slice_equal(c.realm, core->settings->realm);
 }
 
+void realm_spend(struct core *core, const struct request *req, enum header header)
+{
+    const struct message *m = &req->message;
+    unsigned tried = 0;
+
+    for (unsigned i = m->first[header]; i && tried++ < CREDENTIALS_LIMIT; i = m->fields[i].next) {
+        struct credentials c;
+        struct nonce nonce;
+        if (credentials_parse(message_value(m, i), &c) &&
+            slice_equal(c.realm, core->settings->realm) &&
+            nonce_read(core, c.nonce, &req->flow, &nonce))
+            check_nonce(core, req, &c, &nonce);
+    }
+}
+
 enum proof realm_check(struct core *core, struct request *req, enum header header,
                        struct actions *out)
 {

@@ -26,6 +26,10 @@ void realm_init(struct core *core, struct arena *from);
 enum proof realm_check(struct core *core, struct request *req, enum header header,
                        struct actions *out);
 
+/* The request is refused before its credentials are looked at: their count is used all the same, so
+ * that nobody who heard them can say them again. */
+void realm_spend(struct core *core, const struct request *req, enum header header);
+
 /* Sends 401 (for Authorization) or 407 (for Proxy-Authorization). */
 void realm_challenge(struct core *core, const struct request *req, enum header header,
                      bool is_stale, struct actions *out);

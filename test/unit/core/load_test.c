@@ -170,6 +170,34 @@ static void options_for_the_server_and_refreshes_are_answered(void **state)
     assert_sent(&w, "401>9"); /* it was looked at */
 }
 
+/* Who heard the credentials of a refused request cannot use them for another. */
+static void the_credentials_of_a_refused_request_are_spent(void **state)
+{
+    char challenge[512], fields[1024];
+
+    (void)state;
+    SAY(&w, .host = 3, .method = "MESSAGE", .from = "<sip:alice@example.com>;tag=a");
+    assert_sent(&w, "407>3");
+    snprintf(challenge, sizeof challenge, "%s", world_header(&w, 0, "Proxy-Authenticate"));
+    snprintf(fields, sizeof fields, "Proxy-Authorization: %s\n",
+             world_credentials(challenge, "alice", "wonder", "MESSAGE", "sip:bob@example.com", 1));
+    be(1000, 600);
+    SAY(&w, .host = 3, .method = "MESSAGE", .from = "<sip:alice@example.com>;tag=a", .cseq = 2,
+        .branch = "second", .more = fields);
+    assert_sent(&w, "503>3");
+    be(0, 0);
+    SAY(&w, .host = 3, .method = "MESSAGE", .from = "<sip:alice@example.com>;tag=a", .cseq = 3,
+        .branch = "third", .more = fields);
+    assert_sent(&w, "407>3");
+    assert_non_null(strstr(world_header(&w, 0, "Proxy-Authenticate"), "stale=true"));
+    snprintf(fields, sizeof fields, "Proxy-Authorization: %s\n",
+             world_credentials(challenge, "alice", "wonder", "MESSAGE", "sip:bob@example.com", 2));
+    SAY(&w, .host = 3, .method = "MESSAGE", .from = "<sip:alice@example.com>;tag=a", .cseq = 4,
+        .branch = "fourth", .more = fields);
+    assert_sent(&w, "MESSAGE>2");
+    ANSWER(&w, .host = 2, .method = "MESSAGE", .status = 200);
+}
+
 static void the_administrator_is_told_once(void **state)
 {
     unsigned told = 0;
@@ -195,5 +223,5 @@ int main(void)
         WITH(a_copy_of_a_refused_invite_is_refused_later_too), WITH(what_goes_on_goes_on),
         WITH(a_ringing_call_can_be_given_up), WITH(what_begins_something_is_refused),
         WITH(options_for_the_server_and_refreshes_are_answered),
-        WITH(the_administrator_is_told_once));
+        WITH(the_credentials_of_a_refused_request_are_spent), WITH(the_administrator_is_told_once));
 }
