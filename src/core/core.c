@@ -336,6 +336,16 @@ bool core_find_user(const struct core *core, struct slice name, struct user_view
     return true;
 }
 
+bool core_find_party(const struct core *core, struct slice name, struct user_view *view)
+{
+    size_t at = slice_find(name, '@');
+
+    if (core_find_user(core, name, view))
+        return true;
+    return at < name.len && host_is_local(core, slice_from(name, at + 1), 0) &&
+           core_find_user(core, slice_until(name, at), view);
+}
+
 bool core_next_binding(const struct core *core, uint32_t *cursor, struct binding_view *view)
 {
     while (*cursor < core->bindings.used) {

@@ -38,6 +38,8 @@ struct user_view {
 
 /* By id or extension; false if there is none. */
 bool core_find_user(const struct core *core, struct slice name, struct user_view *view);
+/* The same, or the user of that name at one of ours: alice@example.com. */
+bool core_find_party(const struct core *core, struct slice name, struct user_view *view);
 
 /* Walks: *cursor starts at 0; false at the end.  Slices are the core's, until its next step. */
 bool core_next_binding(const struct core *core, uint32_t *cursor, struct binding_view *view);

@@ -345,6 +345,8 @@ static void row_user(const struct user *user, struct writer *w)
     json_text(w, S("user"), user_id(user));
     if (user->extension_len)
         json_text(w, S("extension"), user_extension(user));
+    if (user->display_len)
+        json_text(w, S("display"), user_display(user));
     json_text(w, S("source"), slice_text(sources[user->source]));
     json_list(w, S("digests"));
     for (unsigned i = 0; i < COUNT_OF(algorithms); i++)

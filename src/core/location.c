@@ -39,6 +39,13 @@ struct slice user_extension(const struct user *user)
     return slice_of(user->text.at + user->id_len, user->extension_len);
 }
 
+struct slice user_display(const struct user *user)
+{
+    size_t behind = (size_t)user->contacts_len + user->display_len;
+
+    return slice_of(user->text.at + user->text.len - behind, user->display_len);
+}
+
 struct slice user_contacts(const struct user *user)
 {
     return slice_of(user->text.at + user->text.len - user->contacts_len, user->contacts_len);
@@ -109,17 +116,24 @@ static void drop_extension(struct core *core, struct user *user)
     user->extension_len = 0;
 }
 
+/* It is for people, who have read enough of it by then. */
+static struct slice shown(const struct user_settings *settings)
+{
+    return slice_until(settings->display, min_u64(settings->display.len, NAME_LIMIT));
+}
+
 static bool make_user_text(struct core *core, const struct user_settings *settings,
                            struct block *text)
 {
+    size_t len = settings->id.len + settings->extension.len + shown(settings).len;
     struct writer w;
 
-    if (!slab_take(&core->slab, settings->id.len + settings->extension.len + settings->contacts.len,
-                   text))
+    if (!slab_take(&core->slab, len + settings->contacts.len, text))
         return false;
     w = writer_over(text->at, text->len);
     write_slice(&w, settings->id);
     write_slice(&w, settings->extension);
+    write_slice(&w, shown(settings));
     write_slice(&w, settings->contacts);
     return true;
 }
@@ -132,6 +146,7 @@ static void set_user_text(struct core *core, struct user *user, struct block tex
     slab_give(&core->slab, &user->text);
     user->text = text;
     user->id_len = (uint8_t)settings->id.len;
+    user->display_len = (uint8_t)shown(settings).len;
     user->contacts_len = (uint16_t)settings->contacts.len;
 }
 

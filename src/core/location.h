@@ -33,6 +33,7 @@ struct user *location_find(const struct core *core, struct slice name);
 struct user *location_find_id(const struct core *core, struct slice id);
 struct slice user_id(const struct user *user);
 struct slice user_extension(const struct user *user);
+struct slice user_display(const struct user *user);
 struct slice user_contacts(const struct user *user); /* static ones: URIs, one a line */
 
 struct binding *location_binding(const struct core *core, uint64_t id);

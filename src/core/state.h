@@ -29,7 +29,7 @@ struct user {
     struct pool_item item;
     struct table_link by_id;
     struct table_link by_extension;
-    struct block text; /* id, extension, static contacts */
+    struct block text; /* id, extension, display name, static contacts */
     uint8_t id_len;
     uint8_t extension_len;
     uint8_t binding_count;
@@ -45,6 +45,7 @@ struct user {
     bool is_inside_only;
     uint16_t status;
     uint16_t contacts_len;
+    uint8_t display_len;
 };
 
 /* One contact of an address of record. */

@@ -16,13 +16,13 @@ static void add_cells(const json_t *row, struct columns *columns)
         names + len, sizeof names - len, "%s%s", i ? ", " : "", json_string_value(digest));
     snprintf(bindings, sizeof bindings, "%lld", row_number(row, "bindings"));
     columns_add(columns, (const char *const[]){row_text(row, "extension"), row_text(row, "user"),
-                                               row_text(row, "source"), bindings,
-                                               names[0] ? names : "none"});
+                                               row_text(row, "display"), row_text(row, "source"),
+                                               bindings, names[0] ? names : "none"});
 }
 
 static enum client_status list(struct session *session)
 {
-    static const char *const titles[] = {">EXT", "USER", "FROM", ">PHONES", "DIGESTS"};
+    static const char *const titles[] = {">EXT", "USER", "NAME", "FROM", ">PHONES", "DIGESTS"};
     struct columns columns = columns_of(titles, COUNT_OF(titles));
     enum client_status status = session_ask(session, "command", "dump", NULL);
     json_t *row;

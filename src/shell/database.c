@@ -60,7 +60,8 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
     [FORGET_CALLS] = "DELETE FROM calls WHERE id <= (SELECT max(id) FROM calls) - ?1",
     [READ_CALLS] = ("SELECT id, began, answered, ended, duration, status, ended_by, network,"
                     " caller, dialed, callee, display, call_id FROM calls"
-                    " WHERE (?1 IS NULL OR caller = ?1 OR dialed = ?1 OR callee = ?1)"
+                    " WHERE (?1 IS NULL OR caller IN (?1, ?6) OR dialed IN (?1, ?6)"
+                    " OR callee IN (?1, ?6))"
                     " AND began >= ?2 AND began < ?3 AND id < ?4 ORDER BY id DESC LIMIT ?5"),
     [BEGIN] = "BEGIN IMMEDIATE",
     [COMMIT] = "COMMIT",
@@ -702,6 +703,8 @@ static void bind_query(struct database *database, const struct call_query *query
 
     if (query->user.len)
         bind_text(database, READ_CALLS, 1, query->user);
+    if (query->number.len)
+        bind_text(database, READ_CALLS, 6, query->number);
     sqlite3_bind_int64(rows, 2, query->since);
     sqlite3_bind_int64(rows, 3, query->until ? query->until : INT64_MAX);
     sqlite3_bind_int64(rows, 4, query->before ? (int64_t)query->before : INT64_MAX);

@@ -83,6 +83,7 @@ bool database_put_calls(struct database *database, struct slice records);
 
 struct call_query {
     struct slice user;    /* as caller, dialed or callee; empty = everybody */
+    struct slice number;  /* another name of the same; or empty */
     int64_t since, until; /* wall seconds of their beginning, until not included; 0 = any */
     uint64_t before;      /* only lower numbers, to go on with a list; 0 = from the newest */
     uint32_t most;        /* records */

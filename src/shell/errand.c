@@ -152,10 +152,17 @@ static void found(void *self, const struct keeper_job *job)
     control_answer(all->control, &to, writer_slice(&w));
 }
 
+/* Records name a user of ours by what was dialed, and may name others like that, too. */
 static void ask_records(struct errand *errand, const struct order *order)
 {
+    struct slice name = order->request.user;
+    struct user_view user = {.id = name};
+
+    if (name.len)
+        loop_find_party(errand->all->loop, name, &user);
     struct keeper_job *job = keeper_query_make(&(struct call_query){
-        .user = order->request.user,
+        .user = user.id,
+        .number = user.extension,
         .since = (int64_t)order->since,
         .before = order->request.cursor,
         .most = RECORDS_AT_ONCE,

@@ -91,13 +91,14 @@ struct keeper_job *keeper_job_make(enum keeper_task task, struct slice realm,
 
 struct keeper_job *keeper_query_make(const struct call_query *query)
 {
-    struct keeper_job *job =
-        keeper_job_make(KEEPER_READ_CALLS, NO_SLICE, &(struct user_settings){.id = query->user});
+    struct user_settings names = {.id = query->user, .extension = query->number};
+    struct keeper_job *job = keeper_job_make(KEEPER_READ_CALLS, NO_SLICE, &names);
 
     if (!job)
         return NULL;
     job->query = *query;
     job->query.user = job->user.id;
+    job->query.number = job->user.extension;
     return job;
 }
 

@@ -472,6 +472,11 @@ bool loop_change_user(struct loop *loop, struct keeper_job *job)
     return false;
 }
 
+bool loop_find_party(const struct loop *loop, struct slice name, struct user_view *view)
+{
+    return core_find_party(loop->core, name, view);
+}
+
 bool loop_ask_calls(struct loop *loop, struct keeper_job *job)
 {
     if (keeper_ask(loop->keeper, job))

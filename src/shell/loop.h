@@ -9,7 +9,7 @@
 #pragma once
 
 #include "base/hash.h"
-#include "core/core.h"
+#include "core/inspect.h"
 #include "shell/control.h"
 #include "shell/journal.h"
 #include "shell/keeper.h"
@@ -59,6 +59,9 @@ bool loop_reload(struct loop *loop, reload_told *tell, void *self);
  * then job->tell is called, and the job freed.  False, with job->fault, if it is refused at once:
  * then the job stays the caller's. */
 bool loop_change_user(struct loop *loop, struct keeper_job *job);
+
+/* The user of ours whom an administrator's word names; false if there is none. */
+bool loop_find_party(const struct loop *loop, struct slice name, struct user_view *view);
 
 /* Has call records read: job is one of keeper_query_make. */
 bool loop_ask_calls(struct loop *loop, struct keeper_job *job);

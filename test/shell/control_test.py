@@ -928,11 +928,22 @@ def user_is_added_and_survives_kill():
                sorted(row["digests"]) == ["MD5", "SHA-256"] and row["bindings"] == 1, f"{row}")
         expect(users(one)["alice"]["source"] == "configuration", "alice has another source")
         said = output(one, "user")
-        expect(re.search(r"203 +carol +database +1 ", said), f"{said!r}")
+        expect(re.search(r"203 +carol +Carol C +database +1 ", said), f"{said!r}")
         alice = calling.Caller(one.port).bind()
         call = alice.dial("203")
         carol.respond(carol.take(), 486, "Busy Here")
         alice.answered(call)
+
+
+def users_are_listed_with_their_names():
+    config = CONFIG.replace('extension="201"/>', 'extension="201" display="Ali\u010de &amp; Co"/>')
+    with running(config=config) as one:
+        found = users(one)
+        expect(found["alice"]["display"] == "Ali\u010de & Co", f"{found['alice']}")
+        expect("display" not in found["bob"], f"{found['bob']}")
+        said = output(one, "user", "list")
+        expect(re.search("^ *201 +alice +Ali\u010de & Co +configuration ", said, re.MULTILINE) and
+               re.search("^ *202 +bob +- +configuration ", said, re.MULTILINE), f"{said!r}")
 
 
 def user_is_good_at_once_and_gone_at_once():
@@ -1044,7 +1055,9 @@ def records_show_the_calls_that_were():
         said = output(one, "records")
         expect(re.search(r"^[\d-]{10} [\d:]{8} +alice +202 +bob +0s +busy +486$", said,
                          re.MULTILINE), f"{said!r}")
-        for words, count in ((["alice"], 2), (["202"], 2), (["nobody"], 0),
+        for words, count in ((["alice"], 2), (["201"], 2), (["202"], 2), (["bob"], 2),
+                             (["bob@lab.test"], 2), (["202@127.0.0.1"], 2), (["nobody"], 0),
+                             (["bob@elsewhere.test"], 0), (["nobody@lab.test"], 0),
                              (["--since", "1h"], 2), (["--since", "2038-01-01"], 0),
                              (["bob", "--since", "2026-01-01T00:00"], 2)):
             found = rows(one, "records", *words)
@@ -1124,7 +1137,8 @@ CHECKS = [status_tells_of_the_server, registry_lists_the_phones,
           slow_reader_holds_up_nobody_and_misses_nothing, slow_watcher_is_told_what_it_lost,
           many_clients_are_bounded, socket_in_a_deep_directory_works,
           sipquery_asks_where_a_user_is, sipquery_tells_a_server_that_answers_from_one_that_does_not,
-          user_is_added_and_survives_kill, user_is_good_at_once_and_gone_at_once,
+          user_is_added_and_survives_kill, users_are_listed_with_their_names,
+          user_is_good_at_once_and_gone_at_once,
           changes_of_users_are_refused_with_a_reason, protocol_takes_digests_of_its_realm_only,
           records_show_the_calls_that_were, records_have_gnu_sip_witchs_layout,
           many_records_are_read_in_parts,

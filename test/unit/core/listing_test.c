@@ -117,6 +117,30 @@ static void a_dump_has_settings_and_users_but_no_secret(void **state)
     world_end(&w);
 }
 
+static void a_name_is_shown_as_far_as_it_is_kept(void **state)
+{
+    char name[300], wanted[320];
+    struct world w;
+
+    (void)state;
+    begin(&w);
+    struct user_settings carol = world_user(&w, "carol", "203", "x");
+    memset(name, 'n', sizeof name);
+    carol.display = slice_of(name, sizeof name);
+    carol.contacts = S("sip:carol@192.0.2.9");
+    world_event(&w, &(struct event){.kind = EVENT_USER, .user = &carol});
+    ask(&w, ADMIN_DUMP, "", "");
+    snprintf(wanted, sizeof wanted, "\"extension\":\"203\",\"display\":\"%.255s\",\"source\"",
+             name);
+    assert_answer(&w, wanted);
+    carol.display = S("Carol");
+    carol.extension = NO_SLICE;
+    world_event(&w, &(struct event){.kind = EVENT_USER, .user = &carol});
+    ask(&w, ADMIN_DUMP, "", "");
+    assert_answer(&w, "{\"user\":\"carol\",\"display\":\"Carol\",\"source\"");
+    world_end(&w);
+}
+
 /* The call's name as the listing has it. */
 static void call_name(struct world *w, char name[17])
 {
@@ -259,6 +283,7 @@ int main(void)
         cmocka_unit_test(status_says_what_there_is_and_may_be),
         cmocka_unit_test(stats_count_calls_by_where_they_come_from_and_go),
         cmocka_unit_test(a_dump_has_settings_and_users_but_no_secret),
+        cmocka_unit_test(a_name_is_shown_as_far_as_it_is_kept),
         cmocka_unit_test(a_ringing_call_is_dropped_by_its_name),
         cmocka_unit_test(an_answered_call_is_dropped_by_its_call_id),
         cmocka_unit_test(all_calls_of_a_user_are_dropped),
