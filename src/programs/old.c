@@ -161,3 +161,53 @@ enum client_status old_stats(struct session *session, char **words)
     }
     return status;
 }
+
+const char *old_name(const char *word)
+{
+    static const struct {
+        const char *old, *name;
+    } names[] = {{"abort", "down"}, {"exit", "down"}, {"stop", "down"}, {"snapshot", "dump"}};
+
+    for (unsigned i = 0; i < COUNT_OF(names); i++)
+        if (strcmp(word, names[i].old) == 0)
+            return names[i].name;
+    return word;
+}
+
+/* What had to be called now and then is fine without; what was to be answered is not. */
+bool old_command(struct session *session, const char *word, enum client_status *status)
+{
+    static const struct {
+        const char *word;
+        bool is_fine;
+        const char *why;
+    } rows[] = {
+        {"address", true, "there is no media relay yet"},
+        {"concurrency", true, "the server sizes itself by the machine"},
+        {"contact", false, "status lists the addresses"},
+        {"grant", true, "the members of the group sipadmin may"},
+        {"history", false, "the log has it: what sipw writes to standard error"},
+        {"ifdown", true, "sipw listens where it did at its start"},
+        {"ifup", true, "sipw listens where it did at its start"},
+        {"network", false, "access in the configuration names the networks"},
+        {"peering", false, "access in the configuration names the networks"},
+        {"period", true, "stats counts from the start on"},
+        {"policy", false, "access in the configuration names the networks"},
+        {"pstats", false, "stats counts from the start on"},
+        {"restart", false,
+         "end the server with down and start it again; calls and registrations stay"},
+        {"uid", true, "users of the system are those of the group sipusers"},
+        {"usercache", true, "users of other domains are not kept"},
+        {"verbose", true, "all there is to say is said"},
+    };
+
+    for (unsigned i = 0; i < COUNT_OF(rows); i++) {
+        if (strcmp(word, rows[i].word) != 0)
+            continue;
+        *status = rows[i].is_fine ? CLIENT_FINE : CLIENT_USAGE;
+        session_fail(session, *status, "%s %s: %s", word,
+                     rows[i].is_fine ? "has no effect" : "is not in this version", rows[i].why);
+        return true;
+    }
+    return false;
+}

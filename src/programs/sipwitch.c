@@ -5,6 +5,7 @@
  */
 #include "programs/columns.h"
 #include "programs/old.h"
+#include "programs/parts.h"
 #include "programs/realm.h"
 #include "programs/records.h"
 #include "programs/secret.h"
@@ -20,8 +21,8 @@
 #include <string.h>
 #include <time.h>
 
-#define PATIENCE 10000   /* ms */
-#define OPERAND_LIMIT 8u /* words: more than any command takes */
+#define PATIENCE 10000    /* ms */
+#define OPERAND_LIMIT 16u /* words: more than any command takes */
 
 enum option_code {
     OPTION_JSON = 256,
@@ -454,6 +455,11 @@ static const struct command_row commands[] = {
     {"trace", "[on|off|clear|show]", 0, 1, trace, "SIP messages as they come and go"},
     {"check", "", 0, 0, check, "whether the server answers"},
     {"reload", "", 0, 0, simple, "reads the configuration again"},
+    {"enable", "NAME...", 1, PARTS_LIMIT, parts_enable,
+     "adds parts of /etc/sipwitch.d, and reloads"},
+    {"disable", "NAME...", 1, PARTS_LIMIT, parts_disable, "takes them out again, and reloads"},
+    {"state", "[NAME|none]", 0, 1, parts_state,
+     "shows the server's state, or sets it, and reloads"},
     {"dump", "", 0, 0, dump, "the settings in use, and the users"},
     {"user", "[list|add|remove [ID]]", 0, 2, change_users, "the users, and the database's"},
     {"realm", "[NEW [TYPE]]", 0, 2, realm, "shows the realm, or sets it in /etc/siprealm"},
@@ -528,6 +534,7 @@ static const char *stray_option(const struct session *session)
 static enum client_status run(struct session *session, char **words)
 {
     const struct command_row *row;
+    enum client_status status;
     unsigned given = 0;
 
     static char *siplog[] = {"trace", "show", NULL}; /* as it was called */
@@ -539,10 +546,13 @@ static enum client_status run(struct session *session, char **words)
         complain(session->program, "say a command; %s --help lists them", session->program->name);
         return CLIENT_USAGE;
     }
-    row = find_command(words[0]);
+    row = find_command(session->is_old ? old_name(words[0]) : words[0]);
+    if (!row && old_command(session, words[0], &status))
+        return status;
     if (!row)
         return session_fail(session, CLIENT_USAGE, "%s is no command; %s --help lists them",
                             words[0], session->program->name);
+    session->command = row->name;
     while (words[1 + given])
         given++;
     if (given < row->least || given > row->most)

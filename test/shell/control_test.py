@@ -593,6 +593,78 @@ def gnu_sip_witchs_layouts_are_printed():
         expect(old("calls") == (10, "", "*** sipcontrol: calls: offline\n"), f"{old('calls')}")
 
 
+def part(path, *users):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("".join(["<provision>", *(f'<user id="{user}" secret="x"/>' for user in users),
+                            "</provision>"]))
+    return path
+
+
+def parts_are_enabled_and_disabled():
+    with running() as one:
+        staff = part(os.path.join(one.folder, "available", "staff.xml"), "carol")
+        guests = part(os.path.join(one.folder, "available", "guests.xml"), "dave")
+        output(one, "enable", staff, guests)
+        expect({"carol", "dave"} <= set(users(one)), f"{users(one)}")
+        expect(os.readlink(os.path.join(one.state, "staff.xml")) == staff, "it is another link")
+        output(one, "disable", "staff")
+        expect("carol" not in users(one) and "dave" in users(one), f"{users(one)}")
+        refused(one, 1, "disable", "staff", parts=("not enabled",))
+        with open(staff, "w", encoding="utf-8") as file:
+            file.write("<provision>\n<user></provision>")
+        refused(one, 20, "enable", staff, parts=("staff.xml:2:",))
+        expect(not os.path.lexists(os.path.join(one.state, "staff.xml")), "it is not taken back")
+        refused(one, 2, "disable", "guests", part(os.path.join(one.state, "own.xml")), parts=("no link",))
+        expect("dave" in users(one), "guests are disabled though own could not be")
+        for word in "..", "", "state", "a/.xml":
+            refused(one, 1, "enable", word, parts=("is no part",))
+        refused(one, 2, "enable", "nonesuch", parts=("/etc/sipwitch.d/nonesuch.xml: No such",))
+        one.end()
+        output(one, "disable", "guests.xml")
+        expect(not os.path.lexists(os.path.join(one.state, "guests.xml")), "not without a server")
+        etc = os.path.join(one.folder, "etc")
+        part(os.path.join(etc, "sipwitch.d", "office.xml"), "frank")
+        output(one, "enable", "office",
+               prefix=["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc && exec "$@"', etc])
+        expect(os.readlink(os.path.join(one.state, "office.xml")) == "/etc/sipwitch.d/office.xml",
+               "it is not that of /etc/sipwitch.d")
+
+
+def the_state_of_the_server_is_switched():
+    with running() as one:
+        part(os.path.join(one.state, "staff.xml"), "carol")
+        part(os.path.join(one.state, "night", "staff.xml"), "dave")
+        with open(part(os.path.join(one.state, "states", "night.xml")), "w") as file:
+            file.write("<sipwitch>night</sipwitch>")
+        expect(output(one, "state") == "none\n", "it has a state already")
+        output(one, "state", "night")
+        expect(output(one, "state") == "night\n", "it has no state")
+        expect("dave" in users(one) and "carol" not in users(one), f"{users(one)}")
+        refused(one, 2, "state", "day", parts=("states/day.xml: No such",))
+        expect(output(one, "state") == "night\n", "the state went")
+        output(one, "state", "none")
+        expect("carol" in users(one) and "dave" not in users(one), f"{users(one)}")
+
+
+def what_was_a_command_is_told_from_what_never_was():
+    with running() as one, tempfile.TemporaryDirectory(prefix="sipwitch-test-") as folder:
+        old = os.path.join(folder, "sipcontrol")
+        os.symlink(os.path.join(PROGRAMS, "sipwitch"), old)
+        for words, status in (["period", "15"], 0), (["verbose", "3"], 0), (["ifup", "eth0"], 0), \
+                (["pstats"], 1), (["history", "5"], 1), (["restart"], 1):
+            for program, start in ("sipwitch", "sipwitch: "), (old, f"*** sipcontrol: {words[0]}: "):
+                got, said, complaint = run(one, *words, program=program)
+                expect(got == status and not said, f"{words}: status {got}, said {said!r}")
+                one_line(complaint, start, words[0] + (" has no effect: " if status == 0 else
+                                                       " is not in this version: "))
+        refused(one, 1, "stop", parts=("no command",))
+        said = run(one, "snapshot", program=old)[1]
+        expect('"settings"' in said, f"snapshot: {said!r}")
+        expect(run(one, "stop", program=old)[0] == 0, "stop is refused")
+        expect(one.process.wait(PATIENCE) == 0, "it was not ended")
+
+
 def others_are_refused():
     with running() as one:
         somebody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
@@ -1131,6 +1203,8 @@ CHECKS = [status_tells_of_the_server, registry_lists_the_phones,
           digest_is_computed_without_showing_the_password, check_and_down,
           reload_reads_the_configuration_and_says_what_is_wrong,
           stopped_server_is_waited_for_no_longer_than_asked, usage_is_refused,
+          parts_are_enabled_and_disabled, the_state_of_the_server_is_switched,
+          what_was_a_command_is_told_from_what_never_was,
           gnu_sip_witchs_layouts_are_printed, others_are_refused, members_of_sipadmin_may,
           garbage_is_refused_and_harmless, requests_may_come_together_and_in_pieces,
           many_requests_in_one_go_are_all_answered,
