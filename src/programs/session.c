@@ -1,10 +1,41 @@
 #include "programs/session.h"
 
 #include "programs/columns.h"
+#include "shell/place.h"
 
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#define PATIENCE 10000 /* ms */
+
+void session_begin(struct session *session, const struct program *program, const char *command)
+{
+    *session = (struct session){.program = program, .patience = PATIENCE, .command = command};
+    place_state(session->state);
+}
+
+bool session_option(struct session *session, int code)
+{
+    if (code == OPTION_SOCKET) {
+        session->socket = optarg;
+        return true;
+    }
+    if (code != OPTION_PREFIXPATH)
+        return false;
+    snprintf(session->state, sizeof session->state, "%s", optarg);
+    place_control(optarg, session->beside);
+    session->socket = session->beside;
+    return true;
+}
+
+int session_end(struct session *session, enum client_status status)
+{
+    if (session->is_open)
+        client_leave(&session->client);
+    return (int)(fflush(stdout) != 0 && status == CLIENT_FINE ? CLIENT_LOCAL : status);
+}
 
 enum client_status session_fail(const struct session *session, enum client_status status,
                                 const char *format, ...)

@@ -6,10 +6,22 @@
 #include "programs/client.h"
 #include "programs/options.h"
 
+#include <limits.h>
+
+/* Options by which a server is found. */
+enum { OPTION_SOCKET = 1040, OPTION_PREFIXPATH };
+
+#define OPTIONS_SERVER                                                                             \
+    {OPTION_SOCKET, "socket", "PATH", "the control socket of the server"},                         \
+    {                                                                                              \
+        OPTION_PREFIXPATH, "prefixpath", "DIR", "the server's state directory"                     \
+    }
+
 struct session {
     const struct program *program;
-    const char *socket; /* NULL = the default */
-    const char *state;  /* the state directory */
+    const char *socket;    /* NULL = the default */
+    char state[PATH_MAX];  /* the state directory */
+    char beside[PATH_MAX]; /* the socket in it, where --prefixpath names it */
     bool is_json;
     bool is_old; /* called as sipcontrol or sipwitchctl: GNU SIP Witch's layouts */
     int patience;
@@ -30,6 +42,15 @@ struct command_row {
     command_function *run;
     const char *meaning;
 };
+
+/* Not yet connected, to the default server. */
+void session_begin(struct session *session, const struct program *program, const char *command);
+
+/* One of OPTIONS_SERVER, with its value in optarg; false if it is none of them. */
+bool session_option(struct session *session, int code);
+
+/* Hangs up; the program's exit status. */
+int session_end(struct session *session, enum client_status status);
 
 /* Connects, if it is not, and asks; a text that is NULL is left out, names end with NULL.  What
  * fails is said on standard error. */

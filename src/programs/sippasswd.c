@@ -5,7 +5,6 @@
  */
 #include "programs/password.h"
 #include "shell/database.h"
-#include "shell/place.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,13 +17,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum option_code { OPTION_SOCKET = 256, OPTION_PREFIXPATH, OPTION_STDIN, OPTION_REALM };
+enum option_code { OPTION_STDIN = 256, OPTION_REALM };
 
 static const struct option_row option_rows[] = {
     {OPTION_STDIN, "stdin", NULL, "read the password from standard input, one line"},
     {OPTION_REALM, "realm", "REALM", "that of the server, where none runs that could say it"},
-    {OPTION_SOCKET, "socket", "PATH", "the control socket of the server"},
-    {OPTION_PREFIXPATH, "prefixpath", "DIR", "the server's state directory"},
+    OPTIONS_SERVER,
     OPTIONS_USUAL,
 };
 
@@ -170,34 +168,24 @@ static enum client_status run(struct session *session, const char *user, const c
 
 int main(int count, char **words)
 {
-    static char socket[PATH_MAX], state[PATH_MAX];
-    struct session session = {
-        .program = &program, .state = state, .patience = 10000, .command = "password"};
     const struct passwd *self = getpwuid(getuid());
     const char *realm = NULL;
+    struct session session;
     int code;
 
-    place_state(state);
+    session_begin(&session, &program, "password");
     while ((code = options_next(&program, count, words)) != -1) {
-        switch (code) {
-        case OPTION_STDIN: session.has_stdin = true; break;
-        case OPTION_REALM: realm = optarg; break;
-        case OPTION_SOCKET: session.socket = optarg; break;
-        case OPTION_PREFIXPATH:
-            snprintf(state, sizeof state, "%s", optarg);
-            snprintf(socket, sizeof socket, "%s/control", optarg);
-            session.socket = socket;
-            break;
-        default: return CLIENT_USAGE;
-        }
+        if (code == OPTION_STDIN)
+            session.has_stdin = true;
+        else if (code == OPTION_REALM)
+            realm = optarg;
+        else if (!session_option(&session, code))
+            return CLIENT_USAGE;
     }
     if (count - optind > 1) {
         complain(&program, "too many words: a password is never one of them; see --help");
         return CLIENT_USAGE;
     }
     const char *user = count > optind ? words[optind] : self ? self->pw_name : "";
-    enum client_status status = run(&session, user, realm);
-    if (session.is_open)
-        client_leave(&session.client);
-    return (int)status;
+    return session_end(&session, run(&session, user, realm));
 }

@@ -12,7 +12,6 @@
 #include "programs/session.h"
 #include "programs/users.h"
 #include "shell/digests.h"
-#include "shell/place.h"
 #include "sip/challenge.h"
 
 #include <getopt.h>
@@ -21,13 +20,10 @@
 #include <string.h>
 #include <time.h>
 
-#define PATIENCE 10000    /* ms */
 #define OPERAND_LIMIT 16u /* words: more than any command takes */
 
 enum option_code {
     OPTION_JSON = 256,
-    OPTION_SOCKET,
-    OPTION_PREFIXPATH,
     OPTION_STDIN,
     OPTION_EXTENSION,
     OPTION_DISPLAY,
@@ -36,8 +32,7 @@ enum option_code {
 
 static const struct option_row option_rows[] = {
     {OPTION_JSON, "json", NULL, "print rows as JSON, one a line"},
-    {OPTION_SOCKET, "socket", "PATH", "speak with the server at this control socket"},
-    {OPTION_PREFIXPATH, "prefixpath", "DIR", "speak with the server whose state is there"},
+    OPTIONS_SERVER,
     {'t', "timeout", "SECONDS", "wait so long for an answer (default: 10)"},
     {OPTION_STDIN, "stdin", NULL, "digest, user: read the password from standard input"},
     {OPTION_EXTENSION, "extension", "DIGITS", "user add: the number to call"},
@@ -495,19 +490,13 @@ static const char *about(char *text, size_t room)
     return text;
 }
 
-static bool set_option(struct session *session, int code, char *prefix_path)
+static bool set_option(struct session *session, int code)
 {
     char *end;
     long seconds;
 
     switch (code) {
     case OPTION_JSON: session->is_json = true; return true;
-    case OPTION_SOCKET: session->socket = optarg; return true;
-    case OPTION_PREFIXPATH:
-        snprintf(prefix_path, PATH_MAX, "%s/control", optarg);
-        session->socket = prefix_path;
-        session->state = optarg;
-        return true;
     case OPTION_STDIN: session->has_stdin = true; return true;
     case OPTION_EXTENSION: session->extension = optarg; return true;
     case OPTION_DISPLAY: session->display = optarg; return true;
@@ -519,7 +508,7 @@ static bool set_option(struct session *session, int code, char *prefix_path)
             return true;
         complain(session->program, "-t %s is no time; write seconds, 1 to 86400", optarg);
         return false;
-    default: return false;
+    default: return session_option(session, code);
     }
 }
 
@@ -567,8 +556,7 @@ static enum client_status run(struct session *session, char **words)
 
 /* The words but options, which may stand behind the command too; but what follows `message` is the
  * message's. */
-static bool take_operands(struct session *session, int count, char **words, char **given,
-                          char *prefix_path)
+static bool take_operands(struct session *session, int count, char **words, char **given)
 {
     bool takes = optind < count && strcmp(words[optind], "message") != 0;
     unsigned n = 0;
@@ -577,7 +565,7 @@ static bool take_operands(struct session *session, int count, char **words, char
     while (optind < count && n < OPERAND_LIMIT) {
         given[n++] = words[optind++];
         while (takes && (code = options_next(session->program, count, words)) != -1)
-            if (!set_option(session, code, prefix_path))
+            if (!set_option(session, code))
                 return false;
     }
     return true;
@@ -585,7 +573,7 @@ static bool take_operands(struct session *session, int count, char **words, char
 
 int main(int count, char **words)
 {
-    static char help[4096], *given[OPERAND_LIMIT + 1], prefix_path[PATH_MAX], state[PATH_MAX];
+    static char help[4096], *given[OPERAND_LIMIT + 1];
     const char *slash = strrchr(words[0], '/'), *name = slash ? slash + 1 : words[0];
     bool is_old = strcmp(name, "sipcontrol") == 0 || strcmp(name, "sipwitchctl") == 0;
     const struct program program = {.name = is_old ? name : "sipwitch",
@@ -593,20 +581,15 @@ int main(int count, char **words)
                                     .about = about(help, sizeof help),
                                     .rows = option_rows,
                                     .row_count = COUNT_OF(option_rows)};
-    struct session session = {
-        .program = &program, .is_old = is_old, .state = state, .patience = PATIENCE};
+    struct session session;
     int code;
 
-    place_state(state);
+    session_begin(&session, &program, "");
+    session.is_old = is_old;
     while ((code = options_next(&program, count, words)) != -1)
-        if (!set_option(&session, code, prefix_path))
+        if (!set_option(&session, code))
             return CLIENT_USAGE;
-    if (!take_operands(&session, count, words, given, prefix_path))
+    if (!take_operands(&session, count, words, given))
         return CLIENT_USAGE;
-    enum client_status status = run(&session, given);
-    if (session.is_open)
-        client_leave(&session.client);
-    if (fflush(stdout) != 0 && status == CLIENT_FINE)
-        status = CLIENT_LOCAL;
-    return (int)status;
+    return session_end(&session, run(&session, given));
 }

@@ -1153,8 +1153,7 @@ def paths_are_printed():
 
 
 def main():
-    server_test.CHECKS = CHECKS
-    return server_test.main()
+    return server_test.run(CHECKS)
 
 
 if __name__ == "__main__":

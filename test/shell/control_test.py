@@ -23,6 +23,7 @@ import time
 sys.dont_write_bytecode = True
 
 import calling
+import server_test
 from server_test import (CONFIG, PATIENCE, SIPW, Failure, Phone, expect, full_disk, one_line,
                          server)
 
@@ -1221,21 +1222,10 @@ CHECKS = [status_tells_of_the_server, registry_lists_the_phones,
 
 
 def main():
-    failed = 0
     if os.geteuid() != 0:
         print("not ok control_test: run it as root: it must become somebody else")
         return 1
-    for check in CHECKS:
-        if sys.argv[1:] and check.__name__ not in sys.argv[1:]:
-            continue
-        try:
-            check()
-            print(f"ok {check.__name__}", flush=True)
-        except (Failure, OSError, ValueError, KeyError, TypeError,
-                subprocess.TimeoutExpired) as why:
-            failed += 1
-            print(f"not ok {check.__name__}: {type(why).__name__} {why}", flush=True)
-    return 1 if failed else 0
+    return server_test.run(CHECKS)
 
 
 if __name__ == "__main__":

@@ -152,9 +152,8 @@ def main():
 
     def no_accepted_change_is_lost_and_none_resurrected():
         kill_under_load(options.rounds, options.seed)
-    server_test.CHECKS = [no_accepted_change_is_lost_and_none_resurrected]
     sys.argv[1:] = []
-    return server_test.main()
+    return server_test.run([no_accepted_change_is_lost_and_none_resurrected])
 
 
 if __name__ == "__main__":

@@ -388,8 +388,7 @@ def a_running_servers_database_is_its_own():
 
 
 def main():
-    server_test.CHECKS[:] = CHECKS
-    return server_test.main()
+    return server_test.run(CHECKS)
 
 
 if __name__ == "__main__":

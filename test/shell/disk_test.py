@@ -250,8 +250,7 @@ def enter_namespace():
 
 def main():
     enter_namespace()
-    server_test.CHECKS = CHECKS
-    return server_test.main()
+    return server_test.run(CHECKS)
 
 
 if __name__ == "__main__":

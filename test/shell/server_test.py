@@ -571,18 +571,29 @@ CHECKS = [answers_options_on_ipv4, answers_options_on_ipv6, listens_on_all_addre
           usage_is_refused]
 
 
-def main():
-    failed = 0
-    for check in CHECKS:
-        if sys.argv[1:] and check.__name__ not in sys.argv[1:]:
+def run(checks):
+    """All of them, or those that the arguments name; the exit status."""
+    known, wanted, failed = {check.__name__ for check in checks}, sys.argv[1:], 0
+    for name in wanted:
+        if name not in known:
+            print(f"not ok {name}: there is no such check")
+            failed += 1
+    for check in checks:
+        if wanted and check.__name__ not in wanted:
             continue
         try:
             check()
             print(f"ok {check.__name__}", flush=True)
-        except (Failure, OSError, subprocess.TimeoutExpired) as why:
+        except (Failure, OSError, ValueError, LookupError, TypeError,
+                subprocess.SubprocessError) as why:
             failed += 1
-            print(f"not ok {check.__name__}: {why}", flush=True)
+            kind = "" if isinstance(why, Failure) else f"{type(why).__name__}: "
+            print(f"not ok {check.__name__}: {kind}{why}", flush=True)
     return 1 if failed else 0
+
+
+def main():
+    return run(CHECKS)
 
 
 if __name__ == "__main__":

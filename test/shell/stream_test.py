@@ -23,7 +23,8 @@ import time
 
 sys.dont_write_bytecode = True
 
-from server_test import CONFIG, PATIENCE, Failure, Server, expect, free_port, one_line, server
+from server_test import (CONFIG, PATIENCE, Failure, Server, expect, free_port, one_line, run,
+                         server)
 
 DOMAIN = "lab.test"
 SECRETS = {"alice": "alices secret", "bob": "bobs secret"}
@@ -787,17 +788,7 @@ CHECKS = [answers_over_tcp_on_both_families, messages_come_in_any_pieces, larges
 
 
 def main():
-    failed = 0
-    for check in CHECKS:
-        if sys.argv[1:] and check.__name__ not in sys.argv[1:]:
-            continue
-        try:
-            check()
-            print(f"ok {check.__name__}", flush=True)
-        except (Failure, OSError, subprocess.TimeoutExpired) as why:
-            failed += 1
-            print(f"not ok {check.__name__}: {why!r}", flush=True)
-    return 1 if failed else 0
+    return run(CHECKS)
 
 
 if __name__ == "__main__":
