@@ -228,8 +228,8 @@ static bool extension_is_ours(const struct loading *l, struct slice extension)
     const struct values *v = &l->values;
     uint64_t number;
 
-    return slice_number(extension, UINT64_MAX, &number) &&
-           (!v->range || (number >= v->prefix && number - v->prefix < v->range));
+    return slice_number(extension, UINT64_MAX, &number) && number >= v->prefix &&
+           number - v->prefix < v->range;
 }
 
 static void take_extension(struct loading *l, struct slice extension, struct user_settings *user)
@@ -250,6 +250,11 @@ static void set_extension(struct loading *l, const struct node *node, struct sli
         report_warning(l->report, node->place,
                        "extension %.*s of %.*s is ignored; write digits only", (int)extension.len,
                        extension.at, (int)user->id.len, user->id.at);
+    } else if (!v->range) {
+        report_warning(l->report, node->place,
+                       "extension %.*s of %.*s is ignored: range in <registry> is 0, so that there "
+                       "are none; write how many",
+                       (int)extension.len, extension.at, (int)user->id.len, user->id.at);
     } else if (!extension_is_ours(l, extension)) {
         report_warning(l->report, node->place,
                        "extension %.*s of %.*s is ignored; write one from %llu to %llu, or change "

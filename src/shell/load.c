@@ -20,7 +20,7 @@
 #define SMALL_BYTES (size_t)4096u /* of /etc/siprealm */
 #define PARTS_LIMIT 1000u
 #define INTERFACES_LIMIT 256u
-#define NAMES_OF_OURS 2u /* the host's name and localhost */
+#define NAMES_OF_OURS 3u /* the host's name and those of localhost */
 
 /* All that a loading reads, until it is done. */
 struct gathering {
@@ -329,6 +329,7 @@ static bool make_settings(struct epoch *epoch, const struct sockets *sockets, bo
     if (gethostname(epoch->hostname, sizeof epoch->hostname - 1) == 0 && epoch->hostname[0])
         epoch->localnames[count++] = slice_text(epoch->hostname);
     epoch->localnames[count++] = S("localhost");
+    epoch->localnames[count++] = S("localhost.localdomain");
     for (unsigned i = 0; i < sockets->count; i++)
         if (!is_named(sockets, i))
             epoch->localnames[count++] = sockets->at[i].host;

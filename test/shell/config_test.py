@@ -511,7 +511,8 @@ def localnames_are_names_of_the_domain():
     with server(config(stack="<localnames>one.test, two.test;three.test</localnames>")) as one:
         one.start()
         alice, bob = phones_of(one, "alice", "bob")
-        for name in "one.test", "two.test", "three.test", "localhost", "127.0.0.1":
+        for name in "one.test", "two.test", "three.test", "localhost", \
+                "localhost.localdomain", "127.0.0.1":
             expect_reached(Call(alice, f"sip:bob@{name}", {bob: 486}), bob)
         expect_status(Call(alice, "sip:bob@four.test"), 500)
 
@@ -541,10 +542,19 @@ def prefix_and_range_bound_the_extensions():
         low, alice = phones_of(one, "low", "alice")
         expect_status(Call(alice, "199", {low: 486}), 404)
         expect_reached(Call(alice, "low", {low: 486}), low)
-    with server(config(users).replace("<range>100</range>", "<range>0</range>")) as one:
+    wide = config(users).replace("<prefix>200</prefix><range>100</range>",
+                                 "<prefix>0</prefix><range>1000000</range>")
+    with server(wide) as one:
         one.start()
         low, alice = phones_of(one, "low", "alice")
         expect_reached(Call(alice, "199", {low: 486}), low)
+    with server(config(users).replace("<range>100</range>", "<range>0</range>")) as one:
+        status, said = one.refuse("--check")
+        expect(status == 0 and said.count("range in <registry> is 0") == 4, f"{said!r}")
+        one.start()
+        low, alice = phones_of(one, "low", "alice")
+        expect_status(Call(alice, "199", {low: 486}), 404)
+        expect_reached(Call(alice, "low", {low: 486}), low)
 
 
 @check

@@ -759,7 +759,7 @@ def many_requests_in_one_go_are_all_answered():
 
 def slow_reader_holds_up_nobody_and_misses_nothing():
     users = "".join(f'<user id="u{n}" secret="s" extension="{n}"/>' for n in range(50000))
-    config = CONFIG.replace("<prefix>200</prefix><range>100</range>", "<range>0</range>").replace(
+    config = CONFIG.replace("<prefix>200</prefix><range>100</range>", "<prefix>0</prefix><range>50000</range>").replace(
         "<provision>", f"<provision>{users}")
     with running(config=config) as one:
         slow, phone = Line(one), Phone(one.port)

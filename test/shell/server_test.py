@@ -500,7 +500,8 @@ def background_start_ends_when_it_is_ready():
 def many_users_load_fast():
     users = "".join(f'<user id="u{n}" secret="s{n}" extension="{n}" display="User {n}"/>\n'
                     for n in range(100000))
-    text = ("<sipwitch><registry><realm>lab.test</realm><range>0</range></registry>\n"
+    text = ("<sipwitch><registry><realm>lab.test</realm><prefix>0</prefix>"
+            "<range>100000</range></registry>\n"
             f"<provision>{users}</provision></sipwitch>")
     with server(config=text) as one:
         one.start()

@@ -292,15 +292,30 @@ static void one_bad_user_does_not_keep_the_others_out(void **state)
     }
 }
 
-static void a_range_of_zero_allows_any_extension(void **state)
+static void a_range_says_how_many_extensions_there_are(void **state)
 {
-    struct config *config = read_fine("<sipwitch><registry range='0'/><provision>"
-                                      "<user id='x' secret='x' extension='5551234567'/>"
-                                      "</provision></sipwitch>");
+    static const char user[] = "<provision><user id='x' secret='x' extension='5551234567'/>"
+                               "</provision></sipwitch>";
+    static const struct {
+        const char *registry, *extension;
+    } cases[] = {
+        {"prefix='0' range='1000000000000000'", "5551234567"},
+        {"prefix='5551234567' range='1'", "5551234567"},
+        {"prefix='5551234566' range='1'", ""},
+        {"prefix='0' range='0'", ""},
+    };
 
     (void)state;
-    assert_slice(config->users[0].extension, "5551234567");
-    config_free(config);
+    for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+        char text[256];
+
+        snprintf(text, sizeof text, "<sipwitch><registry %s/>%s", cases[i].registry, user);
+        struct config *config = read_fine(text);
+        assert_slice(config->users[0].extension, cases[i].extension);
+        config_free(config);
+        if (!*cases[i].extension)
+            assert_warning(text, "extension 5551234567 of x is ignored");
+    }
 }
 
 static void faults_say_where_and_what_to_write(void **state)
@@ -591,7 +606,7 @@ int main(void)
         cmocka_unit_test(the_first_of_repeated_keys_counts),
         cmocka_unit_test(users_of_all_provision_sections_count_and_the_first_of_a_name_wins),
         cmocka_unit_test(one_bad_user_does_not_keep_the_others_out),
-        cmocka_unit_test(a_range_of_zero_allows_any_extension),
+        cmocka_unit_test(a_range_says_how_many_extensions_there_are),
         cmocka_unit_test(faults_say_where_and_what_to_write),
         cmocka_unit_test(control_characters_do_not_reach_the_report),
         cmocka_unit_test(what_follows_the_root_is_ignored_with_a_warning),
