@@ -329,8 +329,8 @@ static void a_withdrawn_service_is_none(void **state)
 static void servers_come_by_priority(void **state)
 {
     static const zone_lines zone = {
-        "_sip._udp.example.com SRV 30 0 5063 c.example.com|10 0 5061 a.example.com|20 0 5062 "
-        "b.example.com",
+        ("_sip._udp.example.com SRV 30 0 5063 c.example.com|10 0 5061 a.example.com|20 0 5062 "
+         "b.example.com"),
         "a.example.com A 192.0.2.1",
         "b.example.com AAAA 2001:db8::2",
         "c.example.com A 192.0.2.3",
@@ -367,8 +367,8 @@ static void servers_of_one_priority_come_as_often_as_they_weigh(void **state)
 static void a_dead_server_leaves_the_others(void **state)
 {
     static const zone_lines zone = {
-        "_sip._udp.example.com SRV 1 0 5061 gone.example.com|2 0 5062 silent.example.com|3 0 5063 "
-        "forged.example.com|4 0 5064 d.example.com",
+        ("_sip._udp.example.com SRV 1 0 5061 gone.example.com|2 0 5062 silent.example.com|3 0 5063 "
+         "forged.example.com|4 0 5064 d.example.com"),
         "silent.example.com A ?",
         "forged.example.com A !",
         "d.example.com A 192.0.2.4",
