@@ -304,22 +304,33 @@ static void say_full(struct streams *streams, const char *what)
     log_line(streams->log, LOG_WARNING, "a connection was refused: %s", what);
 }
 
+/* The place of the next stream that is accepted; 0 if there is none. */
+static uint32_t free_place(const struct streams *streams)
+{
+    if (streams->free || streams->unused > streams->plan.accepted)
+        return streams->free;
+    return streams->unused;
+}
+
 /* Takes a place for an accepted connection, or closes it. */
 static struct stream *welcome(struct streams *streams, unsigned listener, int fd,
                               const union netaddr *peer)
 {
     struct flow flow = {.transport = TRANSPORT_TCP,
                         .socket = (uint16_t)(streams->plan.first_socket + listener)};
-    struct stream *stream = &streams->at[streams->free];
+    uint32_t place = free_place(streams);
+    struct stream *stream = &streams->at[place];
 
     netaddr_to_flow(peer, &flow);
-    if (!streams->free || !host_has_room(streams, &flow)) {
-        say_full(streams, streams->free ? "one address has 256 already"
-                                        : "there are as many as memory and open files allow");
+    if (!place || !host_has_room(streams, &flow)) {
+        say_full(streams, place ? "one address has 256 already"
+                                : "there are as many as memory and open files allow");
         close(fd);
         return NULL;
     }
-    flow.connection = connection_name(streams->free, ++stream->generation);
+    if (place == streams->unused)
+        stream->generation = (uint16_t)streams->plan.generation;
+    flow.connection = connection_name(place, ++stream->generation);
     stream->flow = flow;
     stream->descriptor = fd;
     uint32_t next = stream->next;
@@ -327,7 +338,10 @@ static struct stream *welcome(struct streams *streams, unsigned listener, int fd
         close(fd);
         return NULL;
     }
-    streams->free = next;
+    if (place == streams->unused)
+        streams->unused++;
+    else
+        streams->free = next;
     keep(stream);
     return stream;
 }

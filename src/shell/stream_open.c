@@ -47,6 +47,8 @@ static void adopt(struct streams *streams, int fd, uint32_t connection)
             stream->is_kept = true;
             stream->next = streams->fresh;
             streams->fresh = place;
+            if (streams->unused <= place)
+                streams->unused = place + 1;
             return;
         }
     }
@@ -151,10 +153,10 @@ static bool make_places(struct streams *streams)
     return true;
 }
 
-/* Accepted streams take the lowest places first, so that few pages are touched. */
+/* Those between streams of the last run.  The lowest are taken first: few pages are touched. */
 static void free_places(struct streams *streams)
 {
-    for (uint32_t place = streams->plan.accepted; place; place--) {
+    for (uint32_t place = streams->unused - 1; place; place--) {
         struct stream *stream = &streams->at[place];
         if (stream->state != STREAM_FREE)
             continue;
@@ -177,6 +179,7 @@ struct streams *streams_open(const struct streams_plan *plan, struct log *log)
     streams->now = plan->now;
     timers_init(&streams->timers, plan->now);
     streams->places = plan->accepted + plan->connected;
+    streams->unused = 1;
     streams->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (streams->epoll < 0 || !make_places(streams)) {
         log_line(log, LOG_FAILURE, "no memory for connections");

@@ -63,9 +63,10 @@ struct streams {
     struct table by_host;
     void *host_memory;
     struct timers timers;
-    uint32_t free;  /* places to accept into */
-    uint32_t dead;  /* whose end the core does not know yet */
-    uint32_t fresh; /* whose beginning it does not know yet */
+    uint32_t free;   /* places to accept into; when there are none, ... */
+    uint32_t unused; /* ... this and those above, which never were used nor touched */
+    uint32_t dead;   /* whose end the core does not know yet */
+    uint32_t fresh;  /* whose beginning it does not know yet */
     instant full_said_at;
 
     struct epoll_event ready[READY_BATCH];
