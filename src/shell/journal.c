@@ -63,7 +63,10 @@ static bool check_segment(struct journal *journal, uint64_t order, struct log *l
     int fd = openat(journal->folder, name.text, O_RDONLY | O_CLOEXEC);
     ssize_t len = fd < 0 ? -1 : pread(fd, head, sizeof head, 0);
     int error = errno;
+    struct stat about;
 
+    if (fd >= 0 && fstat(fd, &about) == 0)
+        journal->found_bytes += (uint64_t)about.st_size;
     if (fd >= 0)
         close(fd);
     if (len < 0) {
@@ -244,7 +247,7 @@ int journal_append(struct journal *journal, struct slice records)
 void journal_checkpointed(struct journal *journal)
 {
     journal->is_checkpointed = true;
-    journal->limit = max_u64(SEGMENT_BYTES, 4 * journal->used);
+    journal->limit = max_u64(SEGMENT_BYTES, 2 * journal->used);
     pthread_mutex_lock(&journal->mutex);
     journal->retire_before = journal->order;
     pthread_mutex_unlock(&journal->mutex);

@@ -4,8 +4,8 @@
  * Records are appended to the newest.  When it is full a new one is begun, all that lives is
  * written to it once more (a checkpoint), and then the older ones go; one of them is kept as
  * journal.spare, whose blocks the next segment need not ask the file system for.  A segment is full
- * at 16 MiB, or at four times what lives if that is more, so that checkpoints are at most a third
- * of what is written.
+ * at 16 MiB, or at twice what lives if that is more, so that checkpoints are at most half of what
+ * is written, and a start reads little more than what lives.
  *
  * One thread appends, another syncs and retires; journal_append and journal_begin are the first's,
  * journal_sync the second's.
@@ -24,6 +24,8 @@ struct journal {
     const char *path; /* of the folder; for messages */
     int folder;
     uint64_t found; /* order of the newest segment when it was opened */
+
+    uint64_t found_bytes; /* of the segments that were found */
 
     /* The appending thread's. */
     int file;
