@@ -7,6 +7,7 @@
 #include "core/connection.h"
 #include "core/context.h"
 #include "core/dialog.h"
+#include "core/fault.h"
 #include "core/inspect.h"
 #include "core/keepalive.h"
 #include "core/load.h"
@@ -14,6 +15,7 @@
 #include "core/pending.h"
 #include "core/proxy.h"
 #include "core/realm.h"
+#include "core/recall.h"
 #include "core/record.h"
 #include "core/reply.h"
 #include "core/transaction.h"
@@ -71,6 +73,7 @@ struct core *core_create(void *memory, const struct core_origin *origin, struct 
     core->key_nonce = hash_derive(&origin->secret, S("nonce"));
     core->run = (uint32_t)random_next(&core->random);
     core->wall_zero = wall_zero(now);
+    core->now = now;
     timers_init(&core->timers, now.boot);
     location_init(core, &arena);
     transaction_init(core, &arena, (uint32_t)random_next(&core->random));
@@ -85,9 +88,16 @@ struct core *core_create(void *memory, const struct core_origin *origin, struct 
     return core;
 }
 
+static bool is_recalled(const struct core *core, const struct user_settings *settings)
+{
+    const struct user *user = core->recall ? location_known(core, settings->id) : NULL;
+
+    return user && user->source == SOURCE_DATABASE && settings->source == SOURCE_DATABASE;
+}
+
 bool core_put_user(struct core *core, const struct user_settings *user)
 {
-    return location_put_user(core, user, false, NULL);
+    return is_recalled(core, user) || location_put_user(core, user, false, NULL);
 }
 
 void core_set_password(struct core *core, const struct user_settings *user)
@@ -199,6 +209,12 @@ static void fire(struct core *core, struct timer *timer, struct moment now, stru
     }
 }
 
+/* What is not in memory yet would be missing in the newest segment, and escape a sweep. */
+static bool may_walk(const struct core *core)
+{
+    return !core->recall || fault_is(FAULT_CHECKPOINT_EARLY);
+}
+
 static void take_deadline(struct core *core, struct moment now, struct actions *out)
 {
     struct timer *timer;
@@ -211,11 +227,12 @@ static void take_deadline(struct core *core, struct moment now, struct actions *
             break;
         fire(core, timer, now, out);
     }
-    if (core->checkpoint.is_running && out->count < count && out->bytes.len < bytes)
+    if (core->checkpoint.is_running && may_walk(core) && out->count < count &&
+        out->bytes.len < bytes)
         record_checkpoint(core, now, out);
     if (out->count < count && out->bytes.len < bytes)
         calls_give(core, out);
-    if (core->sweep && out->count < count && out->bytes.len < bytes)
+    if (core->sweep && may_walk(core) && out->count < count && out->bytes.len < bytes)
         location_sweep(core, out);
     load_meet(core, now.boot, out);
 }
@@ -224,6 +241,7 @@ static void put_user(struct core *core, const struct user_settings *user, struct
 {
     size_t start = out->bytes.len;
 
+    location_find_id(core, user->id); /* with its phones: what it becomes may not have any */
     if (location_put_user(core, user, true, out))
         return;
     write_slice(&out->bytes, S("user "));
@@ -282,6 +300,10 @@ void core_step(struct core *core, const struct event *event, struct moment now, 
         core->started_at = now.boot;
         pending_start(core, now, out);
         break;
+    case EVENT_RECALL:
+        if (core->recall)
+            recall_some(core, out);
+        break;
     case EVENT_CALLS_KEPT: calls_kept(core, event->bytes, out); break;
     case EVENT_STORE_FAILED: core->store_failed = core->is_recovering = true; break;
     case EVENT_STORE_WORKS: core->store_failed = false; /* fall through */
@@ -299,7 +321,7 @@ void core_step(struct core *core, const struct event *event, struct moment now, 
 
 instant core_deadline(const struct core *core)
 {
-    return core->checkpoint.is_running || core->sweep || calls_wait(core)
+    return ((core->checkpoint.is_running || core->sweep) && may_walk(core)) || calls_wait(core)
                ? 0
                : min_u64(timers_deadline(&core->timers), load_deadline(core));
 }
@@ -346,6 +368,15 @@ bool core_find_party(const struct core *core, struct slice name, struct user_vie
            core_find_user(core, slice_until(name, at), view);
 }
 
+static bool next_noted(const struct core *core, uint32_t *cursor, struct binding_view *view)
+{
+    uint32_t note = *cursor - core->bindings.used;
+    bool is_there = recall_next(core->recall, &note, view);
+
+    *cursor = core->bindings.used + note;
+    return is_there;
+}
+
 bool core_next_binding(const struct core *core, uint32_t *cursor, struct binding_view *view)
 {
     while (*cursor < core->bindings.used) {
@@ -363,7 +394,7 @@ bool core_next_binding(const struct core *core, uint32_t *cursor, struct binding
         };
         return true;
     }
-    return false;
+    return core->recall && next_noted(core, cursor, view);
 }
 
 bool core_next_dialog(const struct core *core, uint32_t *cursor, struct dialog_view *view)

@@ -4,7 +4,8 @@
  * another shell.
  *
  * Start: core_create, core_put_user for each user, EVENT_RESTORED for each record of the journal,
- * EVENT_STARTED; then messages and deadlines as they come.
+ * EVENT_STARTED; then messages and deadlines as they come.  After recall_begin (core/recall.h)
+ * users may be put and bindings come to memory while messages come.
  */
 #pragma once
 
@@ -34,11 +35,12 @@ size_t core_bytes(const struct limits *limits);
  * touched.  The memory stays the caller's and must outlive the core; there is nothing to free. */
 struct core *core_create(void *memory, const struct core_origin *origin, struct moment now);
 
-/* Adds a user before the start; false if there is no room, or the id or extension is taken (the
- * first wins; see enum user_source). */
+/* Adds a user before the start, or while the last run is recalled; false if there is no room, or
+ * the id or extension is taken (the first wins; see enum user_source).  True, and nothing is
+ * changed, for a user of the database who was recalled already. */
 bool core_put_user(struct core *core, const struct user_settings *user);
 
-/* Replaces the digests of the user with this id before the start, if there are any. */
+/* Replaces the digests of the user with this id, if there are any, as early as that. */
 void core_set_password(struct core *core, const struct user_settings *user);
 
 /* `out` must have room for STEP_ACTIONS actions and STEP_BYTES bytes. */

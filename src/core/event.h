@@ -14,6 +14,7 @@ enum event_kind {
     EVENT_DEADLINE,   /* the instant of core_deadline has come */
     EVENT_RESTORED,   /* a record of the journal, oldest first; only before EVENT_STARTED */
     EVENT_STARTED,    /* the journal is read: from now on the world may speak */
+    EVENT_RECALL,     /* there is time to bring more of the last run into memory (core/recall.h) */
     EVENT_CHECKPOINT, /* a new journal segment was begun: persist all that lives once more, from
                          scratch if a checkpoint is under way */
     EVENT_CALLS_KEPT, /* bytes: numbers of calls that are in the database, eight bytes each, at most
@@ -37,7 +38,8 @@ struct admin_request;
 struct event {
     enum event_kind kind;
     struct flow flow;
-    struct slice bytes; /* the message, or the record's payload; the shell's, for this step */
+    struct slice bytes; /* the message, or the record's payload; the shell's, for this step, or
+                           for as long as core/recall.h says */
     const struct settings *settings;
     const struct user_settings *user;    /* copied in this step */
     struct fault fault;                  /* EVENT_BROKEN */

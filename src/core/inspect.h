@@ -41,7 +41,8 @@ bool core_find_user(const struct core *core, struct slice name, struct user_view
 /* The same, or the user of that name at one of ours: alice@example.com. */
 bool core_find_party(const struct core *core, struct slice name, struct user_view *view);
 
-/* Walks: *cursor starts at 0; false at the end.  Slices are the core's, until its next step. */
+/* Walks: *cursor starts at 0; false at the end.  Slices are the core's, until its next step.
+ * Bindings that are yet to be recalled are among them. */
 bool core_next_binding(const struct core *core, uint32_t *cursor, struct binding_view *view);
 
 struct dialog_view {

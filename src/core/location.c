@@ -2,6 +2,7 @@
 
 #include "core/connection.h"
 #include "core/fault.h"
+#include "core/recall.h"
 #include "core/record.h"
 #include "core/tell.h"
 
@@ -56,7 +57,7 @@ static uint32_t name_hash(const struct core *core, struct slice name)
     return (uint32_t)hash_bytes(&core->key_table, name);
 }
 
-struct user *location_find_id(const struct core *core, struct slice id)
+struct user *location_known(const struct core *core, struct slice id)
 {
     uint32_t hash = name_hash(core, id);
 
@@ -82,11 +83,21 @@ static struct user *find_extension(const struct core *core, struct slice extensi
     return NULL;
 }
 
+struct user *location_find_id(const struct core *core, struct slice id)
+{
+    struct user *user = location_known(core, id);
+
+    return core->recall ? recall_user(core->recall, user, ROSTER_ID, id) : user;
+}
+
 struct user *location_find(const struct core *core, struct slice name)
 {
     struct user *user = location_find_id(core, name);
 
-    return user ? user : find_extension(core, name);
+    if (user)
+        return user;
+    user = find_extension(core, name);
+    return core->recall ? recall_user(core->recall, user, ROSTER_EXTENSION, name) : user;
 }
 
 /* It was put with the present settings, or outlives them: no leftover of an older configuration. */
@@ -95,17 +106,29 @@ static bool is_present(const struct core *core, const struct user *user)
     return user->source == SOURCE_DATABASE || user->epoch == core->epoch;
 }
 
+/* Two users of the database, where the id of one is the extension of the other: the id counts, and
+ * the other is reached by its own.  So it does not matter which of them comes first. */
+static bool are_both_of_database(const struct user_settings *settings, const struct user *user)
+{
+    return settings->source == SOURCE_DATABASE && user->source == SOURCE_DATABASE;
+}
+
 /* Nobody else who is present, and counts as much, has this id or extension. */
 static bool is_free(const struct core *core, const struct user_settings *settings,
                     const struct user *user)
 {
-    const struct user *by_id = find_extension(core, settings->id);
-    const struct user *by_extension =
-        settings->extension.len ? location_find(core, settings->extension) : NULL;
+    struct slice extension = settings->extension;
+    const struct user *others[] = {
+        find_extension(core, settings->id),
+        extension.len ? location_known(core, extension) : NULL,
+    };
+    const struct user *rival = extension.len ? find_extension(core, extension) : NULL;
 
-    if (by_id && by_id != user && is_present(core, by_id))
-        return false;
-    return !by_extension || by_extension == user || !is_present(core, by_extension);
+    for (unsigned i = 0; i < COUNT_OF(others); i++)
+        if (others[i] && others[i] != user && is_present(core, others[i]) &&
+            !are_both_of_database(settings, others[i]))
+            return false;
+    return !rival || rival == user || !is_present(core, rival);
 }
 
 static void drop_extension(struct core *core, struct user *user)
@@ -215,7 +238,7 @@ static void unbind_all(struct core *core, struct user *user, struct actions *out
         location_unbind(core, pool_at(&core->bindings, user->first_binding), S("gone"), out);
 }
 
-static bool may_be_bound(const struct user *user)
+bool user_may_be_bound(const struct user *user)
 {
     return user->kind < USER_REJECT;
 }
@@ -223,7 +246,7 @@ static bool may_be_bound(const struct user *user)
 bool location_put_user(struct core *core, const struct user_settings *settings, bool replaces,
                        struct actions *out)
 {
-    struct user *user = location_find_id(core, settings->id);
+    struct user *user = location_known(core, settings->id);
     bool is_new = !user;
     struct block text;
 
@@ -240,12 +263,14 @@ bool location_put_user(struct core *core, const struct user_settings *settings, 
         return false;
     }
     set_user_text(core, user, text, settings);
-    if (is_new)
+    if (is_new) {
+        user->lacks_bindings = core->recall != NULL;
         table_insert(&core->users_by_id, pool_index(&core->users, user),
                      name_hash(core, settings->id));
+    }
     set_extension(core, user, settings->extension);
     set_rights(core, user, settings);
-    if (!may_be_bound(user))
+    if (!user_may_be_bound(user))
         unbind_all(core, user, out);
     return true;
 }
@@ -279,7 +304,7 @@ static uint32_t id_hash(const struct core *core, uint64_t id)
     return (uint32_t)hash_bytes(&core->key_table, slice_of((const char *)&id, sizeof id));
 }
 
-struct binding *location_binding(const struct core *core, uint64_t id)
+static struct binding *find_binding(const struct core *core, uint64_t id)
 {
     for (uint32_t i = table_first(&core->bindings_by_id, id_hash(core, id)); i;
          i = table_next(&core->bindings_by_id, i)) {
@@ -288,6 +313,16 @@ struct binding *location_binding(const struct core *core, uint64_t id)
             return binding;
     }
     return NULL;
+}
+
+struct binding *location_binding(const struct core *core, uint64_t id)
+{
+    struct binding *binding = find_binding(core, id);
+
+    if (binding || !core->recall)
+        return binding;
+    recall_binding(core->recall, id);
+    return find_binding(core, id);
 }
 
 struct binding *location_first(const struct core *core, const struct user *user)
@@ -562,6 +597,66 @@ void location_persist(struct core *core, const struct binding *binding, struct m
     write_binding(core, binding, until, now, out);
 }
 
+/* What a record says of a binding. */
+struct bind_record {
+    uint64_t id;
+    instant until;
+    struct slice user;
+    struct binding_request request;
+};
+
+/* False if it is broken. */
+static bool read_binding(const struct core *core, struct reader *r, struct moment now,
+                         struct bind_record *record)
+{
+    struct binding_request *from = &record->request;
+    duration longest = SECONDS(SLACK((uint64_t)core->settings->expires_longest));
+
+    *record = (struct bind_record){.id = read_u64(r)};
+    record->until = read_instant(r, core, now, longest);
+    from->cseq = read_u32(r);
+    from->q = read_u16(r);
+    from->flow = read_flow(r);
+    record->user = read_counted(r);
+    from->contact = read_counted(r);
+    from->call_id = read_counted(r);
+    from->path = read_counted(r);
+    from->instance = read_counted(r);
+    from->reg_id = read_u32(r);
+    return !r->failed;
+}
+
+bool location_bound_user(struct slice record, struct slice *user)
+{
+    const size_t before = 8 + 24 + 4 + 2; /* id, instant, CSeq, q */
+    struct reader r = reader_over(record);
+
+    read_bytes(&r, before);
+    read_flow(&r);
+    *user = read_counted(&r);
+    return !r.failed;
+}
+
+bool location_view_record(const struct core *core, struct slice record, struct binding_view *view)
+{
+    struct reader r = reader_over(record);
+    struct bind_record found;
+
+    if (!read_binding(core, &r, core->now, &found) || found.until <= core->now.boot ||
+        !flow_find_socket(core, &found.request.flow))
+        return false;
+    *view = (struct binding_view){
+        .aor = found.user,
+        .contact = found.request.contact,
+        .call_id = found.request.call_id,
+        .cseq = found.request.cseq,
+        .flow = found.request.flow,
+        .expires = found.until,
+        .id = found.id,
+    };
+    return true;
+}
+
 /* Older segments stay until a checkpoint is over: were nothing said, a user who comes back before
  * that would have this binding again after the next crash. */
 static void forget_binding(uint64_t id, struct actions *out)
@@ -573,56 +668,46 @@ static void forget_binding(uint64_t id, struct actions *out)
 void location_restore_bind(struct core *core, struct reader *r, struct moment now,
                            struct actions *out)
 {
-    uint64_t id = read_u64(r);
-    instant until =
-        read_instant(r, core, now, SECONDS(SLACK((uint64_t)core->settings->expires_longest)));
-    struct binding_request from = {0};
-    struct binding *binding = location_binding(core, id);
+    struct bind_record record;
+    struct binding *binding;
     struct user *user;
 
-    from.cseq = read_u32(r);
-    from.q = read_u16(r);
-    from.flow = read_flow(r);
-    user = location_find_id(core, read_counted(r));
-    from.contact = read_counted(r);
-    from.call_id = read_counted(r);
-    from.path = read_counted(r);
-    from.instance = read_counted(r);
-    from.reg_id = read_u32(r);
-    if (r->failed)
+    if (!read_binding(core, r, now, &record))
         return;
-    if (!user || !may_be_bound(user)) {
-        forget_binding(id, out);
+    binding = find_binding(core, record.id);
+    user = location_known(core, record.user);
+    if (!user || !user_may_be_bound(user)) {
+        forget_binding(record.id, out);
         return;
     }
-    if (!flow_find_socket(core, &from.flow))
+    if (!flow_find_socket(core, &record.request.flow))
         return;
-    if (until <= now.boot) { /* it expired while nobody was there to see it */
+    if (record.until <= now.boot) { /* it expired while nobody was there to see it */
         if (binding)
             drop_binding(core, binding);
         return;
     }
     if (!binding && user->binding_count < BINDINGS_PER_AOR)
-        binding = add_binding(core, user, id);
+        binding = add_binding(core, user, record.id);
     if (!binding)
         return;
-    if (!set_texts(core, binding, &from)) {
+    if (!set_texts(core, binding, &record.request)) {
         drop_binding(core, binding);
         return;
     }
-    binding->cseq = from.cseq;
-    binding->q = from.q;
-    binding->reg_id = from.reg_id;
-    binding->flow = from.flow;
+    binding->cseq = record.request.cseq;
+    binding->q = record.request.q;
+    binding->reg_id = record.request.reg_id;
+    binding->flow = record.request.flow;
     binding->is_restored = true;
-    binding->expires = binding->stored_until = until;
+    binding->expires = binding->stored_until = record.until;
     keep_open(core, binding, contact_is_elsewhere(binding));
     arm(core, binding, now.boot, binding->id % KEEP_OPEN_INTERVAL); /* not all at once */
 }
 
 void location_restore_unbind(struct core *core, struct reader *r)
 {
-    struct binding *binding = location_binding(core, read_u64(r));
+    struct binding *binding = find_binding(core, read_u64(r));
 
     if (binding && !r->failed)
         drop_binding(core, binding);

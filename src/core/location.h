@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "core/inspect.h"
 #include "core/state.h"
 
 void location_init(struct core *core, struct arena *from);
@@ -28,12 +29,16 @@ void location_remove_user(struct core *core, struct user *user, struct actions *
 /* EVENT_USERS_PUT: a few steps of the walk that removes the rows of older epochs. */
 void location_sweep(struct core *core, struct actions *out);
 
-/* The user with this id or extension; NULL if there is none.  Escapes must be decoded. */
+/* The user with this id or extension, an id before an extension; NULL if there is none.  Escapes
+ * must be decoded.  Whoever is not in memory yet comes there (core/recall). */
 struct user *location_find(const struct core *core, struct slice name);
 struct user *location_find_id(const struct core *core, struct slice id);
+/* With this id, if it is in memory. */
+struct user *location_known(const struct core *core, struct slice id);
 struct slice user_id(const struct user *user);
 struct slice user_extension(const struct user *user);
 struct slice user_display(const struct user *user);
+bool user_may_be_bound(const struct user *user);
 struct slice user_contacts(const struct user *user); /* static ones: URIs, one a line */
 
 struct binding *location_binding(const struct core *core, uint64_t id);
@@ -91,3 +96,8 @@ void location_persist(struct core *core, const struct binding *binding, struct m
 void location_restore_bind(struct core *core, struct reader *record, struct moment now,
                            struct actions *out);
 void location_restore_unbind(struct core *core, struct reader *record);
+
+/* What such a record says, behind its type: whose binding it is; false if it is broken. */
+bool location_bound_user(struct slice record, struct slice *user);
+/* And the binding that it would become; false if it would not. */
+bool location_view_record(const struct core *core, struct slice record, struct binding_view *view);

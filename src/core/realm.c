@@ -344,8 +344,9 @@ static bool agent_knows_sha256(const struct core *core, const struct request *re
 {
     struct slice agent = request_header(req, HEADER_USER_AGENT);
 
-    if (core->md5_only_count)
-        return false; /* a user without a SHA-256 digest could not answer */
+    if (core->md5_only_count || core->recall)
+        return false; /* a user without a SHA-256 digest, who may not be in memory, could not answer
+                       */
     return core->settings->sha256_first ||
            (agent.len > 8 && slice_equal_nocase(slice_until(agent, 8), S("Linphone")));
 }

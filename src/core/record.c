@@ -5,6 +5,7 @@
 #include "core/fault.h"
 #include "core/location.h"
 #include "core/pending.h"
+#include "core/recall.h"
 
 /* Where the record in progress begins: records are whole between begin and end, so the start is
  * kept in the bytes themselves. */
@@ -83,14 +84,33 @@ static void restore_call(struct core *core, struct reader *r)
     calls_restore(core, r);
 }
 
+static void restore_bind(struct core *core, struct reader *r, struct moment now,
+                         struct actions *out)
+{
+    if (core->recall)
+        recall_bind(core, r, now, out);
+    else
+        location_restore_bind(core, r, now, out);
+}
+
+static void restore_unbind(struct core *core, struct reader r)
+{
+    struct reader copy = r;
+    uint64_t id = read_u64(&copy);
+
+    if (core->recall && !copy.failed)
+        recall_unbind(core, id);
+    location_restore_unbind(core, &r);
+}
+
 void record_restore(struct core *core, struct slice payload, struct moment now, struct actions *out)
 {
     struct reader r = reader_over(payload);
     uint8_t type = read_u8(&r);
 
     switch (type) {
-    case RECORD_BIND: location_restore_bind(core, &r, now, out); break;
-    case RECORD_UNBIND: location_restore_unbind(core, &r); break;
+    case RECORD_BIND: restore_bind(core, &r, now, out); break;
+    case RECORD_UNBIND: restore_unbind(core, r); break;
     case RECORD_INVITE: pending_restore(core, &r, now, out); break;
     case RECORD_INVITE_ACCEPTED: pending_restore_accepted(core, &r, now); break;
     case RECORD_INVITE_FAILED: pending_restore_failed(core, &r, now); break;

@@ -43,6 +43,7 @@ struct user {
     uint8_t level;
     bool is_closed;
     bool is_inside_only;
+    bool lacks_bindings; /* they are not in memory yet (core/recall) */
     uint16_t status;
     uint16_t contacts_len;
     uint8_t display_len;
@@ -271,6 +272,7 @@ struct core {
     uint32_t calls_given;             /* to the shell, and not yet in the database */
     uint32_t calls_lost;              /* for lack of room, and not yet told */
     struct load load;
+    struct recall *recall; /* while not all of the last run is in memory, else NULL */
     struct guesses *guesses;
     instant guesses_until; /* before it some counter may say something */
     instant ban_logged;

@@ -13,6 +13,7 @@ enum due_kind {
     DUE_STORE,      /* the disk may have finished a write */
     DUE_ARCHIVE,    /* the database writes what waits for it */
     DUE_RESTART,    /* a killed server comes up again */
+    DUE_PAST,       /* it has time to bring more of the last run into memory */
     DUE_FAULT,      /* the next fault of the world */
     DUE_RELIEF,     /* its end */
     DUE_LOAD,       /* the server looks how full its queue is */

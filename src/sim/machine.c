@@ -109,6 +109,7 @@ static void go_down(struct sim *sim, bool has_power, duration down_time)
     m->out.count = 0;
     m->out.bytes.len = 0;
     empty_queue(m);
+    past_end(sim);
     archive_kill(sim);
     munmap(m->memory, core_bytes(&m->origin.limits));
     m->memory = NULL;
@@ -463,12 +464,38 @@ static void restore(struct sim *sim, unsigned count)
             continue; /* torn before its header was whole */
         for (struct slice rest = slice_from(file, SEGMENT_HEADER);
              m->is_up && segment_next(&rest, epoch, &payload);) {
-            struct slice record = copy_slice(payload);
-            step(sim, &(struct event){.kind = EVENT_RESTORED, .bytes = record});
-            copy_free(&record);
+            step(sim, &(struct event){.kind = EVENT_RESTORED, .bytes = past_keep(sim, payload)});
             drain(sim);
         }
     }
+}
+
+static uint64_t journal_bytes(const struct machine *m)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < m->file_count; i++)
+        bytes += m->files[i].len;
+    return bytes;
+}
+
+/* Users first, as the shell reads them, then what is bound to them. */
+void machine_recall(struct sim *sim, uint32_t start)
+{
+    struct machine *m = &sim->machine;
+    const struct user_settings *user;
+
+    if (!m->is_up || start != m->starts)
+        return;
+    user = past_next_user(sim);
+    if (user && !core_put_user(m->core, user))
+        abort();
+    if (!user)
+        handle(sim, &(struct event){.kind = EVENT_RECALL});
+    if (m->is_up && recall_goes_on(m->core))
+        past_note(sim);
+    else
+        past_end(sim);
 }
 
 void machine_restart(struct sim *sim)
@@ -483,9 +510,9 @@ void machine_restart(struct sim *sim)
     m->origin.first_call = archive_first(sim);
     m->origin.boot += !m->origin.boot;
     m->core = core_create(m->memory, &m->origin, machine_moment(sim));
-    for (unsigned i = 0; i < m->user_count; i++)
-        if (!core_put_user(m->core, &m->users[i]))
-            abort();
+    if (m->starts) /* there was a run before */
+        past_begin(sim, journal_bytes(m));
+    past_put_users(sim);
     m->starts++;
     m->is_up = true;
     m->is_alarmed = m->is_failure_due = m->is_relief_due = m->is_checkpoint_due = false;
@@ -509,6 +536,7 @@ void machine_restart(struct sim *sim)
         return;
     step(sim, &(struct event){.kind = EVENT_STARTED});
     judge_started(sim);
+    past_note(sim);
     if (m->disk != DISK_FULL)
         checkpoint(sim);
     settle(sim);
@@ -638,6 +666,7 @@ void machine_free(struct sim *sim)
     struct machine *m = &sim->machine;
 
     empty_queue(m);
+    past_end(sim);
     free(m->epoch);
     if (m->memory)
         munmap(m->memory, core_bytes(&m->origin.limits));

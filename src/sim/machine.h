@@ -13,6 +13,7 @@
 
 #include "core/core.h"
 #include "sim/archive.h"
+#include "sim/past.h"
 
 struct sim;
 
@@ -90,6 +91,7 @@ struct machine {
     uint64_t checkpoint_step;
 
     struct archive archive; /* the database */
+    struct past past;
 
     bool is_kill_armed;
     uint64_t kill_after; /* actions carried out before it */
@@ -125,6 +127,8 @@ void machine_disarm_kill(struct sim *sim);
 void machine_kill(struct sim *sim, duration down_time);
 void machine_cut_power(struct sim *sim, duration down_time);
 void machine_restart(struct sim *sim); /* DUE_RESTART */
+/* DUE_PAST of the core that was started as the `start`-th. */
+void machine_recall(struct sim *sim, uint32_t start);
 /* The same configuration again: nobody must notice. */
 void machine_reload(struct sim *sim);
 void machine_break_disk(struct sim *sim, enum disk_state state, duration delay);

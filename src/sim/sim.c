@@ -239,6 +239,7 @@ static void dispatch(struct sim *sim, const struct due *due)
     case DUE_STORE: machine_tick(sim); break;
     case DUE_ARCHIVE: archive_write(sim, due->who); break;
     case DUE_RESTART: restart(sim); break;
+    case DUE_PAST: machine_recall(sim, due->who); break;
     case DUE_FAULT: throw_fault(sim); break;
     case DUE_RELIEF: relieve(sim, due->who); break;
     case DUE_LOAD: look_at_load(sim); break;
@@ -264,7 +265,11 @@ static void put_user(struct sim *sim, unsigned index)
     put(&name, "u%u", index);
     put(&extension, "%u", FIRST_EXTENSION + index);
     *user = (struct user_settings){
-        .id = writer_slice(&name), .extension = writer_slice(&extension), .has_ha1 = {true, true}};
+        .id = writer_slice(&name),
+        .extension = writer_slice(&extension),
+        .has_ha1 = {true, true},
+        .source = index % 2 ? SOURCE_DATABASE : SOURCE_FILE,
+    };
     for (unsigned a = 0; a < ALGORITHM_COUNT; a++)
         digest_ha1(&sim_digests, a, user->id, S(SERVER_DOMAIN), user->id, user->ha1[a]);
 }

@@ -1,10 +1,13 @@
 #include "world.h"
 
+#include "core/recall.h"
+
 #include <openssl/evp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#define JOURNAL 65536u /* bytes of records, at most, that are recalled */
 #define BYTES (4u * STEP_BYTES)
 
 static void hash_with(const EVP_MD *md, const struct slice *parts, unsigned count, uint8_t *out)
@@ -93,8 +96,13 @@ static void start(struct world *w)
     w->memory = aligned_alloc(64, (core_bytes(&w->limits) + 63) & ~(size_t)63);
     memset(w->memory, 0, core_bytes(&w->limits));
     w->core = core_create(w->memory, &origin, w->now);
+    free(w->past);
+    w->past = w->roster ? calloc(1, recall_bytes(JOURNAL)) : NULL;
+    if (w->roster)
+        recall_begin(w->core, w->past, JOURNAL, w->roster);
     world_put_user(w, "alice", "201", "wonder", true);
-    world_put_user(w, "bob", "202", "builder", true);
+    if (!w->roster)
+        world_put_user(w, "bob", "202", "builder", true);
 }
 
 static struct slice copy_of(struct slice bytes)
@@ -177,6 +185,7 @@ void world_end(struct world *w)
     for (unsigned i = 0; i < w->request_count; i++)
         free((void *)(uintptr_t)w->requests[i].bytes.at);
     free(w->memory);
+    free(w->past);
     free(w->bytes);
 }
 

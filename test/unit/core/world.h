@@ -15,6 +15,9 @@ struct world {
     struct limits limits;
     const struct digest_table *digests; /* of the core; from its next start */
     uint64_t boot;                      /* names this boot of the machine; from the next start */
+    const struct roster *roster; /* from the next start: what is restored is recalled, and bob is
+                                    the roster's; NULL = as if it had been */
+    void *past;                  /* what the recall needs */
     struct core *core;
     void *memory;
     struct moment now;
