@@ -24,12 +24,22 @@ static const char *const migrations[] = {
     " reason TEXT NOT NULL, ended_by TEXT, network TEXT NOT NULL, caller TEXT NOT NULL,"
     " dialed TEXT NOT NULL, callee TEXT NOT NULL, display TEXT NOT NULL,"
     " call_id TEXT NOT NULL) STRICT;",
+    /* How many users there are: counting them at the start would cost as much as all else of it. */
+    "CREATE TABLE counts (users INTEGER NOT NULL) STRICT;"
+    "INSERT INTO counts SELECT count(*) FROM users;"
+    "CREATE TRIGGER user_added AFTER INSERT ON users BEGIN"
+    " UPDATE counts SET users = users + 1; END;"
+    "CREATE TRIGGER user_removed AFTER DELETE ON users BEGIN"
+    " UPDATE counts SET users = users - 1; END;",
 };
 
 enum statement {
     COUNT_USERS,
     READ_USERS,
     READ_PASSWORDS,
+    FIND_ID,
+    FIND_EXTENSION,
+    FIND_PASSWORD,
     ADD_USER,
     REMOVE_USER,
     REMOVE_PASSWORDS,
@@ -44,10 +54,17 @@ enum statement {
     STATEMENT_COUNT,
 };
 
+#define FIND_USER                                                                                  \
+    "SELECT users.id, md5, sha256, extension, display, level FROM users"                           \
+    " LEFT JOIN passwords ON passwords.realm = ?2 AND passwords.id = users.id "
+
 static const char *const statement_texts[STATEMENT_COUNT] = {
-    [COUNT_USERS] = "SELECT count(*) FROM users",
+    [COUNT_USERS] = "SELECT coalesce(max(users), 0) FROM counts",
     [READ_USERS] = "SELECT id, extension, display, level FROM users ORDER BY id",
     [READ_PASSWORDS] = "SELECT id, md5, sha256 FROM passwords WHERE realm = ?1 ORDER BY id",
+    [FIND_ID] = FIND_USER "WHERE users.id = ?1",
+    [FIND_EXTENSION] = FIND_USER "WHERE users.extension = ?1",
+    [FIND_PASSWORD] = "SELECT id, md5, sha256 FROM passwords WHERE id = ?1 AND realm = ?2",
     [ADD_USER] = "INSERT INTO users (id, extension, display, level) VALUES (?1, ?2, ?3, ?4)",
     [REMOVE_USER] = "DELETE FROM users WHERE id = ?1",
     [REMOVE_PASSWORDS] = "DELETE FROM passwords WHERE id = ?1",
@@ -73,6 +90,7 @@ struct database {
     sqlite3_stmt *statements[STATEMENT_COUNT];
     int user_row, password_row; /* what the last steps of reading everyone said */
     unsigned is_used;           /* which of them was given out */
+    sqlite3_stmt *found;        /* whose row was given out, or NULL */
     char path[PATH_MAX];
     char fault[DATABASE_FAULT];
 };
@@ -288,6 +306,16 @@ static struct slice column_text(sqlite3_stmt *statement, int place)
     return slice_of(at, at ? (size_t)len : 0);
 }
 
+/* The texts of the last row are good until here. */
+static void forget_found(struct database *database)
+{
+    if (!database->found)
+        return;
+    sqlite3_reset(database->found);
+    sqlite3_clear_bindings(database->found);
+    database->found = NULL;
+}
+
 /* ---- reading users */
 
 static void read_digest(sqlite3_stmt *row, int place, struct user_settings *user,
@@ -363,9 +391,10 @@ bool database_next_user(struct database *database, struct user_settings *user, b
         return false;
     }
     if (database->password_row != SQLITE_ROW) {
+        bool is_user = database->password_row == SQLITE_DONE && database->user_row == SQLITE_ROW;
         *is_password = false;
-        database->is_used = USED_USER;
-        return database->password_row == SQLITE_DONE && database->user_row == SQLITE_ROW;
+        database->is_used = is_user ? USED_USER : 0;
+        return is_user;
     }
     order = database->user_row == SQLITE_ROW ? compare(column_text(password, 0), user->id) : -1;
     *is_password = order < 0;
@@ -388,7 +417,53 @@ bool database_end_users(struct database *database)
     sqlite3_reset(database->statements[READ_USERS]);
     sqlite3_reset(database->statements[READ_PASSWORDS]);
     sqlite3_clear_bindings(database->statements[READ_PASSWORDS]);
+    forget_found(database);
     return ok;
+}
+
+/* ---- one alone */
+
+static enum database_found find_row(struct database *database, enum statement which,
+                                    struct slice name, struct slice realm,
+                                    struct user_settings *user)
+{
+    sqlite3_stmt *row = database->statements[which];
+
+    forget_found(database);
+    database->found = row;
+    bind_text(database, which, 1, name);
+    bind_text(database, which, 2, realm);
+    int code = sqlite3_step(row);
+    if (code == SQLITE_ROW) {
+        *user = (struct user_settings){.source = SOURCE_DATABASE, .id = column_text(row, 0)};
+        read_digests(row, user);
+        return DATABASE_FOUND;
+    }
+    if (code != SQLITE_DONE)
+        refuse_failure(database);
+    forget_found(database);
+    return code == SQLITE_DONE ? DATABASE_NOT_FOUND : DATABASE_FAILED;
+}
+
+enum database_found database_find(struct database *database, enum database_key key,
+                                  struct slice name, struct slice realm, struct user_settings *user)
+{
+    enum statement which = key == DATABASE_ID ? FIND_ID : FIND_EXTENSION;
+    enum database_found found = find_row(database, which, name, realm, user);
+    sqlite3_stmt *row = database->found;
+
+    if (found != DATABASE_FOUND)
+        return found;
+    user->extension = column_text(row, 3);
+    user->display = column_text(row, 4);
+    user->level = (uint8_t)sqlite3_column_int(row, 5);
+    return found;
+}
+
+enum database_found database_find_password(struct database *database, struct slice id,
+                                           struct slice realm, struct user_settings *user)
+{
+    return find_row(database, FIND_PASSWORD, id, realm, user);
 }
 
 /* ---- everyone at once */

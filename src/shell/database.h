@@ -44,6 +44,22 @@ bool database_next_user(struct database *database, struct user_settings *user, b
 /* False if not all could be read. */
 bool database_end_users(struct database *database);
 
+/* One of them alone. */
+
+enum database_key { DATABASE_ID, DATABASE_EXTENSION };
+enum database_found { DATABASE_FOUND, DATABASE_NOT_FOUND, DATABASE_FAILED };
+
+/* The user with this id or extension; texts until the next call.  While everyone is being read,
+ * too.
+ */
+enum database_found database_find(struct database *database, enum database_key key,
+                                  struct slice name, struct slice realm,
+                                  struct user_settings *user);
+
+/* The id and digests of a user who need not be in it. */
+enum database_found database_find_password(struct database *database, struct slice id,
+                                           struct slice realm, struct user_settings *user);
+
 /* Everyone at once. */
 struct database_users {
     struct user_settings *at; /* digests: those for the realm asked for */

@@ -373,6 +373,71 @@ static void damaged_pages_are_no_users(void **state)
     assert_true(!database || !database_read_users(database, S("here"), &users));
 }
 
+static void expect_found(enum database_key key, const char *name, const char *id)
+{
+    struct user_settings user;
+
+    assert_int_equal(database_find(database, key, slice_text(name), S("here"), &user),
+                     id ? DATABASE_FOUND : DATABASE_NOT_FOUND);
+    if (!id)
+        return;
+    assert_slice(user.id, id);
+    assert_slice(user.display, "A Name");
+    assert_int_equal(user.level, 3);
+    assert_int_equal(user.source, SOURCE_DATABASE);
+    assert_true(user.has_ha1[ALGORITHM_MD5] && user.has_ha1[ALGORITHM_SHA256]);
+    assert_int_equal(user.ha1[ALGORITHM_SHA256][31], id[0]);
+}
+
+/* Also while everyone is read. */
+static void one_is_found_alone(void **state)
+{
+    struct user_settings user;
+    bool is_password;
+    uint32_t count;
+
+    (void)state;
+    add("adam", "201");
+    add("eve", "");
+    add("zoe", "202");
+    user = make_user("noah", "");
+    assert_true(database_set_password(database, S("here"), &user));
+    assert_true(database_begin_users(database, S("here"), &count));
+    assert_int_equal(count, 3);
+    for (const char *const *id = (const char *const[]){"adam", "eve", "noah", "zoe", NULL}; *id;
+         id++) {
+        assert_true(database_next_user(database, &user, &is_password));
+        expect_found(DATABASE_ID, "zoe", "zoe");
+        expect_found(DATABASE_EXTENSION, "201", "adam");
+        expect_found(DATABASE_ID, "201", NULL);
+        expect_found(DATABASE_EXTENSION, "", NULL);
+        expect_found(DATABASE_ID, "noah", NULL);
+        assert_slice(user.id, *id);
+        assert_int_equal(is_password, strcmp(*id, "noah") == 0);
+    }
+    for (unsigned n = 0; n < 3; n++)
+        assert_false(database_next_user(database, &user, &is_password));
+    assert_true(database_end_users(database));
+    assert_int_equal(database_find_password(database, S("noah"), S("here"), &user), DATABASE_FOUND);
+    assert_int_equal(user.ha1[ALGORITHM_MD5][0], 'n');
+    assert_int_equal(database_find_password(database, S("noah"), S("there"), &user),
+                     DATABASE_NOT_FOUND);
+}
+
+static void users_are_counted_as_they_come_and_go(void **state)
+{
+    struct user_settings alice = make_user("alice", "207");
+    uint32_t count;
+
+    (void)state;
+    add("alice", "201");
+    add("bob", "202");
+    assert_false(database_add_user(database, S("here"), &alice));
+    assert_true(database_remove_user(database, S("bob")));
+    assert_true(database_begin_users(database, S("here"), &count));
+    assert_int_equal(count, 1);
+}
+
 static void two_do_not_share_it(void **state)
 {
     (void)state;
@@ -387,7 +452,8 @@ int main(void)
         CASE(a_taken_id_or_extension_is_refused_and_changes_nothing),
         CASE(a_removed_user_is_gone_with_the_passwords), CASE(a_password_counts_in_its_realm_alone),
         CASE(a_password_replaces_the_one_before), CASE(passwords_of_others_come_apart),
-        CASE(many_users_are_read), CASE(records_are_put_once_and_read_back),
+        CASE(many_users_are_read), CASE(one_is_found_alone),
+        CASE(users_are_counted_as_they_come_and_go), CASE(records_are_put_once_and_read_back),
         CASE(records_are_found_by_user_and_time), CASE(the_oldest_records_go),
         CASE(a_newer_one_is_refused_and_kept), CASE(another_programs_is_refused_and_kept),
         CASE(a_damaged_one_is_refused_and_kept), CASE(damaged_pages_are_no_users),
