@@ -279,11 +279,12 @@ struct server {
     struct sockets sockets;
     struct core *core;
     size_t core_size;
-    struct database *database; /* until the keeper has it */
+    struct database *database; /* until the keeper has it, when the last run was recalled */
     uint32_t user_count;       /* in the database */
     uint64_t last_call;        /* the highest number in the database */
     struct keeper *keeper;
     struct journal journal;
+    struct start *start; /* until the loop has it */
     struct store *store;
     int store_error;
     struct reload *reload;
@@ -459,10 +460,9 @@ static bool open_loop(struct server *server)
     server->reload = reload_create(&server->sources, &server->sockets);
     if (!server->reload)
         return false;
-    server->keeper = keeper_start(server->database);
+    server->keeper = keeper_start();
     if (!server->keeper)
         return false;
-    server->database = NULL;
     struct loop_parts parts = {
         .core = server->core,
         .udp = server->udp,
@@ -470,6 +470,7 @@ static bool open_loop(struct server *server)
         .store = server->store,
         .store_error = server->store_error,
         .keeper = server->keeper,
+        .database = &server->database,
         .log = &server->log,
         .control = server->control,
         .reload = server->reload,
@@ -477,6 +478,21 @@ static bool open_loop(struct server *server)
     };
     server->loop = loop_create(&parts);
     return server->loop != NULL;
+}
+
+static bool begin_start(struct server *server)
+{
+    server->start = start_begin(server->core, server->epoch->config, server->database,
+                                &server->journal, &server->log);
+    return server->start != NULL;
+}
+
+static bool restore(struct server *server)
+{
+    struct start *start = server->start;
+
+    server->start = NULL;
+    return loop_restore(server->loop, start, &server->journal);
 }
 
 static enum status open_server(struct server *server)
@@ -490,18 +506,19 @@ static enum status open_server(struct server *server)
         return status;
     if (!make_core(server))
         return STATUS_USAGE;
-    if (!users_put(server->core, server->epoch->config, server->database, &server->log) ||
-        !open_journal(server) || !open_control(server))
+    if (!open_journal(server) || !begin_start(server) || !open_control(server))
         return STATUS_STATE;
     if (!open_loop(server))
         return STATUS_USAGE;
-    return loop_restore(server->loop, &server->journal) ? STATUS_FINE : STATUS_STATE;
+    return restore(server) ? STATUS_FINE : STATUS_STATE;
 }
 
 static void close_server(struct server *server)
 {
     if (server->loop)
         loop_destroy(server->loop);
+    if (server->start)
+        start_end(server->start);
     if (server->reload)
         reload_destroy(server->reload);
     if (server->control)
@@ -534,8 +551,9 @@ static enum status run_server(struct server *server)
     if (server->options.in_background)
         ready = go_to_background();
     enum status status = open_server(server);
+    if (status == STATUS_FINE && !loop_start(server->loop))
+        status = STATUS_STATE;
     if (status == STATUS_FINE) {
-        loop_start(server->loop);
         printf("sipw: ready\n");
         fflush(stdout);
         if (ready >= 0)

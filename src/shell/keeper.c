@@ -18,12 +18,12 @@ struct queue {
 };
 
 struct keeper {
-    struct database *database;
     pthread_t thread;
     int wakes_main;        /* eventfd */
     struct writer writing; /* records being written: the thread's */
 
-    pthread_mutex_t mutex; /* for all that follows */
+    pthread_mutex_t mutex;     /* for all that follows */
+    struct database *database; /* NULL until it is given; then the thread's */
     pthread_cond_t wakes_keeper;
     struct queue asked;
     struct queue finished;
@@ -212,7 +212,9 @@ static void *run_keeper(void *self)
 
     pthread_setname_np(pthread_self(), "keeper");
     pthread_mutex_lock(&keeper->mutex);
-    for (;;) {
+    while (!keeper->database && !keeper->ends)
+        pthread_cond_wait(&keeper->wakes_keeper, &keeper->mutex);
+    while (keeper->database) {
         if (are_calls_due(keeper))
             write_calls(keeper);
         else if ((job = pop(&keeper->asked)))
@@ -224,7 +226,7 @@ static void *run_keeper(void *self)
         else
             pthread_cond_wait(&keeper->wakes_keeper, &keeper->mutex);
     }
-    if (has_calls(keeper))
+    if (has_calls(keeper) && keeper->database)
         write_calls(keeper); /* or the journal has them at the next start */
     pthread_mutex_unlock(&keeper->mutex);
     return NULL;
@@ -262,17 +264,24 @@ static bool create_parts(struct keeper *keeper)
     return keeper->writing.at && keeper->given.at && keeper->kept && keeper->wakes_main >= 0;
 }
 
-struct keeper *keeper_start(struct database *database)
+struct keeper *keeper_start(void)
 {
     struct keeper *keeper = calloc(1, sizeof *keeper);
 
     if (!keeper)
         return NULL;
-    keeper->database = database;
     if (create_parts(keeper) && pthread_create(&keeper->thread, NULL, run_keeper, keeper) == 0)
         return keeper;
     destroy(keeper);
     return NULL;
+}
+
+void keeper_give(struct keeper *keeper, struct database *database)
+{
+    pthread_mutex_lock(&keeper->mutex);
+    keeper->database = database;
+    pthread_cond_signal(&keeper->wakes_keeper);
+    pthread_mutex_unlock(&keeper->mutex);
 }
 
 void keeper_stop(struct keeper *keeper)
@@ -286,7 +295,10 @@ void keeper_stop(struct keeper *keeper)
     pthread_join(keeper->thread, NULL);
     while ((job = pop(&keeper->finished)))
         keeper_job_free(job);
-    database_close(keeper->database);
+    while ((job = pop(&keeper->asked)))
+        keeper_job_free(job);
+    if (keeper->database)
+        database_close(keeper->database);
     destroy(keeper);
 }
 

@@ -51,8 +51,10 @@ void keeper_job_free(struct keeper_job *job);
 
 struct keeper;
 
-/* Takes the database over.  NULL if there is no memory or thread. */
-struct keeper *keeper_start(struct database *database);
+/* NULL if there is no memory or thread. */
+struct keeper *keeper_start(void);
+/* Takes the database over.  Until it has it, what it is asked waits. */
+void keeper_give(struct keeper *keeper, struct database *database);
 /* Does what was asked, ends the thread and closes the database. */
 void keeper_stop(struct keeper *keeper);
 

@@ -1,6 +1,7 @@
 #include "shell/loop.h"
 
 #include "core/load.h"
+#include "core/recall.h"
 #include "shell/clock.h"
 #include "shell/errand.h"
 #include "shell/users.h"
@@ -47,6 +48,9 @@ struct loop {
     struct control *control;
     struct errands *errands;
     struct moment now;
+
+    struct start *start; /* while not all of the last run is in memory, else NULL */
+    struct database **database;
 
     struct epoch *fresh;            /* a new configuration that waits for the database's users */
     struct keeper_job *fresh_users; /* being given to the core with those of the configuration */
@@ -245,11 +249,25 @@ static void make_room(struct loop *loop)
     }
 }
 
+/* Somebody may have been taken for missing whose row could not be read: nothing more is said. */
+static void fall_silent(struct loop *loop, uint32_t count)
+{
+    store_current(loop->store)->actions.count = count;
+    loop->ends = true;
+}
+
 static void step(struct loop *loop, const struct event *event)
 {
+    struct actions *out;
+    uint32_t count;
+
     if (!batch_has_room(store_current(loop->store)))
         make_room(loop);
-    core_step(loop->core, event, loop->now, &store_current(loop->store)->actions);
+    out = &store_current(loop->store)->actions;
+    count = out->count;
+    core_step(loop->core, event, loop->now, out);
+    if (loop->start && start_has_failed(loop->start))
+        fall_silent(loop, count);
     if (loop->is_failed)
         carry_out(loop); /* so that what one step loses is no other's loss */
 }
@@ -603,6 +621,27 @@ static void sleep_until_needed(struct loop *loop)
     store_awake(loop->store);
 }
 
+/* ---- the start */
+
+/* A few more users and bindings of the last run; at the end everything is as it always is. */
+static void go_on_starting(struct loop *loop)
+{
+    if (start_put_users(loop->start))
+        return;
+    if (start_has_failed(loop->start)) {
+        loop->ends = true;
+        return;
+    }
+    for (unsigned n = 0; n < DEADLINES_PER_ROUND && recall_goes_on(loop->core); n++)
+        step_kind(loop, EVENT_RECALL);
+    if (recall_goes_on(loop->core) || start_has_failed(loop->start))
+        return;
+    start_end(loop->start);
+    loop->start = NULL;
+    keeper_give(loop->keeper, *loop->database);
+    *loop->database = NULL;
+}
+
 /* Datagrams wait in their sockets' queues; streams, which tell their peers to wait, for the round
  * to come by. */
 static void weigh_load(struct loop *loop)
@@ -639,21 +678,25 @@ static bool has_nothing_to_do(const struct loop *loop)
 
 static void go_round(struct loop *loop)
 {
+    bool is_starting = loop->start != NULL; /* whoever waits for its end must hear of it */
+
     begin_round(loop);
     collect(loop);
     tell_of_store(loop);
     receive(loop);
     receive_from_streams(loop);
     meet_deadlines(loop);
+    if (loop->start)
+        go_on_starting(loop);
     if (loop->fresh_users)
         put_users(loop);
     if (loop->owes_keeper && !loop->fresh_users)
         take_from_keeper(loop);
     carry_out(loop);
-    if (loop->is_asked || control_is_busy(loop->control))
+    if ((loop->is_asked || control_is_busy(loop->control)) && !loop->start)
         serve_administrators(loop);
     loop->is_traced = control_traces(loop->control);
-    if (++loop->rounds >= ROUNDS_UNLOOKED) {
+    if (is_starting || ++loop->rounds >= ROUNDS_UNLOOKED) {
         weigh_load(loop);
         look(loop, 0);
     } else if (has_nothing_to_do(loop)) {
@@ -701,6 +744,7 @@ struct loop *loop_create(const struct loop_parts *parts)
                           .streams = parts->streams,
                           .store = parts->store,
                           .keeper = parts->keeper,
+                          .database = parts->database,
                           .log = parts->log,
                           .reload = parts->reload,
                           .epoch = parts->epoch,
@@ -729,6 +773,8 @@ struct loop *loop_create(const struct loop_parts *parts)
 void loop_destroy(struct loop *loop)
 {
     close(loop->polled[POLL_SIGNALS].fd);
+    if (loop->start)
+        start_end(loop->start);
     errands_destroy(loop->errands);
     if (loop->fresh)
         epoch_free(loop->fresh);
@@ -757,29 +803,26 @@ static void restore_streams(struct loop *loop)
         step(loop, &event);
 }
 
-bool loop_restore(struct loop *loop, const struct journal *journal)
+bool loop_restore(struct loop *loop, struct start *start, const struct journal *journal)
 {
     uint64_t order = 0, epoch;
     struct slice file;
     int error;
 
+    loop->start = start;
     restore_streams(loop);
     while (journal_next(journal, &order, &file, &epoch, &error)) {
+        if (!start_keep(start, file)) {
+            free((void *)(uintptr_t)file.at);
+            error = -ENOMEM;
+            break;
+        }
         restore_segment(loop, file, epoch);
-        free((void *)(uintptr_t)file.at);
     }
     if (error)
         log_line(loop->log, LOG_FAILURE, "%s/journal.%llu cannot be read: %s", journal->path,
                  (unsigned long long)max_u64(order + 1, journal->oldest), strerror(-error));
     return !error;
-}
-
-void loop_start(struct loop *loop)
-{
-    loop->now = clock_now();
-    step_kind(loop, EVENT_STARTED);
-    tell_of_store(loop);
-    carry_out(loop);
 }
 
 /* At the end what was promised is still written and sent. */
@@ -793,6 +836,17 @@ static void finish(struct loop *loop)
         collect(loop);
         carry_out(loop);
     }
+}
+
+bool loop_start(struct loop *loop)
+{
+    loop->now = clock_now();
+    step_kind(loop, EVENT_STARTED);
+    tell_of_store(loop);
+    carry_out(loop);
+    while (loop->start && !loop->ends)
+        go_round(loop);
+    return !loop->start || !start_has_failed(loop->start);
 }
 
 void loop_run(struct loop *loop)

@@ -15,6 +15,7 @@
 #include "shell/keeper.h"
 #include "shell/log.h"
 #include "shell/reload.h"
+#include "shell/start.h"
 #include "shell/store.h"
 #include "shell/stream.h"
 #include "shell/udp.h"
@@ -27,6 +28,7 @@ struct loop_parts {
     struct store *store;
     int store_error; /* -errno where the journal cannot be written from the start */
     struct keeper *keeper;
+    struct database **database; /* becomes the keeper's when the last run was recalled */
     struct log *log;
     struct control *control;
     struct reload *reload;
@@ -42,12 +44,15 @@ void loop_block_signals(void);
 struct loop *loop_create(const struct loop_parts *parts);
 void loop_destroy(struct loop *loop);
 
-/* Gives the core the records of the segments that the journal found; false, and it was logged why,
- * if one cannot be read. */
-bool loop_restore(struct loop *loop, const struct journal *journal);
+/* Gives the core the records of the segments that the journal found, and takes the start over,
+ * which keeps them; false, and it was logged why, if one cannot be read. */
+bool loop_restore(struct loop *loop, struct start *start, const struct journal *journal);
 
-/* The world may speak from now on.  Until SIGTERM, SIGINT, or an administrator's word. */
-void loop_start(struct loop *loop);
+/* The world may speak from now on: calls are served.  Returns when all of the last run is in memory
+ * too; false, and it was logged why, if it cannot be read. */
+bool loop_start(struct loop *loop);
+
+/* Until SIGTERM, SIGINT, or an administrator's word. */
 void loop_run(struct loop *loop);
 
 /* Reads the configuration anew, as SIGHUP does: calls, transactions and registrations go on, and a

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #define LEFT_OUT_NAMED 10u /* users that are named in the log; of the rest the number */
+#define ASKED_SINGLY 1000u /* of more in the configuration, reading everyone costs less */
 
 uint32_t users_count(const struct config *config, const struct database_users *users)
 {
@@ -33,50 +34,86 @@ static bool has_password(const struct user_settings *user)
     return user->has_ha1[ALGORITHM_MD5] || user->has_ha1[ALGORITHM_SHA256];
 }
 
-struct putting {
-    struct core *core;
-    struct log *log;
-    uint32_t left_out;
-    uint32_t without_password;
-};
-
-static void put(struct putting *p, const struct user_settings *user)
+static void put(struct users_reading *reading, const struct user_settings *user)
 {
-    p->without_password += user->source == SOURCE_DATABASE && !has_password(user);
-    if (core_put_user(p->core, user))
+    if (core_put_user(reading->core, user))
         return;
-    if (p->left_out++ < LEFT_OUT_NAMED)
-        log_line(p->log, LOG_WARNING,
+    if (reading->left_out++ < LEFT_OUT_NAMED)
+        log_line(reading->log, LOG_WARNING,
                  "user %.*s is left out: there is no room, or another has its id or extension",
                  (int)user->id.len, user->id.at);
-    core_set_password(p->core, user); /* of the other, if it has this id */
+    core_set_password(reading->core, user); /* of the other, if it has this id */
 }
 
-bool users_put(struct core *core, const struct config *config, struct database *database,
-               struct log *log)
+/* One of the configuration may be in the database: with a password, or as a user who counts more.
+ */
+static bool complete(struct users_reading *reading, struct slice id)
 {
-    struct putting p = {.core = core, .log = log};
-    struct slice realm = config->settings.realm;
+    struct slice realm = reading->config->settings.realm;
+    struct user_settings user;
+    enum database_found found = database_find(reading->database, DATABASE_ID, id, realm, &user);
+
+    if (found == DATABASE_FOUND && core_put_user(reading->core, &user))
+        return true;
+    if (found == DATABASE_NOT_FOUND)
+        found = database_find_password(reading->database, id, realm, &user);
+    if (found == DATABASE_FOUND)
+        core_set_password(reading->core, &user);
+    return found != DATABASE_FAILED;
+}
+
+bool users_begin(struct users_reading *reading, struct core *core, const struct config *config,
+                 struct database *database, struct log *log)
+{
+    *reading = (struct users_reading){core, config, database, log, 0, 0};
+    for (uint32_t n = 0; n < config->user_count; n++)
+        put(reading, &config->users[n]);
+    if (config->user_count > ASKED_SINGLY) {
+        while (users_go_on(reading, UINT32_MAX))
+            continue;
+        return true;
+    }
+    for (uint32_t n = 0; n < config->user_count; n++)
+        if (!complete(reading, config->users[n].id)) {
+            log_line(log, LOG_FAILURE, "%s", database_fault(database));
+            return false;
+        }
+    return true;
+}
+
+bool users_go_on(struct users_reading *reading, unsigned count)
+{
     struct user_settings user;
     bool is_password;
 
-    for (uint32_t n = 0; n < config->user_count; n++)
-        put(&p, &config->users[n]);
-    while (database_next_user(database, &user, &is_password))
-        if (is_password)
-            core_set_password(core, &user);
-        else
-            put(&p, &user);
-    if (p.left_out > LEFT_OUT_NAMED)
-        log_line(log, LOG_WARNING, "and so are %u users more", p.left_out - LEFT_OUT_NAMED);
-    if (p.without_password)
-        log_line(log, LOG_WARNING,
+    for (; count; count--) {
+        if (!database_next_user(reading->database, &user, &is_password))
+            return false;
+        if (is_password) {
+            core_set_password(reading->core, &user);
+            continue;
+        }
+        reading->without_password += !has_password(&user);
+        put(reading, &user);
+    }
+    return true;
+}
+
+bool users_end(struct users_reading *reading)
+{
+    struct slice realm = reading->config->settings.realm;
+
+    if (reading->left_out > LEFT_OUT_NAMED)
+        log_line(reading->log, LOG_WARNING, "and so are %u users more",
+                 reading->left_out - LEFT_OUT_NAMED);
+    if (reading->without_password)
+        log_line(reading->log, LOG_WARNING,
                  "%u users of the database have no password for the realm %.*s; set one with "
                  "sippasswd",
-                 p.without_password, (int)realm.len, realm.at);
-    if (database_end_users(database))
+                 reading->without_password, (int)realm.len, realm.at);
+    if (database_end_users(reading->database))
         return true;
-    log_line(log, LOG_FAILURE, "%s", database_fault(database));
+    log_line(reading->log, LOG_FAILURE, "%s", database_fault(reading->database));
     return false;
 }
 

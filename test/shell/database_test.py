@@ -326,12 +326,32 @@ def an_older_database_is_brought_up_to_date():
         make(one)
         with database(one) as file:
             put_user(file, "carol", "203")
-            file.execute("DROP TABLE calls")
+            for what in ("TABLE calls", "TRIGGER user_added", "TRIGGER user_removed", "TABLE counts"):
+                file.execute(f"DROP {what}")
             file.execute("PRAGMA user_version = 1")
         one.start()
         expect(is_registered(Phone(one.port, "carol", "carols secret")), "its users are gone")
         one.end()
         expect(records(one) == [], "there are records")
+        with database(one) as file:
+            put_user(file, "dora", "204")
+            put_user(file, "erna", "205")
+            file.execute("DELETE FROM users WHERE id = 'dora'")
+            counted = file.execute("SELECT users FROM counts").fetchall()
+        expect(counted == [(2,)], f"{counted} are counted")
+
+
+@check
+def who_has_the_extension_of_anothers_id_is_reached_by_its_own():
+    with server() as one:
+        make(one)
+        with database(one) as file:
+            put_user(file, "carol", "dora")
+            put_user(file, "dora", "204")
+            put_user(file, "0th", "carol")
+        one.start()
+        for user in ("0th", "carol", "dora"):
+            expect(is_registered(Phone(one.port, user, f"{user}s secret")), f"{user} is left out")
 
 
 # ---- the file

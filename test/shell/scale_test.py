@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""The running sipw with thousands of users of its database, each with a phone: how soon after it was
-killed a call to any of them is answered.
+"""The running sipw with 100,000 users of its database, each with a phone: how soon after it was killed
+a call to any of them is answered, and whether all of them are there in the end.
 
-    scale_test.py                              20,000 users, judged
-    scale_test.py --measure [--users N]        prints the times of some starts (100,000 users)
+    scale_test.py                              judged
+    scale_test.py --measure [--users N]        prints the times of some starts
 
 Judged by the processor's time from exec to the answer, which a busy machine changes less than the
-clock's. Prints `ok NAME` or `not ok NAME: why`, as server_test.py does.
+clock's: 100 ms, or on a slow machine three times what a start without users takes there. Prints
+`ok NAME` or `not ok NAME: why`, as server_test.py does.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import time
 
+import control_test
 import server_test
 from calling import Caller
 from server_test import Failure, cpu_seconds, expect, server
@@ -27,8 +29,9 @@ from server_test import Failure, cpu_seconds, expect, server
 GENERATOR = os.path.join(server_test.ROOT, "build", "release", "test", "bench", "bench-generator")
 DOMAIN = "bench.test"
 ROUNDS = 8
-USERS = 20000
-SOON = 0.5 # seconds of a processor for them: some three times what it takes, for slow machines
+MOST_ROUNDS = 32 # where other programs keep the phone from its answer, and the server goes on meanwhile
+USERS = 100000
+SOON = 0.1 # seconds
 CONFIG = f"""<sipwitch>
   <registry><realm>{DOMAIN}</realm><mapped>400000</mapped></registry>
 </sipwitch>
@@ -39,11 +42,15 @@ def name_of(number):
     return f"u{number:06}"
 
 
+def extension_of(number):
+    return str(100000 + number)
+
+
 def put_users(one, count):
     """Into the database, as many commands would have."""
     def users():
         for n in range(count):
-            yield name_of(n), str(100000 + n), f"User {n}", 1
+            yield name_of(n), extension_of(n), f"User {n}", 1
 
     def passwords():
         for n in range(count):
@@ -64,11 +71,11 @@ def register_all(one, count):
     expect(done.returncode == 0, f"not all could register: {done.stderr!r}")
 
 
-def invite(port, number, caller):
-    return (f"INVITE sip:{name_of(number)}@{DOMAIN} SIP/2.0\r\n"
-            f"Via: SIP/2.0/UDP 127.0.0.1:{caller};branch=z9hG4bK{number}x{caller};rport\r\n"
+def invite(name, caller):
+    return (f"INVITE sip:{name}@{DOMAIN} SIP/2.0\r\n"
+            f"Via: SIP/2.0/UDP 127.0.0.1:{caller};branch=z9hG4bK{name}x{caller};rport\r\n"
             f"From: <sip:carol@elsewhere.test>;tag=c{caller}\r\n"
-            f"To: <sip:{name_of(number)}@{DOMAIN}>\r\nCall-ID: {number}x{caller}@test\r\n"
+            f"To: <sip:{name}@{DOMAIN}>\r\nCall-ID: {name}x{caller}@test\r\n"
             f"CSeq: 1 INVITE\r\nMax-Forwards: 70\r\nContact: <sip:carol@127.0.0.1:{caller}>\r\n"
             "Content-Length: 0\r\n\r\n").encode()
 
@@ -81,13 +88,12 @@ class Outcome:
         return f"{self.wall * 1000:.0f} ms, of them {self.cpu * 1000:.0f} ms of a processor"
 
 
-def ring(one, phone, number):
-    """Kill it, start it, and call that phone at once: how long until its answer is back."""
-    one.end(signal.SIGKILL)
+def ring(one, phone, name):
+    """Start it, and call that phone at once: how long until its answer is back."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as caller:
         caller.connect(("127.0.0.1", one.port))
         caller.settimeout(0.002)
-        request = invite(one.port, number, caller.getsockname()[1])
+        request = invite(name, caller.getsockname()[1])
         phone.socket.settimeout(0)
         begin = time.monotonic()
         one.process = subprocess.Popen(one.command("-A", "127.0.0.1", "--public"),
@@ -105,10 +111,20 @@ def ring(one, phone, number):
                     wall = time.monotonic() - begin
                     expect(answer.startswith("SIP/2.0 486 "), f"answered {answer!r}")
                     return Outcome(wall, cpu_seconds(one.process.pid))
-    raise Failure(f"{name_of(number)} was never reached")
+    raise Failure(f"{name} was never reached")
 
 
-def outcomes(count, rounds):
+def restarts(one, phones, rounds):
+    """Each phone is called by its name, then by its number."""
+    for n in range(rounds):
+        number, phone = phones[n // 2 % len(phones)]
+        one.end(signal.SIGKILL)
+        yield ring(one, phone, extension_of(number) if n % 2 else name_of(number))
+
+
+@contextlib.contextmanager
+def populated(count):
+    """A server with so many users and phones, and a few of the phones."""
     with server(config=CONFIG) as one:
         one.start("-A", "127.0.0.1")
         one.end()
@@ -118,26 +134,57 @@ def outcomes(count, rounds):
         numbers = random.Random(1).sample(range(count), min(4, count))
         phones = [Caller(one.port, name_of(n), f"secret-{name_of(n)}", domain=DOMAIN).rebind()
                   for n in numbers]
-        return [ring(one, phones[i % len(phones)], numbers[i % len(phones)])
-                for i in range(rounds)]
+        yield one, list(zip(numbers, phones))
 
 
-def a_call_to_any_of_20000_users_is_answered_soon_after_exec():
-    found = outcomes(USERS, ROUNDS)
-    best = min(found, key=lambda outcome: outcome.cpu)
-    expect(best.cpu <= SOON, f"the best of {ROUNDS} starts took {best}")
+def empty_start():
+    """What a start takes where there is nothing to remember."""
+    with server(config=CONFIG) as one:
+        took = []
+        for _ in range(ROUNDS):
+            one.start("-A", "127.0.0.1")
+            took.append(cpu_seconds(one.process.pid))
+            one.end()
+        return min(took)
+
+
+def expect_all(one, count):
+    """What nobody asked for has come, too; administrators are answered from then on."""
+    expect(one.process.stdout.readline() == "sipw: ready\n", "it is not ready")
+    line = control_test.Line(one)
+    status = line.ask(command="status")[0]
+    line.close()
+    found = status["users"], status["bindings"]
+    expect(found == (count, count), f"{found} users and bindings are there")
+
+
+def a_call_to_any_of_100000_users_is_answered_within_100_ms_of_exec():
+    soon = max(SOON, 3 * empty_start())
+    found = []
+    with populated(USERS) as (one, phones):
+        for outcome in restarts(one, phones, MOST_ROUNDS):
+            found.append(outcome)
+            best = min(found, key=lambda outcome: outcome.cpu)
+            if len(found) >= ROUNDS and best.cpu <= soon:
+                break
+        print(f"the best of {len(found)} starts took {best}; {soon * 1000:.0f} ms are allowed")
+        expect_all(one, USERS)
+    expect(best.cpu <= soon, f"the best of {len(found)} starts took {best}")
 
 
 def main():
-    count = 100000
+    count = USERS
     if "--users" in sys.argv:
         count = int(sys.argv[sys.argv.index("--users") + 1])
     if "--measure" in sys.argv:
-        for outcome in outcomes(count, ROUNDS):
-            print(outcome, flush=True)
+        print(f"{empty_start() * 1000:.0f} ms of a processor without users")
+        with populated(count) as (one, phones):
+            for outcome in restarts(one, phones, ROUNDS):
+                print(outcome, flush=True)
+            expect_all(one, count)
         return 0
     sys.argv[1:] = []
-    return server_test.run([a_call_to_any_of_20000_users_is_answered_soon_after_exec])
+    return server_test.run([a_call_to_any_of_100000_users_is_answered_within_100_ms_of_exec])
 
 
 if __name__ == "__main__":

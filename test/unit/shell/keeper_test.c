@@ -14,7 +14,9 @@ static int start_keeper(void **state)
     (void)state;
     folder = folder_make();
     struct database *database = database_open(folder.fd, folder.path, &quiet);
-    keeper = database ? keeper_start(database) : NULL;
+    keeper = database ? keeper_start() : NULL;
+    if (keeper)
+        keeper_give(keeper, database);
     return !keeper;
 }
 
@@ -87,6 +89,34 @@ static void what_was_asked_is_done_before_it_stops(void **state)
     database_close(database);
 }
 
+static void what_is_asked_waits_for_the_database(void **state)
+{
+    struct keeper *later = keeper_start();
+    struct keeper_job *job;
+
+    (void)state;
+    keeper_stop(keeper);
+    keeper = later;
+    assert_non_null(later);
+    assert_true(keeper_ask(keeper, make_job(KEEPER_ADD_USER, "alice")));
+    assert_null(keeper_take(keeper));
+    keeper_give(keeper, database_open(folder.fd, folder.path, &quiet));
+    job = await_job();
+    assert_true(job->is_done);
+    keeper_job_free(job);
+}
+
+static void without_a_database_it_stops_all_the_same(void **state)
+{
+    struct keeper *later = keeper_start();
+
+    (void)state;
+    assert_non_null(later);
+    keeper_stop(keeper);
+    keeper = later;
+    assert_true(keeper_ask(keeper, make_job(KEEPER_ADD_USER, "alice")));
+}
+
 static void put_call(uint64_t id)
 {
     char bytes[CALL_RECORD_LIMIT];
@@ -151,5 +181,6 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, start_keeper, stop_keeper)
     RUN(CASE(records_are_kept_in_their_order), CASE(records_are_read_by_a_job),
         CASE(jobs_come_back_in_order_with_what_became_of_them),
-        CASE(what_was_asked_is_done_before_it_stops), CASE(a_text_that_is_too_long_makes_no_job));
+        CASE(what_was_asked_is_done_before_it_stops), CASE(what_is_asked_waits_for_the_database),
+        CASE(without_a_database_it_stops_all_the_same), CASE(a_text_that_is_too_long_makes_no_job));
 }
