@@ -76,7 +76,7 @@ def await_bye(phone, why):
     """The server hangs up: its BYE, answered."""
     bye = phone.await_request("BYE")
     expect(why in bye.get("Reason"), f"the BYE says {bye.get('Reason')!r}")
-    phone.answer(bye, 200, contact=False)
+    phone.answer(bye, 200)
     return bye
 
 
