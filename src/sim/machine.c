@@ -59,7 +59,11 @@ static void begin_segment(struct sim *sim)
     if (m->file_count)
         current_file(m)->synced = current_file(m)->len;
     file = &m->files[m->file_count++];
-    *file = (struct segment_file){.epoch = random_next(&sim->dice), .order = ++m->last_epoch};
+    *file = (struct segment_file){
+        .epoch = random_next(&sim->dice),
+        .order = ++m->last_epoch,
+        .full = SEGMENT_FULL,
+    };
     segment_begin(&w, file->epoch, file->order);
     write_file(sim, file, writer_slice(&w));
 }
@@ -224,6 +228,8 @@ static void carry_out(struct sim *sim, const struct held *held)
             break;
         m->is_checkpointing = false;
         drop_older_segments(m);
+        /* As the shell's journal: what lives may be more than a segment is meant for. */
+        current_file(m)->full = max_u64(SEGMENT_FULL, current_file(m)->len + SEGMENT_FULL / 4);
         judge_checkpointed(sim);
         break;
     case ACTION_CONNECT: note_wish(sim, &held->flow, MS(20)); break;
@@ -391,7 +397,7 @@ static void settle(struct sim *sim)
     do {
         if (!drain(sim))
             return;
-        if (m->file_count && current_file(m)->len > SEGMENT_FULL && !m->is_checkpointing)
+        if (m->file_count && current_file(m)->len > current_file(m)->full && !m->is_checkpointing)
             m->is_checkpoint_due = true;
     } while (tell_store(sim));
 }

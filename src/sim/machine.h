@@ -27,6 +27,7 @@ struct segment_file {
     char *bytes;
     size_t len;
     size_t room;
+    size_t full;           /* bytes at which the next is begun */
     size_t synced;         /* bytes that a power cut leaves */
     uint64_t write_second; /* when it was last written */
 };
