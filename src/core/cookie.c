@@ -2,18 +2,15 @@
 
 #include "core/fault.h"
 
-#define COOKIE_VERSION 2u
+#define COOKIE_VERSION 3u
 #define MAC_BYTES 8u
 #define BYTES_LIMIT (COOKIE_TEXT / 2)
 #define PART_LIMIT 128u /* longer texts stand as their hash */
 
-enum end_kind {
-    END_BINDING,
-    END_FLOW_V4,
-    END_FLOW_V6,
-    END_STREAM_V4, /* TCP */
-    END_STREAM_V6,
-};
+/* What an end is, as bits of its first byte. */
+#define END_V6 1u
+#define END_STREAM 2u
+#define END_BINDING 4u
 
 /* A text with its length before it, so that no two dialogs share their bytes. */
 static void write_part(struct writer *w, const struct hash_key *key, struct slice part)
@@ -40,17 +37,14 @@ static uint64_t mac_of(const struct hash_key *key, struct slice body, struct sli
 
 static void write_end(struct writer *w, const struct end *end)
 {
-    if (end->binding) {
-        write_u8(w, END_BINDING);
+    bool is_stream = flow_is_reliable(&end->flow);
+
+    write_u8(w, (uint8_t)((end->flow.is_v6 ? END_V6 : 0) | (is_stream ? END_STREAM : 0) |
+                          (end->binding ? END_BINDING : 0)));
+    if (end->binding)
         write_u64(w, end->binding);
-        return;
-    }
-    if (flow_is_reliable(&end->flow)) {
-        write_u8(w, end->flow.is_v6 ? END_STREAM_V6 : END_STREAM_V4);
+    if (is_stream)
         write_u32(w, end->flow.connection);
-    } else {
-        write_u8(w, end->flow.is_v6 ? END_FLOW_V6 : END_FLOW_V4);
-    }
     write_u16(w, end->flow.socket);
     write_u16(w, end->flow.port);
     write_bytes(w, end->flow.address, end->flow.is_v6 ? 16 : 4);
@@ -62,20 +56,18 @@ static bool read_end(struct reader *r, struct end *end)
     struct slice address;
 
     *end = (struct end){0};
-    if (kind == END_BINDING) {
+    if (kind & END_BINDING)
         end->binding = read_u64(r);
-        return end->binding != 0;
-    }
-    end->flow.transport = kind >= END_STREAM_V4 ? TRANSPORT_TCP : TRANSPORT_UDP;
-    end->flow.is_v6 = kind == END_FLOW_V6 || kind == END_STREAM_V6;
-    if (kind >= END_STREAM_V4)
+    end->flow.is_v6 = kind & END_V6;
+    end->flow.transport = kind & END_STREAM ? TRANSPORT_TCP : TRANSPORT_UDP;
+    if (kind & END_STREAM)
         end->flow.connection = read_u32(r);
     end->flow.socket = read_u16(r);
     end->flow.port = read_u16(r);
     address = read_bytes(r, end->flow.is_v6 ? 16 : 4);
     if (address.len)
         memcpy(end->flow.address, address.at, address.len);
-    return kind <= END_STREAM_V6 && !r->failed;
+    return kind <= (END_V6 | END_STREAM | END_BINDING) && !r->failed;
 }
 
 void cookie_write(struct writer *w, const struct hash_key *key, const struct cookie *cookie,

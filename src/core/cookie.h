@@ -3,19 +3,19 @@
  *
  * It says, under a MAC, which dialog it belongs to (Call-ID and the From tag of its first request)
  * and where both ends are, so that requests in a dialog are forwarded without any state, and only
- * those.  An end is a binding, reached by its current flow, or a bare flow: a UDP address pair, or
- * a connection.
+ * those.  An end is a flow, a UDP address pair or a connection; and if it is a binding, it is
+ * reached by the binding's current flow as long as there is one: a call may outlive a registration.
  */
 #pragma once
 
 #include "base/hash.h"
 #include "core/flow.h"
 
-#define COOKIE_TEXT 120u /* characters at most */
+#define COOKIE_TEXT 150u /* characters at most */
 
 struct end {
-    uint64_t binding; /* its id; 0: the flow says where */
-    struct flow flow;
+    uint64_t binding; /* its id, or 0 */
+    struct flow flow; /* where it was when the dialog began */
 };
 
 struct cookie {

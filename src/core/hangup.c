@@ -74,11 +74,10 @@ static bool find_flow(struct core *core, const struct end *end, struct flow *flo
                       struct actions *out)
 {
     const struct binding *binding = end->binding ? location_binding(core, end->binding) : NULL;
-    struct target target = {.binding = end->binding, .flow = binding ? binding->flow : end->flow};
+    struct target target = {.binding = binding ? end->binding : 0,
+                            .flow = binding ? binding->flow : end->flow};
     bool may_dial = true;
 
-    if (end->binding && !binding)
-        return false;
     return flow_find_socket(core, &target.flow) &&
            connection_way(core, &target, &may_dial, flow, out);
 }

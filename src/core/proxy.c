@@ -340,13 +340,12 @@ static bool is_back(const struct core *core, const struct flow *bound, const str
 static bool comes_from_its_end(const struct core *core, const struct request *req)
 {
     const struct end *end = sending_end(req);
-    const struct binding *binding;
+    const struct binding *binding = end->binding ? location_binding(core, end->binding) : NULL;
+    const struct flow *flow = binding ? &binding->flow : &end->flow;
 
     if (!end->binding)
         return memcmp(end->flow.address, req->flow.address, 16) == 0;
-    binding = location_binding(core, end->binding);
-    return binding &&
-           (flow_equal(&binding->flow, &req->flow) || is_back(core, &binding->flow, &req->flow));
+    return flow_equal(flow, &req->flow) || is_back(core, flow, &req->flow);
 }
 
 static enum verdict demand_proof(struct core *core, struct request *req, enum header header,
@@ -378,7 +377,8 @@ static enum verdict authenticate_in_dialog(struct core *core, struct request *re
     if (demand_proof(core, req, HEADER_PROXY_AUTHORIZATION, out) == FINISH)
         return FINISH;
     binding = location_binding(core, end->binding);
-    if (binding && location_user(core, binding) != req->sender)
+    if (binding ? location_user(core, binding) != req->sender
+                : !realm_names(core, &req->from, req->sender))
         return refuse(core, req, 403, NULL, out);
     return PASS;
 }
@@ -473,17 +473,15 @@ static void renew_flow(const struct core *core, const struct request *req, struc
         flow->port = (uint16_t)req->uri.port;
 }
 
-/* The other end of the dialog, wherever it is now. */
+/* The other end of the dialog, wherever it is now; one that has unregistered, where it was. */
 static enum verdict target_other_end(struct core *core, struct request *req, struct actions *out)
 {
     const struct end *end =
         req->direction == COOKIE_TO_CALLEE ? &req->cookie.callee : &req->cookie.caller;
+    const struct binding *binding = end->binding ? location_binding(core, end->binding) : NULL;
     struct target target = {.flow = end->flow, .q = 1000};
 
-    if (end->binding) {
-        const struct binding *binding = location_binding(core, end->binding);
-        if (!binding)
-            return refuse_firmly(core, req, 480, NULL, out);
+    if (binding) {
         target.binding = binding->id;
         target.flow = binding->flow;
     } else {

@@ -40,8 +40,8 @@ static void a_cookie_says_which_way_by_the_tags(void **state)
     assert_int_equal(cookie.caller.flow.address[3], 9);
 }
 
-/* The longest: neither end is a binding, both are streams on IPv6. */
-static void bare_ends_of_any_kind_come_back_whole(void **state)
+/* The longest: both ends are bindings by streams on IPv6. */
+static void ends_of_any_kind_come_back_whole(void **state)
 {
     const struct flow flows[] = {
         {.transport = TRANSPORT_UDP, .port = 5062, .socket = 300, .address = {192, 0, 2, 9}},
@@ -60,7 +60,10 @@ static void bare_ends_of_any_kind_come_back_whole(void **state)
         for (unsigned j = 0; j < COUNT_OF(flows); j++) {
             char text[COOKIE_TEXT];
             struct writer w = writer_over(text, sizeof text);
-            struct cookie cookie = {.caller = {.flow = flows[i]}, .callee = {.flow = flows[j]}};
+            struct cookie cookie = {
+                .caller = {.binding = i % 2 ? UINT64_MAX : 0, .flow = flows[i]},
+                .callee = {.binding = j, .flow = flows[j]},
+            };
             struct cookie read;
             cookie_write(&w, &key, &cookie, S("call"), S("caller"));
             assert_false(w.failed);
@@ -69,6 +72,8 @@ static void bare_ends_of_any_kind_come_back_whole(void **state)
                 COOKIE_TO_CALLEE);
             assert_true(flow_equal(&read.caller.flow, &flows[i]));
             assert_true(flow_equal(&read.callee.flow, &flows[j]));
+            assert_true(read.caller.binding == cookie.caller.binding);
+            assert_true(read.callee.binding == cookie.callee.binding);
         }
 }
 
@@ -126,7 +131,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cookie_says_which_way_by_the_tags),
-        cmocka_unit_test(bare_ends_of_any_kind_come_back_whole),
+        cmocka_unit_test(ends_of_any_kind_come_back_whole),
         cmocka_unit_test(a_cookie_is_void_in_another_dialog),
         cmocka_unit_test(a_cookie_with_one_digit_changed_is_void),
         cmocka_unit_test(a_branch_is_read_back_and_no_other),
