@@ -440,6 +440,53 @@ def answer_481_to_a_bye_is_passed_on(t):
     call.exchange(call.near, call.callee, "BYE", 481)
 
 
+@rule("RFC 3261 10.1: who calls need not be registered")
+def user_who_is_not_registered_calls(t):
+    call = t.call(caller=t.phone())
+    call.exchange(call.far, call.caller, "INFO")
+    call.exchange(call.far, call.caller, "BYE")
+
+
+@rule("RFC 3261 12.2.1.1: a dialog does not depend on a registration")
+def call_outlives_the_registration(t):
+    call = t.call()
+    for phone in call.callee, call.caller:
+        status_is(phone.register("Contact: *", "Expires: 0"), 200)
+    call.exchange(call.near, call.callee, "INFO")
+    call.exchange(call.far, call.caller, "INFO")
+    call.hang_up()
+
+
+@rule("RFC 3261 12.2.1.1: a dialog does not depend on a registration")
+def call_outlives_a_registration_that_is_made_anew(t):
+    call = t.call()
+    for phone in call.callee, call.caller:
+        status_is(phone.register("Contact: *", "Expires: 0"), 200)
+        phone.bind()
+    call.exchange(call.near, call.callee, "INFO")
+    call.exchange(call.far, call.caller, "INFO")
+    call.hang_up()
+
+
+@rule("no hijacked dialogs: an end that moved proves itself",
+      deviates("it was passed on", "asks nobody within a dialog"))
+def end_that_moved_proves_itself(t):
+    call = t.call()
+    moved, other = t.phone(call.caller.user), t.bound()
+    for phone, status in (other, 403), (moved, 200):
+        text = call.near.write("INFO", phone=phone)
+        phone.send(text)
+        call.callee.has_nothing(lambda m: m.method == "INFO", "it was passed on", [phone])
+        challenge = phone.await_message(is_response("INFO"), "answer to INFO")
+        status_is(challenge, 407)
+        phone.send(call.near.write("INFO", phone.authorization(challenge, "INFO", call.near.target),
+                                   phone=phone))
+        if status == 200:
+            call.callee.take("INFO", 200)
+        status_is(phone.await_message(is_response("INFO"), "answer to INFO"), status)
+    call.hang_up()
+
+
 @rule("RFC 3261 12.1.2: an unknown second call is not the first")
 def two_calls_of_the_same_phones_stand_apart(t):
     caller, callee = t.bound(), t.bound()

@@ -7,9 +7,9 @@ from rules import deviates, rule, status_is
 from sip import Attempt
 
 
-def pass_on(t, method="MESSAGE", *fields, sender=None, **more):
+def pass_on(t, method="MESSAGE", *fields, **more):
     """A stranger's request as sent, as the callee got it, and what came back when it said 200."""
-    sender, callee = sender or t.stranger(), t.bound()
+    sender, callee = t.stranger(), t.bound()
     text = sender.request(method, callee.aor(), *fields, **more)
     sender.send(text)
     request = callee.take(method, 200, "X-Answer: yes")
@@ -252,6 +252,32 @@ def escaped_name_is_found(t):
     sender.send(sender.request("MESSAGE", f"sip:%75{callee.user[1:]}@{t.server.domain}"))
     callee.take("MESSAGE", 200)
     status_is(sender.await_message(is_response("MESSAGE"), "answer"), 200)
+
+
+@rule("RFC 3261 20.20, 20.39: one without a display name needs no brackets")
+def addresses_without_brackets_pass(t):
+    caller, callee = t.bound(), t.bound()
+    attempt, invite = t.ring(callee, caller=caller, to=callee.aor(),
+                             sender=f"{caller.aor()};tag=bare")
+    expect(invite.get("From") == f"{caller.aor()};tag=bare" and invite.get("To") == callee.aor(),
+           f"From: {invite.get('From')}, To: {invite.get('To')}")
+    callee.answer(invite, 200)
+    _, dialog = attempt.accepted()
+    caller.send(dialog.write("BYE"))
+    callee.take("BYE", 200)
+    status_is(caller.await_message(is_response("BYE"), "answer to BYE"), 200)
+
+
+@rule("RFC 3261 8.1.2, 16.4: an outbound proxy that is the server itself")
+def route_that_names_the_server_comes_off(t):
+    phone, callee = t.phone(), t.bound()
+    for host in t.server.domain, t.server.host, f"{t.server.host}:5060":
+        route = f"Route: <sip:{host};lr>"
+        phone.bind(route)
+        attempt, invite = t.ring(callee, route, caller=phone)
+        expect(not invite.all("Route"), f"Route: {invite.all('Route')}")
+        callee.answer(invite, 486)
+        attempt.fails(486)
 
 
 @rule("RFC 3261 8.1.1.3: a caller without a name, or with a number")
