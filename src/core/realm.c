@@ -27,8 +27,9 @@ void realm_init(struct core *core, struct arena *from)
 /* In 16 characters, for a challenge must be short (core/reply): 32 bits of time, 24 of salt, and
  * the first 40 of the MAC, by whose whole the nonce is known here. */
 struct nonce {
-    uint32_t second; /* wall */
-    uint32_t salt;   /* two phones at one address get different ones */
+    uint32_t
+        second; /* of boot time: the wall clock may be set back, and a stale nonce be good again */
+    uint32_t salt; /* two phones at one address get different ones */
     uint64_t mac;
 };
 
@@ -73,10 +74,15 @@ static uint64_t second_half(const struct nonce *nonce)
     return (uint64_t)(nonce->salt & 0xff) << 40 | nonce->mac >> 24;
 }
 
+static uint32_t second_of(struct moment now)
+{
+    return (uint32_t)(now.boot / SECONDS(1));
+}
+
 static void nonce_write(struct writer *w, struct core *core, const struct flow *flow,
                         struct moment now)
 {
-    struct nonce nonce = {(uint32_t)now.wall, ++core->nonces_given & 0xffffff, 0};
+    struct nonce nonce = {second_of(now), ++core->nonces_given & 0xffffff, 0};
 
     nonce.mac = nonce_mac(core, &nonce, flow);
     write_digits(w, first_half(&nonce), NONCE_TEXT / 2);
@@ -162,7 +168,7 @@ static enum proof check_nonce(struct core *core, const struct request *req,
                               const struct credentials *c, const struct nonce *nonce)
 {
     uint32_t life = (uint32_t)(core->settings->nonce_life / SECONDS(1));
-    uint32_t age = (uint32_t)req->now.wall - nonce->second;
+    uint32_t age = second_of(req->now) - nonce->second;
     struct nonce_slot *slot;
 
     if (age > life)

@@ -213,6 +213,16 @@ static void a_nonce_has_an_age_and_a_run(void **state)
     assert_verdict("401 stale", .nc = "00000002", .cseq = 6);
 }
 
+/* Else what was heard of a refused request would be good once the clock is set back. */
+static void a_nonce_does_not_know_the_wall_clock(void **state)
+{
+    (void)state;
+    w.now.wall -= 7200;
+    assert_verdict("200", .nc = "00000001", .cseq = 2);
+    w.now.wall += 9000;
+    assert_verdict("200", .nc = "00000002", .cseq = 3);
+}
+
 static void a_nonce_count_is_good_once(void **state)
 {
     (void)state;
@@ -403,7 +413,8 @@ int main(void)
 {
     RUN(cmocka_unit_test(proof_is_the_right_digest_of_the_right_request),
         WITH(a_name_that_is_too_long_is_nobodys), WITH(a_nonce_has_an_age_and_a_run),
-        WITH(a_nonce_count_is_good_once), WITH(a_retransmission_is_known_by_all_that_makes_it_one),
+        WITH(a_nonce_does_not_know_the_wall_clock), WITH(a_nonce_count_is_good_once),
+        WITH(a_retransmission_is_known_by_all_that_makes_it_one),
         WITH(counts_may_come_out_of_order_within_a_window),
         WITH(without_qop_a_nonce_is_good_for_one_request),
         cmocka_unit_test(a_nonce_that_was_evicted_is_stale_soon),
