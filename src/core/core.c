@@ -66,6 +66,7 @@ struct core *core_create(void *memory, const struct core_origin *origin, struct 
     core->boot = origin->boot;
     core->random = random_seeded(origin->seed);
     core->key_table = hash_derive(&origin->secret, S("table"));
+    core->key_binding = hash_derive(&origin->secret, S("binding"));
     core->key_loop = hash_derive(&origin->secret, S("loop"));
     core->key_branch = hash_derive(&origin->secret, S("branch"));
     core->key_cookie = hash_derive(&origin->secret, S("cookie"));

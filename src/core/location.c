@@ -400,6 +400,24 @@ static bool set_texts(struct core *core, struct binding *binding,
     return true;
 }
 
+/* The same for the same phone at the same place, so that calls outlive a registration that was
+ * taken back and made anew, as some phones do whenever their network stirs.  Random if that is
+ * taken. */
+static uint64_t new_id(struct core *core, const struct user *user, const struct binding_request *of)
+{
+    struct slice place = of->reg_id ? of->instance : of->contact;
+    const uint64_t words[] = {
+        hash_bytes(&core->key_binding, user_id(user)),
+        hash_bytes(&core->key_binding, place),
+        of->reg_id,
+    };
+    uint64_t id = hash_bytes(&core->key_binding, slice_of((const char *)words, sizeof words)) | 1;
+
+    while (find_binding(core, id))
+        id = random_next(&core->random) | 1;
+    return id;
+}
+
 /* A new, empty binding of a user, the first in its list. */
 static struct binding *add_binding(struct core *core, struct user *user, uint64_t id)
 {
@@ -505,7 +523,7 @@ bool location_bind(struct core *core, struct user *user, struct binding *binding
     if (is_new) {
         if (user->binding_count >= BINDINGS_PER_AOR)
             return false;
-        binding = add_binding(core, user, random_next(&core->random) | 1);
+        binding = add_binding(core, user, new_id(core, user, request));
         if (!binding)
             return false;
     }
@@ -543,7 +561,7 @@ bool location_activate(struct core *core, struct user *user, struct slice contac
 {
     struct binding_request from = {.contact = contact, .call_id = S("activated")};
     struct binding *binding = user->binding_count < BINDINGS_PER_AOR
-                                  ? add_binding(core, user, random_next(&core->random) | 1)
+                                  ? add_binding(core, user, new_id(core, user, &from))
                                   : NULL;
 
     if (!binding)

@@ -85,7 +85,7 @@ static uint32_t user_hash(const struct recall *recall, struct slice id)
     return (uint32_t)hash_bytes(&recall->core->key_table, id);
 }
 
-/* Ids are random (location_bind): they are their own hashes. */
+/* Ids are hashes, or random (location_bind): they serve as their own. */
 static uint32_t *head_by_id(const struct recall *recall, uint64_t id)
 {
     return &recall->by_id[id >> 32 & recall->mask];

@@ -245,7 +245,7 @@ struct core {
     const struct settings *settings;
     const struct digest_table *digests;
     struct random random;
-    struct hash_key key_table, key_loop, key_branch, key_cookie, key_tag, key_nonce;
+    struct hash_key key_table, key_binding, key_loop, key_branch, key_cookie, key_tag, key_nonce;
     uint32_t run; /* tells this run's nonces from an earlier one's */
     uint32_t nonces_given;
     uint64_t boot;

@@ -468,6 +468,30 @@ static void a_phone_that_unregistered_is_reached_where_it_was(void **state)
     assert_sent(&w, "407>3");
 }
 
+/* Some phones take their registration back and register anew whenever their network stirs; here
+ * it is another network, by then. */
+static void a_phone_that_registered_anew_is_found_again(void **state)
+{
+    static const struct {
+        const char *contact, *sent;
+    } rows[] = {
+        {"Contact: <sip:bob@198.51.100.2:5060>\n", "INFO>3"},
+        {"Contact: <sip:another@198.51.100.2:5060>\n", "INFO>2"},
+    };
+
+    for (unsigned i = 0; i < COUNT_OF(rows); i++) {
+        call(state);
+        world_register_with(&w, "bob", "builder", 2, 5060, "Contact: *\nExpires: 0\n");
+        world_restart(&w);
+        assert_int_equal(world_register_with(&w, "bob", "builder", 3, 5060, rows[i].contact), 200);
+        world_restart(&w);
+        carol_says("INFO", 2);
+        if (strcmp(talk_sent(&w), rows[i].sent))
+            fail_msg("row %u: %s", i, talk_sent(&w));
+        end(state);
+    }
+}
+
 /* The caller is one of ours: both ends are bindings. */
 static void between_two_users_both_are_found_by_their_bindings(void **state)
 {
@@ -584,6 +608,7 @@ int main(void)
         cmocka_unit_test(a_user_who_comes_from_elsewhere_must_prove_himself),
         WITH(a_phone_is_reached_where_it_is_now, call),
         WITH(a_phone_that_unregistered_is_reached_where_it_was, call),
+        cmocka_unit_test(a_phone_that_registered_anew_is_found_again),
         cmocka_unit_test(between_two_users_both_are_found_by_their_bindings),
         cmocka_unit_test(our_routes_come_off_and_others_stay),
         WITH(while_the_store_fails_calls_go_unrecorded_and_are_written_when_it_works, ring));
