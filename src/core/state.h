@@ -232,7 +232,8 @@ struct checkpoint {
 
 /* Whether the server keeps up (core/load). */
 struct load {
-    instant high_since;   /* the queue is high, NEVER = it is not */
+    instant high_since;   /* the queue was high from then on, NEVER = it never was */
+    instant high_at;      /* when it was found so last */
     instant calm_at;      /* strained until then, unless it is high again */
     instant copies_until; /* an INVITE that was refused may come again so long */
     bool is_strained;

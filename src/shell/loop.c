@@ -653,9 +653,11 @@ static void weigh_load(struct loop *loop)
     loop->is_loaded = true;
 }
 
+/* Everything was read; but something may have found no room before that. */
 static void come_to_rest(struct loop *loop)
 {
     if (loop->is_loaded) {
+        weigh_load(loop);
         step(loop, &(struct event){.kind = EVENT_LOAD});
         carry_out(loop);
     }

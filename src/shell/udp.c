@@ -18,6 +18,8 @@ struct udp {
     unsigned count;
     int descriptors[LOCAL_LIMIT];
     bool is_v6[LOCAL_LIMIT];
+    uint32_t
+        overflows[LOCAL_LIMIT]; /* datagrams that the kernel had no room for, at the last look */
     struct socket_settings settings[LOCAL_LIMIT];
     char hosts[LOCAL_LIMIT][NETADDR_TEXT];
 
@@ -219,7 +221,7 @@ unsigned udp_receive(struct udp *udp, unsigned socket)
     return count < 0 ? 0 : (unsigned)count;
 }
 
-unsigned udp_fill(const struct udp *udp)
+unsigned udp_fill(struct udp *udp)
 {
     unsigned fullest = 0;
 
@@ -230,6 +232,9 @@ unsigned udp_fill(const struct udp *udp)
             !memory[SK_MEMINFO_RCVBUF])
             continue;
         uint64_t fill = 1000ull * memory[SK_MEMINFO_RMEM_ALLOC] / memory[SK_MEMINFO_RCVBUF];
+        if (memory[SK_MEMINFO_DROPS] != udp->overflows[i])
+            fill = 1000;
+        udp->overflows[i] = memory[SK_MEMINFO_DROPS];
         fullest = fill > fullest ? (unsigned)min_u64(fill, 1000) : fullest;
     }
     return fullest;

@@ -37,8 +37,9 @@ struct slice udp_datagram(const struct udp *udp, unsigned index, struct flow *fr
 void udp_send(struct udp *udp, const struct flow *to, struct slice bytes);
 void udp_flush(struct udp *udp);
 
-/* How full the fullest receive queue is, in thousandths. */
-unsigned udp_fill(const struct udp *udp);
+/* How full the fullest receive queue is, in thousandths; full, if something had no room there since
+ * this was asked last. */
+unsigned udp_fill(struct udp *udp);
 
 /* Datagrams that the kernel would not take, since the start. */
 uint64_t udp_dropped(const struct udp *udp);

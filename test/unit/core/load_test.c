@@ -50,9 +50,22 @@ static void a_burst_is_no_overload(void **state)
 {
     (void)state;
     be(1000, 400);
-    be(100, 0);
+    be(100, 100);
     be(1000, 400);
     assert_true(is_let_in("a"));
+}
+
+/* As of a server that gets a processor for some moments only. */
+static void a_queue_that_is_high_again_and_again_is_high(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 12; i++) {
+        be(1000, 0);
+        be(0, 30);
+    }
+    assert_true(is_let_in("a"));
+    be(1000, 0);
+    assert_false(is_let_in("b"));
 }
 
 static void a_queue_that_stays_full_makes_new_calls_be_refused(void **state)
@@ -216,7 +229,8 @@ static void the_administrator_is_told_once(void **state)
 
 int main(void)
 {
-    RUN(WITH(a_burst_is_no_overload), WITH(a_queue_that_stays_full_makes_new_calls_be_refused),
+    RUN(WITH(a_burst_is_no_overload), WITH(a_queue_that_is_high_again_and_again_is_high),
+        WITH(a_queue_that_stays_full_makes_new_calls_be_refused),
         WITH(what_is_half_full_is_no_overload), WITH(it_recovers_at_once),
         WITH(while_it_is_strained_a_queue_that_fills_is_enough),
         WITH(strain_ends_when_nothing_more_comes_at_all),
