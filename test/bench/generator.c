@@ -10,7 +10,7 @@
 
 #include "floor.h"
 
-enum { SAMPLES_MAX = 4, WARM_SLICES_MAX = 10, WIRES = 64, HOSTS = 16 };
+enum { SAMPLES_MAX = 12, WARM_SLICES_MAX = 10, WIRES = 64, HOSTS = 16 };
 
 static const uint64_t SECOND = 1000000000;
 static const uint64_t CLOSED_TIMEOUT = 4000000000;
