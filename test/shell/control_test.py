@@ -25,7 +25,7 @@ sys.dont_write_bytecode = True
 import calling
 import server_test
 from server_test import (CONFIG, PATIENCE, SIPW, Failure, Phone, expect, full_disk, one_line,
-                         server)
+                         server, until)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAMS = os.path.dirname(SIPW)
@@ -57,15 +57,6 @@ def refused(one, status, *words, parts=()):
     got, said, complaint = run(one, *words)
     expect(got == status and not said, f"{words}: status {got}, said {said!r}, {complaint!r}")
     one_line(complaint, *parts)
-
-
-def until(condition, what):
-    end = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        if time.monotonic() > end:
-            raise Failure(f"no {what}")
-        time.sleep(0.01)
-    return found
 
 
 class Line:

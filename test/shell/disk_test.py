@@ -76,10 +76,7 @@ def call(one, alice, bob):
 def await_written(one):
     """What was missing in the journal is there: the segments before it have gone."""
     one.await_line("the journal is written again")
-    end = time.monotonic() + server_test.PATIENCE
-    while len(one.segments()) > 1 and time.monotonic() < end:
-        time.sleep(0.01)
-    expect(len(one.segments()) == 1, f"no checkpoint ended: {one.segments()}")
+    server_test.until(lambda: len(one.segments()) == 1, "end of a checkpoint")
 
 
 def records_of(one):

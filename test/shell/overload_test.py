@@ -76,14 +76,6 @@ def flooding(house):
                     sender.join()
 
 
-def until(condition, what, patience=SERVED):
-    end = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > end:
-            raise Failure(f"no {what}")
-        time.sleep(0.02)
-
-
 def counters(house):
     done = subprocess.run([SIPWITCH, "--prefixpath", house.process.state, "--json", "stats"],
                           capture_output=True, text=True, check=False)
@@ -101,7 +93,7 @@ def ask_options(house, patience=SERVED):
 
 def new_calls_are_refused_and_options_answered(house):
     with flooding(house) as statuses:
-        until(lambda: 503 in statuses, "503 in the flood")
+        server_test.until(lambda: 503 in statuses, "503 in the flood", SERVED)
         expect(0 not in statuses, "a 503 has no Retry-After")
         ask_options(house)
     house.process.await_line("more comes than can be served")
@@ -112,7 +104,7 @@ def new_calls_are_refused_and_options_answered(house):
 def calls_that_stand_go_on(house):
     call = Call(*house.phones[:2])
     with flooding(house) as statuses:
-        until(lambda: 503 in statuses, "503 in the flood")
+        server_test.until(lambda: 503 in statuses, "503 in the flood", SERVED)
         text = call.near.write("INFO", "Content-Type: text/x", body="in the middle of it\r\n")
         bob = house.phones[1]
         end = time.monotonic() + SERVED
@@ -129,7 +121,7 @@ def calls_that_stand_go_on(house):
 
 def it_serves_again_at_once(house):
     with flooding(house) as statuses:
-        until(lambda: 503 in statuses, "503 in the flood")
+        server_test.until(lambda: 503 in statuses, "503 in the flood", SERVED)
     begun = time.monotonic()
     Call(*house.phones[:2]).hang_up()
     took = time.monotonic() - begun

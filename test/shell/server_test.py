@@ -38,6 +38,16 @@ class Failure(Exception):
     pass
 
 
+def until(condition, what, patience=PATIENCE):
+    """Waits for condition() to give something true, and returns it."""
+    end = time.monotonic() + patience
+    while not (found := condition()):
+        if time.monotonic() > end:
+            raise Failure(f"no {what}")
+        time.sleep(0.01)
+    return found
+
+
 def expect(so, why):
     if not so:
         raise Failure(why)
