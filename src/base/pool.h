@@ -4,6 +4,11 @@
  * A handle to an item that was given back finds nothing, even when its place is in use again.
  * Every item starts with a struct pool_item.  Index 0 is never used, so a zero handle means none.
  * Memory of items never taken is never touched.
+ *
+ * Items taken one after another are neighbours, however long the pool has been in use: they are
+ * taken from a group until that is used up, and from groups that are free by half rather than from
+ * those with a place here and there, for which half as much memory again is spent.  What began
+ * together ends together, mostly, and is then in few pages instead of in one each (doc/adr/0006).
  */
 #pragma once
 
@@ -18,19 +23,36 @@ struct handle {
 
 struct pool_item {
     uint32_t generation;
-    uint32_t link; /* free: the next free index; taken: POOL_TAKEN */
+    uint32_t is_taken;
 };
 
-#define POOL_TAKEN UINT32_MAX
+#define POOL_GROUP 16u /* items of a group */
+
+/* Groups with free items wait in two lists. */
+enum pool_list {
+    POOL_SCARCE, /* less than half of it is free */
+    POOL_ROOMY,
+    POOL_LISTS,
+    POOL_UNLISTED = POOL_LISTS, /* nothing is free, or it is the one that is taken from */
+};
+
+struct pool_group {
+    uint32_t next, previous; /* in its list, a ring; group numbers */
+    uint16_t free;           /* a bit for each item, ... */
+    uint8_t count;           /* ... and how many of them there are */
+    uint8_t list;
+};
 
 struct pool {
     char *items;
     size_t size;    /* bytes of an item */
     uint32_t limit; /* items at most */
-    uint32_t used;  /* highest index ever taken */
+    uint32_t used;  /* no higher index was ever taken */
     uint32_t live;  /* items taken now */
-    uint32_t free;  /* first free index, 0 = none */
     uint32_t first_generation;
+    uint32_t current; /* the group that is taken from */
+    struct pool_group *groups;
+    struct pool_group *lists; /* their heads, behind the groups */
 };
 
 /* Bytes that pool_init takes from its arena. */

@@ -145,6 +145,58 @@ static void a_pool_agrees_with_a_naive_model(void **state)
     }
 }
 
+#define TICK_ITEMS 64u /* taken in each tick */
+#define SHORT_LIFE 5u  /* ticks: of every other item */
+#define LONG_LIFE 32u
+#define AGED (20u * LONG_LIFE)
+
+struct tick {
+    struct item *items[TICK_ITEMS];
+};
+
+/* Gives back those of a tick that end now; how many groups they lie in. */
+static unsigned end_items(struct pool *p, struct tick *tick, unsigned first)
+{
+    static bool seen[8192 / POOL_GROUP];
+    unsigned groups = 0;
+
+    memset(seen, 0, sizeof seen);
+    for (unsigned i = first; i < TICK_ITEMS; i += 2) {
+        unsigned group = pool_index(p, tick->items[i]) / POOL_GROUP;
+        groups += !seen[group];
+        seen[group] = true;
+        pool_give(p, tick->items[i]);
+    }
+    return groups;
+}
+
+/* Transactions of two lives, long after the memory of the first has been used again. */
+static void what_begins_together_stays_together(void **state)
+{
+    static struct tick ticks[LONG_LIFE];
+    uint32_t limit = 8000, most_live = 0;
+    struct arena a = cleared_arena(pool_bytes(sizeof(struct item), limit));
+    unsigned groups = 0;
+    struct pool p;
+
+    (void)state;
+    pool_init(&p, &a, sizeof(struct item), limit, 1);
+    for (unsigned now = 0; now < AGED; now++) {
+        struct tick *tick = &ticks[now % LONG_LIFE];
+        if (now >= LONG_LIFE)
+            groups += end_items(&p, tick, 1);
+        if (now >= SHORT_LIFE)
+            end_items(&p, &ticks[(now - SHORT_LIFE) % LONG_LIFE], 0);
+        for (unsigned i = 0; i < TICK_ITEMS; i++)
+            tick->items[i] = pool_take(&p);
+        if (p.live > most_live)
+            most_live = p.live;
+    }
+    /* 32 items end in each tick. */
+    assert_true(groups < (AGED - LONG_LIFE) * TICK_ITEMS / 2 / 4);
+    assert_true(p.used < 2 * most_live + 1024);
+}
+
 static struct slab slab_over(size_t bytes)
 {
     struct arena a = cleared_arena(bytes);
@@ -266,8 +318,9 @@ int main(void)
         cmocka_unit_test(an_old_handle_does_not_find_the_next_item_in_its_place),
         cmocka_unit_test(no_handle_and_foreign_handles_find_nothing),
         cmocka_unit_test(a_generation_that_wraps_is_never_zero),
-        cmocka_unit_test(a_pool_agrees_with_a_naive_model), cmocka_unit_test(a_slab_keeps_a_copy),
-        cmocka_unit_test(a_slab_refuses_what_is_too_large),
+        cmocka_unit_test(a_pool_agrees_with_a_naive_model),
+        cmocka_unit_test(what_begins_together_stays_together),
+        cmocka_unit_test(a_slab_keeps_a_copy), cmocka_unit_test(a_slab_refuses_what_is_too_large),
         cmocka_unit_test(an_empty_block_can_be_given_back),
         cmocka_unit_test(a_larger_free_block_serves_when_the_arena_is_used_up),
         cmocka_unit_test(a_slab_agrees_with_a_naive_model));

@@ -73,7 +73,7 @@ static void a_cancelled_call_stays_cancelled(void **state)
     (void)state;
     PLAY(&w, {"9 INVITE", "100>9 INVITE>2 INVITE>3"}, {"2 180", "180>9"},
          {"9 CANCEL", "CANCEL>2 200>9"}, {"restart", ""}, {"9 CANCEL", "200>9"},
-         {"wait 10", "INVITE>2 INVITE>3"}, {"2 180", "CANCEL>2 180>9"}, {"2 487", "ACK>2"},
+         {"wait 10", "INVITE>3 INVITE>2"}, {"2 180", "CANCEL>2 180>9"}, {"2 487", "ACK>2"},
          {"3 487", "487>9 ACK>3"});
 }
 
