@@ -1,6 +1,7 @@
 /* The load generator of ./bench: callers and registered phones in one process, spinning on a core
    of its own, so that the server under test never waits for it or has to wake it.  Prints one JSON
-   object. */
+   object. With --turns each sample waits for a line on the standard input and ends one on the
+   output. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -10,7 +11,7 @@
 
 #include "floor.h"
 
-enum { SAMPLES_MAX = 12, WARM_SLICES_MAX = 10, WIRES = 64, HOSTS = 16 };
+enum { SAMPLES_MAX = 32, WARM_SLICES_MAX = 10, WIRES = 64, HOSTS = 16 };
 
 static const uint64_t SECOND = 1000000000;
 static const uint64_t CLOSED_TIMEOUT = 4000000000;
@@ -31,21 +32,17 @@ struct options {
     double search; /* seconds of one step, 0: no search */
     double settle; /* seconds, before memory is read; below 0: it is not */
     bool floor;
+    bool turns;
     struct meter meter;
 };
 
 static const struct option LONG_OPTIONS[] = {
-    {"port", required_argument, NULL, 'p'},
-    {"row", required_argument, NULL, 'r'},
-    {"pids", required_argument, NULL, 'i'},
-    {"active", required_argument, NULL, 'a'},
-    {"fresh", required_argument, NULL, 'n'},
-    {"window", required_argument, NULL, 'w'},
-    {"sample", required_argument, NULL, 's'},
-    {"search", required_argument, NULL, 'q'},
-    {"memory", required_argument, NULL, 'm'},
-    {"floor", no_argument, NULL, 'f'},
-    {NULL, 0, NULL, 0},
+    {"port", required_argument, NULL, 'p'},   {"row", required_argument, NULL, 'r'},
+    {"pids", required_argument, NULL, 'i'},   {"active", required_argument, NULL, 'a'},
+    {"fresh", required_argument, NULL, 'n'},  {"window", required_argument, NULL, 'w'},
+    {"sample", required_argument, NULL, 's'}, {"search", required_argument, NULL, 'q'},
+    {"memory", required_argument, NULL, 'm'}, {"floor", no_argument, NULL, 'f'},
+    {"turns", no_argument, NULL, 't'},        {NULL, 0, NULL, 0},
 };
 
 static void options_pids(struct meter *meter, const char *list)
@@ -79,6 +76,7 @@ static bool options_read(struct options *options, int argc, char **argv)
         case 'q': options->search = atof(optarg); break;
         case 'm': options->settle = atof(optarg); break;
         case 'f': options->floor = true; break;
+        case 't': options->turns = true; break;
         case 's':
             if (!options_sample(options, optarg))
                 return false;
@@ -192,13 +190,26 @@ static bool generator_warm(struct load *load, const struct options *options, dou
     return true;
 }
 
+/* False if nobody will ask for another. */
+static bool generator_await_turn(void)
+{
+    int c;
+    printf("\n");
+    fflush(stdout);
+    do
+        c = getchar();
+    while (c != '\n' && c != EOF);
+    return c == '\n';
+}
+
 static bool generator_samples(struct load *load, const struct options *options, struct tally *tally)
 {
     printf("\"samples\": [");
     for (unsigned i = 0; i < options->sample_count; i++) {
         const struct sample *sample = &options->samples[i];
         struct pace pace = pace_closed(options, sample->length, 0);
-        if (!generator_warm(load, options, sample->warmup, tally) ||
+        if ((options->turns && !generator_await_turn()) ||
+            !generator_warm(load, options, sample->warmup, tally) ||
             !load_run(load, options->row, &pace, tally))
             return false;
         printf("%s", i ? ", " : "");
@@ -280,8 +291,8 @@ int main(int argc, char **argv)
     static struct load load;
     if (!options_read(&options, argc, argv)) {
         fprintf(stderr, "usage: bench-generator --port N --row NAME --pids N,N [--active N] "
-                        "[--fresh N] [--window N] --sample WARMUP:SECONDS [--search SECONDS | "
-                        "--memory SETTLE | --floor]\n");
+                        "[--fresh N] [--window N] --sample WARMUP:SECONDS [--turns] [--search "
+                        "SECONDS | --memory SETTLE | --floor]\n");
         return 2;
     }
     int error = scene_prepare(&scene, &options);
