@@ -21,7 +21,7 @@ enum order {
                        opened, unless it stands */
     ORDER_WAIT,     /* two octets: centiseconds */
     ORDER_WALL,     /* two octets: the wall clock jumps by as many seconds, signed */
-    ORDER_RESTART,  /* a bit for each stream that outlives it */
+    ORDER_RESTART,  /* a bit for each stream that outlives it; RECALLS */
     ORDER_CHECKPOINT,
     ORDER_STORE_FAILED,
     ORDER_STORE_WORKS,
@@ -29,7 +29,10 @@ enum order {
     ORDER_FOLLOW = 0x0c, /* method: a request in the dialog of the latest response */
     ORDER_BIND = 0x0f,   /* user; host */
     ORDER_CLOSE,         /* place: a stream ends, from either side */
+    ORDER_RECALL,        /* there is time for it */
 };
+
+#define RECALLS 0x80u /* what the last run left comes when it is asked for, or there is time */
 
 #define SEPARATOR 0x1e
 #define PIECES 64u          /* of an input; the rest is ignored */
@@ -282,10 +285,23 @@ static void restart(struct play *play, unsigned survivors)
     for (unsigned place = 1; place <= TESTBED_STREAMS; place++)
         if (place > PEERS || !(survivors >> (place - 1) & 1))
             play->server->streams[place] = (struct flow){0};
-    testbed_restart(play->server);
+    if (survivors & RECALLS)
+        testbed_restart_recalling(play->server);
+    else
+        testbed_restart(play->server);
     check_census(play->server);
     if (!play->store_failed && !play->wall_jumped && !play->server->journal_is_full)
         assert(sum_bindings(play->server) == before);
+}
+
+/* The order of what comes changes nothing of what there is. */
+static void recall(struct play *play)
+{
+    uint64_t before = sum_bindings(play->server);
+    bool goes_on = testbed_recall(play->server);
+
+    check_census(play->server);
+    assert(!goes_on || sum_bindings(play->server) == before);
 }
 
 static void open_stream(struct play *play, unsigned arrival, unsigned place, uint16_t port)
@@ -340,6 +356,7 @@ static void run_piece(struct play *play, struct slice piece)
         testbed_bind(server, callers[a % COUNT_OF(callers)], &flow);
         break;
     case ORDER_CLOSE: testbed_close(server, 1 + a % TESTBED_STREAMS); break;
+    case ORDER_RECALL: recall(play); break;
     default:
         if (flow_is_reliable(&play->peer))
             stream(play, piece);
@@ -357,6 +374,8 @@ static void check_rest(struct testbed *server, size_t text_at_rest)
     for (unsigned place = 1; place <= TESTBED_STREAMS; place++)
         testbed_close(server, place);
     testbed_step(server, EVENT_STORE_WORKS, NULL, NO_SLICE);
+    while (testbed_recall(server))
+        continue;
     testbed_run_until(server, server->now.boot + server->settings.timer_c + SECONDS(200));
     census = core_census(server->core);
     assert(!census.server_transactions && !census.client_transactions && !census.contexts);

@@ -1,5 +1,7 @@
 #include "testbed.h"
 
+#include "core/recall.h"
+
 #include <stdlib.h>
 
 #include "toy_digest.h"
@@ -44,6 +46,31 @@ static void make_user(struct testbed *server, struct user_settings *user, unsign
     }
 }
 
+static bool is_in_database(unsigned index)
+{
+    return index % 2;
+}
+
+static bool find_in_database(void *self, enum roster_key key, struct slice name,
+                             struct user_settings *user)
+{
+    const struct testbed *server = self;
+
+    for (unsigned i = 0; i < COUNT_OF(users); i++) {
+        *user = server->users[i];
+        if (is_in_database(i) && slice_equal(key == ROSTER_ID ? user->id : user->extension, name))
+            return true;
+    }
+    return false;
+}
+
+static void put_users(struct testbed *server, bool of_database)
+{
+    for (unsigned i = 0; i < COUNT_OF(users); i++)
+        if (is_in_database(i) == of_database)
+            assert(core_put_user(server->core, &server->users[i]));
+}
+
 static void create_core(struct testbed *server)
 {
     struct core_origin origin = {
@@ -56,8 +83,8 @@ static void create_core(struct testbed *server)
 
     memset(server->memory, 0, server->memory_size);
     server->core = core_create(server->memory, &origin, server->now);
-    for (unsigned i = 0; i < COUNT_OF(users); i++)
-        assert(core_put_user(server->core, &server->users[i]));
+    free(server->notes);
+    server->notes = NULL;
 }
 
 struct testbed *testbed_new(const struct limits *limits, const char *realm, const char *localname)
@@ -79,9 +106,11 @@ struct testbed *testbed_new(const struct limits *limits, const char *realm, cons
     server->memory = aligned_alloc(64, server->memory_size);
     server->sent_bytes = writer_over(malloc(TESTBED_BYTES), TESTBED_BYTES);
     server->journal = writer_over(malloc(TESTBED_JOURNAL), TESTBED_JOURNAL);
+    server->past = writer_over(malloc(TESTBED_JOURNAL), TESTBED_JOURNAL);
     server->out = (struct actions){server->actions, 0, STEP_ACTIONS,
                                    writer_over(malloc(STEP_BYTES), STEP_BYTES)};
-    assert(server->memory && server->sent_bytes.at && server->journal.at && server->out.bytes.at);
+    assert(server->memory && server->sent_bytes.at && server->journal.at && server->past.at &&
+           server->out.bytes.at);
     for (unsigned i = 0; i < COUNT_OF(users); i++)
         make_user(server, &server->users[i], i);
     testbed_clear(server);
@@ -99,6 +128,8 @@ void testbed_clear(struct testbed *server)
     memset(server->streams, 0, sizeof server->streams);
     server->opened = 0;
     create_core(server);
+    put_users(server, false);
+    put_users(server, true);
     testbed_step(server, EVENT_STARTED, NULL, NO_SLICE);
 }
 
@@ -107,15 +138,16 @@ void testbed_free(struct testbed *server)
     free(server->memory);
     free(server->sent_bytes.at);
     free(server->journal.at);
+    free(server->past.at);
+    free(server->notes);
     free(server->out.bytes.at);
     free(server);
 }
 
-void testbed_restart(struct testbed *server)
+static void restore(struct testbed *server, struct slice journal)
 {
-    struct reader records = reader_over(writer_slice(&server->journal));
+    struct reader records = reader_over(journal);
 
-    create_core(server);
     server->journal_old = 0;
     for (unsigned i = 1; i <= TESTBED_STREAMS; i++)
         if (server->streams[i].connection)
@@ -126,6 +158,39 @@ void testbed_restart(struct testbed *server)
         assert(!records.failed);
     }
     testbed_step(server, EVENT_STARTED, NULL, NO_SLICE);
+}
+
+void testbed_restart(struct testbed *server)
+{
+    create_core(server);
+    put_users(server, false);
+    put_users(server, true);
+    restore(server, writer_slice(&server->journal));
+}
+
+void testbed_restart_recalling(struct testbed *server)
+{
+    static struct roster roster = {find_in_database, NULL};
+    size_t bytes = server->journal.len;
+
+    create_core(server);
+    server->past.len = 0;
+    write_slice(&server->past, writer_slice(&server->journal));
+    server->notes = calloc(1, recall_bytes(bytes));
+    assert(server->notes);
+    roster.self = server;
+    recall_begin(server->core, server->notes, bytes, &roster);
+    put_users(server, false);
+    restore(server, writer_slice(&server->past));
+}
+
+bool testbed_recall(struct testbed *server)
+{
+    if (!recall_goes_on(server->core))
+        return false;
+    put_users(server, true);
+    testbed_step(server, EVENT_RECALL, NULL, NO_SLICE);
+    return true;
 }
 
 struct flow testbed_flow(enum arrival arrival, unsigned host, uint16_t port)

@@ -42,6 +42,8 @@ struct testbed {
     struct flow streams[TESTBED_STREAMS + 1]; /* that stand, by place; the others have no handle */
     bool is_closing[TESTBED_STREAMS + 1];     /* the core wants it closed */
     uint32_t opened;                          /* streams so far */
+    struct writer past; /* the records of the last run, while they are recalled */
+    void *notes;        /* the core's memory for that, or NULL */
 };
 
 /* A server for `realm`, which has `localname` too unless that is NULL. */
@@ -53,6 +55,11 @@ void testbed_clear(struct testbed *server);
 
 /* The process is killed and started again: only the journal stays, and the streams that stand. */
 void testbed_restart(struct testbed *server);
+
+/* The same, but every other user is in the database, and what the last run left is recalled. */
+void testbed_restart_recalling(struct testbed *server);
+/* There is time for some of that; false if all is there. */
+bool testbed_recall(struct testbed *server);
 
 /* Where a peer is whose messages come by this socket. */
 struct flow testbed_flow(enum arrival arrival, unsigned host, uint16_t port);
