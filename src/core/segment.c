@@ -76,3 +76,17 @@ bool segment_next(struct slice *rest, uint64_t epoch, struct slice *payload)
     *rest = r.rest;
     return true;
 }
+
+bool segment_goes_on(struct slice head, size_t *at)
+{
+    while (*at + SEGMENT_RECORD_OVERHEAD <= head.len) {
+        struct reader r = reader_over(slice_from(head, *at));
+        uint32_t len = read_u32(&r);
+        uint32_t check = read_u32(&r);
+
+        if (!check || len > SEGMENT_RECORD_LIMIT)
+            return false;
+        *at += SEGMENT_RECORD_OVERHEAD + len;
+    }
+    return true;
+}

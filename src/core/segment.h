@@ -26,3 +26,8 @@ void segment_append(struct writer *w, uint64_t epoch, struct slice payload);
 /* Takes the next record off `rest` (at first: the file past SEGMENT_HEADER); false at the end or
  * at the first record that is not whole. */
 bool segment_next(struct slice *rest, uint64_t epoch, struct slice *payload);
+
+/* Of a file that is being read from its beginning: whether there may be records beyond `head`, by
+ * the lengths of those in it.  `at` is where the first that is not whole begins: SEGMENT_HEADER for
+ * a first look, then what the last one made it. */
+bool segment_goes_on(struct slice head, size_t *at);

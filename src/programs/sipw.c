@@ -487,12 +487,10 @@ static bool begin_start(struct server *server)
     return server->start != NULL;
 }
 
-static bool restore(struct server *server)
+static void restore(struct server *server)
 {
-    struct start *start = server->start;
-
+    loop_restore(server->loop, server->start);
     server->start = NULL;
-    return loop_restore(server->loop, start, &server->journal);
 }
 
 static enum status open_server(struct server *server)
@@ -510,7 +508,8 @@ static enum status open_server(struct server *server)
         return STATUS_STATE;
     if (!open_loop(server))
         return STATUS_USAGE;
-    return restore(server) ? STATUS_FINE : STATUS_STATE;
+    restore(server);
+    return STATUS_FINE;
 }
 
 static void close_server(struct server *server)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define HUGE_PAGE ((size_t)2 << 20)
+#define FIRST_STEP ((size_t)256 << 10) /* bytes read before it is asked whether there is more */
 
 /* A first touch of each of thousands of small pages would cost more than the reading. */
 static char *take(size_t size)
@@ -23,37 +24,37 @@ static char *take(size_t size)
     return at;
 }
 
-static int read_all(int fd, size_t size, struct slice *bytes)
+static int read_some(int fd, char *at, size_t size, size_t *len)
 {
-    char *at = take(size);
-    size_t len = 0;
-
-    if (!at)
-        return -ENOMEM;
-    while (len < size) {
-        ssize_t got = read(fd, at + len, size - len);
+    while (*len < size) {
+        ssize_t got = read(fd, at + *len, size - *len);
 
         if (got < 0 && errno == EINTR)
             continue;
-        if (got < 0) {
-            int error = -errno;
-
-            free(at);
-            return error;
-        }
+        if (got < 0)
+            return -errno;
         if (got == 0)
             break;
-        len += (size_t)got;
+        *len += (size_t)got;
     }
-    *bytes = slice_of(at, len);
     return 0;
 }
 
-int file_read(int folder, const char *name, size_t limit, struct slice *bytes)
+static bool wants_all(struct slice head, size_t *place)
 {
-    struct stat about;
+    (void)head, (void)place;
+    return true;
+}
+
+int file_read_while(int folder, const char *name, size_t limit,
+                    bool (*goes_on)(struct slice head, size_t *place), size_t place,
+                    struct slice *bytes)
+{
+    struct stat about = {0};
     int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
+    size_t len = 0, step = FIRST_STEP, size;
     int error = 0;
+    char *at;
 
     if (fd < 0)
         return -errno;
@@ -63,10 +64,29 @@ int file_read(int folder, const char *name, size_t limit, struct slice *bytes)
         error = -EISDIR;
     else if ((uint64_t)about.st_size > limit)
         error = -EFBIG;
-    else
-        error = read_all(fd, (size_t)about.st_size, bytes);
+    size = error ? 0 : (size_t)about.st_size;
+    at = error ? NULL : take(size);
+    if (!error && !at)
+        error = -ENOMEM;
+    while (!error && len < size && goes_on(slice_of(at, len), &place)) {
+        size_t before = len;
+
+        error = read_some(fd, at, min_u64(size, len + step), &len);
+        if (len == before)
+            break; /* it has become shorter */
+        step = 2 * len;
+    }
     close(fd);
+    if (error)
+        free(at);
+    else
+        *bytes = slice_of(at, len);
     return error;
+}
+
+int file_read(int folder, const char *name, size_t limit, struct slice *bytes)
+{
+    return file_read_while(folder, name, limit, wants_all, 0, bytes);
 }
 
 int file_write_at(int fd, struct slice bytes, uint64_t at)

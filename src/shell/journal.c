@@ -63,10 +63,7 @@ static bool check_segment(struct journal *journal, uint64_t order, struct log *l
     int fd = openat(journal->folder, name.text, O_RDONLY | O_CLOEXEC);
     ssize_t len = fd < 0 ? -1 : pread(fd, head, sizeof head, 0);
     int error = errno;
-    struct stat about;
 
-    if (fd >= 0 && fstat(fd, &about) == 0)
-        journal->found_bytes += (uint64_t)about.st_size;
     if (fd >= 0)
         close(fd);
     if (len < 0) {
@@ -150,7 +147,8 @@ bool journal_next(const struct journal *journal, uint64_t *order, struct slice *
     uint64_t next = max_u64(*order + 1, journal->oldest), found;
 
     for (*error = 0; next <= journal->found; next++) {
-        *error = file_read(journal->folder, name_of(next).text, SEGMENT_FILE_LIMIT, file);
+        *error = file_read_while(journal->folder, name_of(next).text, SEGMENT_FILE_LIMIT,
+                                 segment_goes_on, SEGMENT_HEADER, file);
         if (*error == -ENOENT) {
             *error = 0;
             continue;

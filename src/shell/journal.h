@@ -25,8 +25,6 @@ struct journal {
     int folder;
     uint64_t found; /* order of the newest segment when it was opened */
 
-    uint64_t found_bytes; /* of the segments that were found */
-
     /* The appending thread's. */
     int file;
     uint64_t epoch;
@@ -52,8 +50,8 @@ struct journal {
 bool journal_open(struct journal *journal, int folder, const char *path, struct log *log);
 void journal_close(struct journal *journal);
 
-/* The segments that were found, one after another: the whole file, which the caller frees; its
- * records begin at SEGMENT_HEADER.  Start with *order = 0; false at the end, or with `error` set
+/* The segments that were found, one after another: the file as far as it has records, which the
+ * caller frees; they begin at SEGMENT_HEADER.  Start with *order = 0; false at the end, or with `error` set
  * when one could not be read. */
 bool journal_next(const struct journal *journal, uint64_t *order, struct slice *file,
                   uint64_t *epoch, int *error);

@@ -805,26 +805,12 @@ static void restore_streams(struct loop *loop)
         step(loop, &event);
 }
 
-bool loop_restore(struct loop *loop, struct start *start, const struct journal *journal)
+void loop_restore(struct loop *loop, struct start *start)
 {
-    uint64_t order = 0, epoch;
-    struct slice file;
-    int error;
-
     loop->start = start;
     restore_streams(loop);
-    while (journal_next(journal, &order, &file, &epoch, &error)) {
-        if (!start_keep(start, file)) {
-            free((void *)(uintptr_t)file.at);
-            error = -ENOMEM;
-            break;
-        }
-        restore_segment(loop, file, epoch);
-    }
-    if (error)
-        log_line(loop->log, LOG_FAILURE, "%s/journal.%llu cannot be read: %s", journal->path,
-                 (unsigned long long)max_u64(order + 1, journal->oldest), strerror(-error));
-    return !error;
+    for (unsigned i = 0; i < start_segment_count(start); i++)
+        restore_segment(loop, start_segments(start)[i].file, start_segments(start)[i].epoch);
 }
 
 /* At the end what was promised is still written and sent. */

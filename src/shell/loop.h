@@ -44,9 +44,8 @@ void loop_block_signals(void);
 struct loop *loop_create(const struct loop_parts *parts);
 void loop_destroy(struct loop *loop);
 
-/* Gives the core the records of the segments that the journal found, and takes the start over,
- * which keeps them; false, and it was logged why, if one cannot be read. */
-bool loop_restore(struct loop *loop, struct start *start, const struct journal *journal);
+/* Gives the core the records of the segments, and takes the start over, which keeps them. */
+void loop_restore(struct loop *loop, struct start *start);
 
 /* The world may speak from now on: calls are served.  Returns when all of the last run is in memory
  * too; false, and it was logged why, if it cannot be read. */

@@ -3,7 +3,9 @@
 #include "core/recall.h"
 #include "shell/memory.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define USERS_AT_ONCE 64u
 
@@ -17,7 +19,7 @@ struct start {
     bool has_failed;
     void *memory; /* the core's notes */
     size_t size;
-    struct slice *segments;
+    struct start_segment *segments;
     unsigned segment_count;
 };
 
@@ -33,26 +35,63 @@ static bool find(void *self, enum roster_key key, struct slice name, struct user
     return found == DATABASE_FOUND;
 }
 
+static bool keep(struct start *start, struct slice file, uint64_t epoch)
+{
+    size_t size = (start->segment_count + 1) * sizeof *start->segments;
+    struct start_segment *segments = realloc(start->segments, size);
+
+    if (!segments)
+        return false;
+    start->segments = segments;
+    start->segments[start->segment_count++] = (struct start_segment){file, epoch};
+    return true;
+}
+
+/* Their bytes are counted, for the notes. */
+static bool read_segments(struct start *start, const struct journal *journal, uint64_t *bytes)
+{
+    uint64_t order = 0, epoch;
+    struct slice file;
+    int error;
+
+    for (*bytes = 0; journal_next(journal, &order, &file, &epoch, &error); *bytes += file.len)
+        if (!keep(start, file, epoch)) {
+            free((void *)(uintptr_t)file.at);
+            error = -ENOMEM;
+            break;
+        }
+    if (error)
+        log_line(start->log, LOG_FAILURE, "%s/journal.%llu cannot be read: %s", journal->path,
+                 (unsigned long long)max_u64(order + 1, journal->oldest), strerror(-error));
+    return !error;
+}
+
+static bool begin_recall(struct start *start, struct core *core, uint64_t journal_bytes)
+{
+    start->size = recall_bytes(journal_bytes);
+    start->memory = memory_take(start->size);
+    if (!start->memory) {
+        log_line(start->log, LOG_FAILURE, "no memory for what the last run left");
+        return false;
+    }
+    recall_begin(core, start->memory, journal_bytes, &start->roster);
+    return true;
+}
+
 struct start *start_begin(struct core *core, const struct config *config, struct database *database,
                           const struct journal *journal, struct log *log)
 {
     struct start *start = calloc(1, sizeof *start);
-    size_t size = recall_bytes(journal->found_bytes);
+    uint64_t bytes;
 
-    if (start)
-        *start = (struct start){.database = database,
-                                .realm = config->settings.realm,
-                                .log = log,
-                                .roster = {find, start},
-                                .memory = memory_take(size),
-                                .size = size};
-    if (!start || !start->memory) {
-        free(start);
+    if (!start) {
         log_line(log, LOG_FAILURE, "no memory for what the last run left");
         return NULL;
     }
-    recall_begin(core, start->memory, journal->found_bytes, &start->roster);
-    if (users_begin(&start->users, core, config, database, log))
+    *start = (struct start){
+        .database = database, .realm = config->settings.realm, .log = log, .roster = {find, start}};
+    if (read_segments(start, journal, &bytes) && begin_recall(start, core, bytes) &&
+        users_begin(&start->users, core, config, database, log))
         return start;
     start_end(start);
     return NULL;
@@ -61,22 +100,21 @@ struct start *start_begin(struct core *core, const struct config *config, struct
 void start_end(struct start *start)
 {
     for (unsigned i = 0; i < start->segment_count; i++)
-        free((void *)(uintptr_t)start->segments[i].at);
+        free((void *)(uintptr_t)start->segments[i].file.at);
     free(start->segments);
-    memory_give(start->memory, start->size);
+    if (start->memory)
+        memory_give(start->memory, start->size);
     free(start);
 }
 
-bool start_keep(struct start *start, struct slice segment)
+unsigned start_segment_count(const struct start *start)
 {
-    size_t size = (start->segment_count + 1) * sizeof *start->segments;
-    struct slice *segments = realloc(start->segments, size);
+    return start->segment_count;
+}
 
-    if (!segments)
-        return false;
-    start->segments = segments;
-    start->segments[start->segment_count++] = segment;
-    return true;
+const struct start_segment *start_segments(const struct start *start)
+{
+    return start->segments;
 }
 
 bool start_put_users(struct start *start)

@@ -14,15 +14,22 @@
 
 struct start;
 
-/* Puts the users of the configuration into a core that has none, and begins to read those of the
- * database: database_begin_users was called.  NULL, and it was logged why, if it cannot. */
+/* Reads the journal's segments, puts the users of the configuration into a core that has none, and
+ * begins to read those of the database: database_begin_users was called.  NULL, and it was logged
+ * why, if it cannot. */
 struct start *start_begin(struct core *core, const struct config *config, struct database *database,
                           const struct journal *journal, struct log *log);
 /* Gives back what it needed; the database stays open. */
 void start_end(struct start *start);
 
-/* Takes over a segment whose records the core has noted.  False if there is no memory. */
-bool start_keep(struct start *start, struct slice segment);
+/* Segments as they were read, oldest first; they last as long as the start. */
+struct start_segment {
+    struct slice file;
+    uint64_t epoch;
+};
+
+unsigned start_segment_count(const struct start *start);
+const struct start_segment *start_segments(const struct start *start);
 
 /* Puts a few more users; false when there are no more. */
 bool start_put_users(struct start *start);

@@ -7,6 +7,16 @@
 
 #include "core/segment.h"
 
+/* However it is read, no record is left behind. */
+static void check_reading(struct slice file, size_t end)
+{
+    size_t at = SEGMENT_HEADER, len = 0;
+
+    while (len < file.len && segment_goes_on(slice_until(file, len), &at))
+        len += min_u64(1 + len / 2, file.len - len);
+    assert(len >= end || file.len < SEGMENT_HEADER);
+}
+
 static void check_any(struct slice file)
 {
     struct slice rest = slice_from(file, file.len < SEGMENT_HEADER ? file.len : SEGMENT_HEADER);
@@ -17,6 +27,7 @@ static void check_any(struct slice file)
         epoch = 1;
     while (segment_next(&rest, epoch, &payload))
         assert(is_within(payload, file) && is_within(rest, file) && is_behind(rest, payload));
+    check_reading(file, (size_t)(rest.at - file.at));
 }
 
 /* Records of 1 + (first byte & 15) bytes each; returns how many. */

@@ -12,13 +12,15 @@ import select
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import threading
 import time
 
 import server_test
-from server_test import PATIENCE, ROOT, Failure, Phone, Server, expect, one_line, server
+from server_test import (PATIENCE, ROOT, Failure, Phone, Server, cpu_seconds, expect, one_line,
+                         server)
 
 CHECKS = []
 HASTE = os.path.join(ROOT, "build", "release", "test", "shell", "hasteclock.so")
@@ -633,6 +635,30 @@ def wrong_passwords_from_exempt_networks_are_not_counted():
             phone = phone_at(one, source, password="wrong")
             said = [guess(phone) for _ in range(5)]
             expect(said == wanted, f"{source}: {said}")
+
+
+def cost_of_guesses(one, phones, count=250):
+    """Of the server's processor, for each of these phones in turn: what a wrong guess takes."""
+    costs = [[] for _ in phones]
+    for _ in range(count):
+        for phone, cost in zip(phones, costs):
+            before = cpu_seconds(one.process.pid)
+            expect(guess(phone) == 401, "a guess is not answered")
+            cost.append(cpu_seconds(one.process.pid) - before)
+    return [statistics.median(cost) for cost in costs]
+
+
+@check
+def a_wrong_guess_costs_as_much_for_a_user_who_does_not_exist():
+    stack = "<exempt>lab</exempt>"
+    with server(config(stack=stack, more="<access><lab>127.0.0.3</lab></access>")) as one:
+        one.start("-A", "127.0.0.1")
+        users = "alice", "nobody"
+        phones = [phone_at(one, "127.0.0.3", user=user, password="wrong") for user in users]
+        known, unknown = cost_of_guesses(one, phones)
+        print(f"known {known * 1e6:.1f} us, unknown {unknown * 1e6:.1f} us")
+        expect(abs(known - unknown) < 0.1 * known, f"{known * 1e6:.1f} us of a processor for a "
+               f"known user, {unknown * 1e6:.1f} us for one who is not")
 
 
 @check

@@ -44,6 +44,23 @@ static void a_whole_file_gives_all_records(void **state)
     assert_int_equal(count_records(file, epoch), 3);
 }
 
+/* As a file is read: the first bytes of it, then more, for as long as records go on. */
+static void what_is_behind_the_last_record_need_not_be_read(void **state)
+{
+    char bytes[4096] = {0};
+    size_t end = make_file(bytes, sizeof bytes).len;
+
+    (void)state;
+    for (size_t first = 0; first < sizeof bytes; first++) {
+        size_t at = SEGMENT_HEADER;
+
+        assert_int_equal(segment_goes_on(slice_of(bytes, first), &at),
+                         first < end + SEGMENT_RECORD_OVERHEAD);
+        assert_false(segment_goes_on(slice_of(bytes, sizeof bytes), &at));
+        assert_int_equal(at, end);
+    }
+}
+
 static void a_file_cut_at_any_byte_gives_the_records_before_it(void **state)
 {
     char bytes[512];
@@ -101,6 +118,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_file_gives_all_records),
+        cmocka_unit_test(what_is_behind_the_last_record_need_not_be_read),
         cmocka_unit_test(a_file_cut_at_any_byte_gives_the_records_before_it),
         cmocka_unit_test(a_changed_byte_ends_the_reading),
         cmocka_unit_test(a_changed_header_is_refused),
