@@ -164,12 +164,12 @@ def a_call_to_any_of_100000_users_is_answered_within_100_ms_of_exec():
     with populated(USERS) as (one, phones):
         for outcome in restarts(one, phones, MOST_ROUNDS):
             found.append(outcome)
-            best = min(found, key=lambda outcome: outcome.cpu)
-            if len(found) >= ROUNDS and best.cpu <= soon:
+            usual = sorted(found, key=lambda outcome: outcome.cpu)[len(found) // 2]
+            if len(found) >= ROUNDS and usual.cpu <= soon:
                 break
-        print(f"the best of {len(found)} starts took {best}; {soon * 1000:.0f} ms are allowed")
+        print(f"half of {len(found)} starts took {usual} or less; {soon * 1000:.0f} ms are allowed")
         expect_all(one, USERS)
-    expect(best.cpu <= soon, f"the best of {len(found)} starts took {best}")
+    expect(usual.cpu <= soon, f"half of {len(found)} starts took more than {usual}")
 
 
 def main():
