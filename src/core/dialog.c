@@ -193,6 +193,7 @@ void dialog_persist(struct core *core, const struct dialog *dialog, struct momen
     write_u32(w, dialog->callee_cseq);
     for (unsigned i = 0; i < DIALOG_PART_COUNT; i++)
         write_counted(w, dialog_part(dialog, i));
+    write_u8(w, dialog->is_dropped);
     record_end(out);
 }
 
@@ -240,10 +241,10 @@ static void refresh(struct core *core, struct dialog *dialog, struct slice ours,
 static void end_ours(struct core *core, struct dialog *dialog, struct moment now,
                      struct actions *out)
 {
-    if (dialog->is_expired)
-        end(core, dialog, CALL_ENDED_BY_NOBODY, S("expired"), now, out);
-    else
+    if (dialog->is_dropped)
         end(core, dialog, CALL_ENDED_BY_ADMIN, S("dropped"), now, out);
+    else
+        end(core, dialog, CALL_ENDED_BY_NOBODY, S("expired"), now, out);
 }
 
 void dialog_drop(struct core *core, struct dialog *dialog, struct slice reason, struct moment now,
@@ -251,7 +252,7 @@ void dialog_drop(struct core *core, struct dialog *dialog, struct slice reason, 
 {
     if (dialog->byes)
         return; /* it is on its way */
-    dialog->is_expired = now.boot >= dialog->ends;
+    dialog->is_dropped |= now.boot < dialog->ends;
     dialog->ends = now.boot;
     dialog_persist(core, dialog, now, out);
     dialog->byes = (uint8_t)hangup_send(core, dialog, reason, now, out);
@@ -450,6 +451,7 @@ void dialog_restore(struct core *core, struct reader *r, struct moment now)
 
     for (unsigned i = 0; i < DIALOG_PART_COUNT; i++)
         parts[i] = read_counted(r);
+    bool is_dropped = r->rest.len && read_u8(r); /* older records have no such byte */
     if (r->failed)
         return;
     note_number(core, parts[DIALOG_CALL]);
@@ -463,6 +465,7 @@ void dialog_restore(struct core *core, struct reader *r, struct moment now)
         return;
     }
     dialog->began = began;
+    dialog->is_dropped = is_dropped;
     if (is_new)
         tally_begin(core, dialog);
     dialog->caller_cseq = caller_cseq;

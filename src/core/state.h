@@ -192,7 +192,7 @@ struct dialog {
     uint32_t caller_cseq, callee_cseq;
     uint8_t state;    /* enum dialog_state */
     uint8_t byes;     /* of our own, not yet answered */
-    bool is_expired;  /* they were sent because its time was over */
+    bool is_dropped;  /* they were sent because the administrator wished it */
     uint8_t from, to; /* enum node: as what it was counted */
     uint8_t ender;    /* enum call_ender: who sent the last BYE */
     uint16_t lens[9]; /* of the parts of its text: enum dialog_part */

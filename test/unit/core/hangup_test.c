@@ -1,5 +1,8 @@
 /* BYE to both ends of a call that is ended by the server. */
+#include "ask.h"
 #include "traffic.h"
+
+#include "core/calls.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -95,6 +98,41 @@ static void test_a_crash_before_the_answers_sends_them_again(void **state)
     world_end(&w);
 }
 
+/* Who ended the call whose record the last step gave the shell. */
+static unsigned ender_given(const struct world *w)
+{
+    for (uint32_t i = 0; i < w->out.count; i++) {
+        struct reader r = reader_over(w->out.at[i].bytes);
+        struct call_record call;
+        if (w->out.at[i].kind == ACTION_CALL && call_read(&r, &call))
+            return call.ender;
+    }
+    fail_msg("no record was given");
+    return 0;
+}
+
+static void test_a_crash_does_not_hide_who_ended_it(void **state)
+{
+    for (unsigned crashes = 0; crashes < 2; crashes++) {
+        struct world w;
+        char route[512];
+
+        (void)state;
+        world_begin(&w, true);
+        traffic_call(&w, route, sizeof route);
+        ask(&w, ADMIN_DROP, "", "call-1");
+        if (crashes) {
+            world_restart(&w);
+            world_wait(&w, MS(100));
+        }
+        traffic_answer(&w, sent_to(&w, BOB), 200, "", "");
+        world_wait(&w, MS(600)); /* carol's is sent again */
+        traffic_answer(&w, sent_to(&w, CAROL), 200, "", "");
+        assert_int_equal(ender_given(&w), CALL_ENDED_BY_ADMIN);
+        world_end(&w);
+    }
+}
+
 static void test_a_proxy_on_the_callers_side_is_routed_through(void **state)
 {
     struct world w;
@@ -153,6 +191,7 @@ int main(void)
         cmocka_unit_test(test_the_record_ends_when_both_have_answered),
         cmocka_unit_test(test_the_record_ends_when_an_end_is_silent),
         cmocka_unit_test(test_a_crash_before_the_answers_sends_them_again),
+        cmocka_unit_test(test_a_crash_does_not_hide_who_ended_it),
         cmocka_unit_test(test_a_proxy_on_the_callers_side_is_routed_through),
         cmocka_unit_test(test_the_cseq_leaps_over_what_was_seen),
         cmocka_unit_test(test_an_end_that_unregistered_gets_one_where_it_was),
