@@ -306,6 +306,36 @@ static bool read_service_route(struct loading *l, struct slice *route)
     return true;
 }
 
+/* ADDRESS or ADDRESS@PORT. */
+static bool is_resolver(struct slice word)
+{
+    size_t at = slice_find(word, '@');
+    struct address_bytes address;
+    uint64_t port;
+
+    return host_numeric(slice_until(word, at), &address) && word.at[0] != '[' &&
+           (at == word.len || (slice_number(slice_from(word, at + 1), 65535, &port) && port));
+}
+
+static bool read_resolver(struct loading *l, struct slice *resolver)
+{
+    struct slice rest = l->values.resolver, word;
+    char text[RESOLVER_LIMIT];
+    struct writer w = writer_over(text, sizeof text);
+
+    while (loading_word_of(&rest, " ,;\t\r\n", &word)) {
+        if (w.len)
+            write_char(&w, ' ');
+        write_slice(&w, word);
+        if (!is_resolver(word) || w.failed)
+            return fault_in_main(l, "resolver in <stack> has", word,
+                                 "write addresses of DNS servers, like 192.0.2.53 or "
+                                 "192.0.2.53@5353, of up to 500 characters");
+    }
+    *resolver = loading_keep(l, writer_slice(&w));
+    return true;
+}
+
 static bool is_said(struct slice name)
 {
     return name.len && !slice_equal_nocase(name, S("none"));
@@ -366,7 +396,7 @@ static bool read_settings(struct loading *l)
     return read_localnames(l) && check_realm(l, settings->realm) &&
            read_digest(l, &settings->sha256_first) &&
            read_unregistered(l, &settings->unregistered) && read_transports(l, config) &&
-           read_service_route(l, &settings->service_route);
+           read_service_route(l, &settings->service_route) && read_resolver(l, &settings->resolver);
 }
 
 /* ---- the whole */

@@ -12,6 +12,7 @@
 #define SECTIONS_LIMIT 16u /* of <sipwitch> */
 #define PROFILES_LIMIT 64u
 #define NAMES_LIMIT 64u           /* local names */
+#define RESOLVER_LIMIT 512u       /* bytes: some ten servers */
 #define SERVICE_ROUTE_LIMIT 1024u /* bytes: the answer to a REGISTER must fit into a datagram */
 
 struct whole {

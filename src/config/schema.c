@@ -29,7 +29,6 @@
 #define LATER "not in this version"
 #define STACK "the signalling stack is another"
 #define TLS "TLS is not in this version"
-#define DNS "names of other domains are not looked up in this version"
 #define RELAY "there is no media relay yet"
 #define UNUSED "GNU SIP Witch read it, too, and did nothing with it"
 
@@ -67,6 +66,9 @@ static const struct key stack_keys[] = {
     TEXT("service-route", AT(service_route), NULL,
         "The way that phones are told, when they register, to send their requests (RFC 3608): SIP "
         "URIs, separated by blanks or commas, each of a proxy that is passed on the way here."),
+    TEXT("resolver", AT(resolver), "as the system has it",
+        "Addresses of the DNS servers that are asked for other domains, separated by blanks or "
+        "commas, each with @ and a port behind it unless that is 53."),
     TEXT("system", AT(system), "system", "The id that nobody may call: 403."),
     TEXT("anon", AT(anonymous), "anonymous", "The id that nobody has: 404."),
     TEXT("agent", AT(agent), "SIP Witch", "What the server calls itself to others."),
@@ -78,7 +80,7 @@ static const struct key stack_keys[] = {
     NOTED("keysize", SELF), NOTED("timing", SELF), NOTED("incoming", SELF),
     NOTED("outgoing", SELF), NOTED("peering", RELAY),
     NOTED("gateway", RELAY), NOTED("contact", LATER), NOTED("proxy", UNUSED),
-    NOTED("outbound", UNUSED), NOTED("resolver", DNS),
+    NOTED("outbound", UNUSED),
     NOTED("send101", STACK), NOTED("keepalive", STACK), NOTED("learn", STACK),
     NOTED("certfile", TLS), NOTED("keyfile", TLS), NOTED("password", TLS),
     NOTED("authfile", TLS), NOTED("dhfile", TLS), NOTED("random", TLS),

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "core/dns.h"
 #include "core/flow.h"
 
 enum action_kind {
@@ -20,6 +21,10 @@ enum action_kind {
     ACTION_LOG,          /* a line for the administrator; rare, never one a message */
     ACTION_CALL,   /* a call has ended: put its record (core/calls.h) into the database, and say
                       so by EVENT_CALLS_KEPT; no more than CALL_WINDOW are out */
+    ACTION_ASK,    /* ask DNS for the records of one type of the name in `bytes`, which has no dot
+                      at its end, and say what it answers by EVENT_DNS, once; where nothing can be
+                      asked at all, that it failed, in a step of its own.  The core has a patience of
+                      its own: an answer may take its time, and comes once all the same */
     ACTION_ANSWER, /* lines of JSON for an administrator who asked, or for all who watch */
 };
 
@@ -31,12 +36,20 @@ struct admin_answer {
     uint64_t cursor;
 };
 
+/* What DNS is asked.  An absolute name: no search list, and neither /etc/hosts nor another service
+ * answers for it. */
+struct dns_question {
+    uint64_t id; /* to be handed back in event.question */
+    enum dns_type type;
+};
+
 struct action {
     enum action_kind kind;
     bool promises;
     union {
         struct flow flow;           /* of a send */
         struct admin_answer answer; /* of an answer */
+        struct dns_question ask;
     };
     struct slice bytes; /* in actions.bytes */
 };

@@ -315,6 +315,7 @@ void core_step(struct core *core, const struct event *event, struct moment now, 
     case EVENT_USERS_PUT: core->sweep = 1; break;
     case EVENT_LOAD: load_weigh(core, event->fill, now.boot, out); break;
     case EVENT_ADMIN: admin_request(core, event->request, now, out); break;
+    case EVENT_DNS: break;
     case EVENT_PASSWORD: location_set_password(core, event->user); break;
     }
     assert(!out->bytes.failed);

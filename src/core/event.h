@@ -30,10 +30,14 @@ enum event_kind {
                            EVENT_SETTINGS go; a few in each step */
     EVENT_LOAD,         /* fill: of the fullest receive queue, in thousandths; while it never rests
                            some hundred times a second, and when it does again (core/load.h) */
+    EVENT_DNS,          /* dns: the answer to an ACTION_ASK, or that there is none; each question is
+                           answered once, in any order, in its own time: the core knows which
+                           answers it still waits for, and passes over all others */
     EVENT_ADMIN,        /* an administrator asks for something: `request` */
 };
 
 struct admin_request;
+struct dns_answer;
 
 struct event {
     enum event_kind kind;
@@ -44,5 +48,7 @@ struct event {
     const struct user_settings *user;    /* copied in this step */
     struct fault fault;                  /* EVENT_BROKEN */
     unsigned fill;                       /* EVENT_LOAD */
+    uint64_t question;                   /* EVENT_DNS: as it was in the ACTION_ASK */
+    const struct dns_answer *dns;        /* core/dns.h; the shell's, for this step */
     const struct admin_request *request; /* core/admin.h; the shell's, for this step */
 };

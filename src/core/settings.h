@@ -73,6 +73,8 @@ struct settings {
     bool is_restricted;    /* our own users are served from some networks only */
     uint16_t unregistered; /* status for a user of ours without a phone: 480, or 410 */
 
+    struct slice resolver;        /* whom DNS is asked: ADDRESS or ADDRESS@PORT each, separated by
+                                     blanks; empty: as the system has it */
     struct slice service_route;   /* Route values that phones are to preload (RFC 3608), or empty */
     uint32_t session_expires;     /* seconds that calls are asked to refresh in; 0 = never */
     uint32_t session_shortest;    /* seconds: a phone that asks for less hears 422 */

@@ -236,6 +236,7 @@ static void carry_out(struct sim *sim, const struct held *held)
     case ACTION_CLOSE: note_wish(sim, &held->flow, 0); break;
     case ACTION_CALL: archive_take(sim, held->bytes); break;
     case ACTION_LOG: trace_note(sim, "log: %.*s", (int)held->bytes.len, held->bytes.at); break;
+    case ACTION_ASK:
     case ACTION_ANSWER: break; /* no administrator asks here */
     }
 }

@@ -675,6 +675,18 @@ def phones_are_told_the_service_route():
 
 
 @check
+def a_resolver_is_an_address():
+    for said in "dns.test", "127.0.0.1@0", "127.0.0.1@65536", "[::1]", "127.0.0.1 dns.test":
+        with server(config(stack=f"<resolver>{said}</resolver>")) as one:
+            status, told = one.refuse("--check")
+            expect(status == 2, f"{said}: exit status {status}: {told!r}")
+            one_line(told, one.config, f'resolver in <stack> has "{said.split()[-1]}"; write')
+    with server(config(stack="<resolver>127.0.0.1@5353, ::1</resolver>")) as one:
+        status, told = one.refuse("--check")
+        expect(status == 0, f"exit status {status}: {told!r}")
+
+
+@check
 def a_phone_may_ring_for_so_long_only():
     with server(config(more="<timers><answer>5</answer></timers>")) as one:
         one.start()
@@ -733,7 +745,7 @@ def a_ringing_call_is_given_up_after_timer_c():
 def keys_without_effect_are_accepted_and_noted_once():
     stack = "".join(f"<{key}>1</{key}>" for key in (
         "mapped threading priority keysize timing incoming outgoing peering gateway contact proxy "
-        "outbound resolver send101 keepalive learn certfile keyfile password "
+        "outbound send101 keepalive learn certfile keyfile password "
         "authfile dhfile random").split())
     more = """<timers><ring>4</ring><cfna>4</cfna><reset>6</reset><invite>120</invite></timers>
               <messages><expires>15</expires><keysize>7</keysize></messages>

@@ -287,6 +287,7 @@ static void carry_out(struct testbed *server)
                 server->is_closing[connection_place(action->flow.connection)] = true;
             break;
         case ACTION_LOG:
+        case ACTION_ASK:
         case ACTION_ANSWER: break;
         }
     }
