@@ -3,6 +3,7 @@
 #include "core/calls.h"
 #include "core/connection.h"
 #include "core/dialog.h"
+#include "core/failover.h"
 #include "core/fault.h"
 #include "core/forward.h"
 #include "core/location.h"
@@ -149,8 +150,7 @@ bool context_is_ringing(const struct core *core, const struct context *context)
     return server->is_initial && !(context->flags & CONTEXT_ACCEPTED);
 }
 
-/* The request of a context, read again from its bytes. */
-static bool read_request(const struct context *context, struct moment now, struct request *req)
+bool context_read(const struct context *context, struct moment now, struct request *req)
 {
     struct fault fault = message_parse(block_slice(&context->request), &req->message);
 
@@ -227,30 +227,50 @@ static struct slice compose_branch(struct core *core, const struct request *req,
     return forward_request(core, req, to, out);
 }
 
-static void send_branch(struct core *core, struct context *context, const struct request *req,
-                        unsigned index, uint32_t breadth, struct actions *out)
+/* What the request becomes on its way to a target. */
+static struct forwarding forwarding_to(const struct context *context, unsigned index)
 {
-    struct client_transaction *client = pool_get(&core->clients, context->branches[index]);
     const struct target *target = &context_targets(context)[index];
-    struct forwarding to = {
+
+    return (struct forwarding){
         .flow = target->flow,
         .uri = context_target_uri(context, index),
         .path = context_target_path(context, index),
         .binding = target->binding,
-        .max_breadth = breadth,
     };
+}
+
+bool context_send(struct core *core, struct context *context, struct client_transaction *client,
+                  const struct request *req, uint32_t breadth, struct actions *out)
+{
+    const struct target *target = &context_targets(context)[client->branch];
+    struct forwarding to = forwarding_to(context, client->branch);
     struct slice bytes;
 
-    if (!client)
-        return;
+    to.max_breadth = breadth;
     if (!find_way(core, target, client, &to.flow, out)) {
         client_wait(core, client, wait_until(core, target, req->now.boot), req->now.boot);
-        return;
+        return true;
     }
     to.transaction = client_branch(core, client);
     bytes = compose_branch(core, req, target, client, &to, out);
     client->flow = to.flow;
-    if (client_send(core, client, bytes, req->now.boot, out))
+    return client_send(core, client, bytes, req->now.boot, out);
+}
+
+static void send_branch(struct core *core, struct context *context, const struct request *req,
+                        unsigned index, uint32_t breadth, struct actions *out)
+{
+    struct client_transaction *client = pool_get(&core->clients, context->branches[index]);
+
+    if (!client)
+        return;
+    if (context_targets(context)[index].way == WAY_SOUGHT) {
+        if (!failover_seek(core, context, client, req, out))
+            client_wait(core, client, req->now.boot, req->now.boot);
+        return;
+    }
+    if (context_send(core, context, client, req, breadth, out))
         return;
     context->branches[index] = NO_HANDLE;
     context->open--;
@@ -271,6 +291,15 @@ static unsigned group_end(const struct context *context, const struct request *r
     return end;
 }
 
+static void say_trying(struct core *core, struct server_transaction *server,
+                       const struct request *req, struct actions *out)
+{
+    size_t start = out->bytes.len;
+    struct writer *w = reply_begin(core, req, 100, NO_SLICE, out);
+
+    server_respond(core, server, 100, reply_end(out, w, start), req->now.boot, out);
+}
+
 /* 16.6: forwards to the next group of targets; what must survive is recorded before. */
 static void forward_group(struct core *core, struct context *context, const struct request *req,
                           struct actions *out)
@@ -287,11 +316,8 @@ static void forward_group(struct core *core, struct context *context, const stru
     context->next_target = (uint8_t)end;
     if (context->flags & CONTEXT_INVITE) {
         pending_put(core, server, out);
-        if (!first) {
-            size_t start = out->bytes.len;
-            struct writer *w = reply_begin(core, req, 100, NO_SLICE, out);
-            server_respond(core, server, 100, reply_end(out, w, start), req->now.boot, out);
-        }
+        if (!first)
+            say_trying(core, server, req, out);
     }
     for (unsigned i = first; i < end; i++)
         send_branch(core, context, req, i, breadth, out);
@@ -315,13 +341,13 @@ static void note_dialog_parts(struct context *context, const struct message *m)
     context->call_id = span_of(m, message_first(m, HEADER_CALL_ID));
 }
 
-/* Its bytes are needed again for an INVITE's record and answers, for further targets, and where a
- * stream may fail. */
+/* Its bytes are needed again for an INVITE's record and answers, for further targets and places,
+ * and where a stream may fail. */
 static bool keep_request(struct core *core, struct context *context, const struct request *req)
 {
     const struct target *target = context_targets(context);
     bool is_needed = context->flags & CONTEXT_INVITE || context->target_count > 1 ||
-                     flow_is_reliable(&target->flow) ||
+                     target->way != WAY_GIVEN || flow_is_reliable(&target->flow) ||
                      (req->message.bytes.len + EDITS_RESERVE > DATAGRAM_LIMIT &&
                       may_change_transport(target, req));
 
@@ -384,6 +410,7 @@ void context_say_trying(struct core *core, struct server_transaction *server, in
 {
     const struct context *context =
         server->context ? pool_at(&core->contexts, server->context) : NULL;
+    struct request req;
 
     for (unsigned i = 0; context && i < context->next_target; i++) {
         const struct client_transaction *client = pool_get(&core->clients, context->branches[i]);
@@ -393,6 +420,8 @@ void context_say_trying(struct core *core, struct server_transaction *server, in
                        out);
         return;
     }
+    if (context && context->request.at && context_read(context, core->now, &req))
+        say_trying(core, server, &req, out); /* no server is known yet */
 }
 
 void context_refuse(struct core *core, struct request *req, struct fault fault, struct actions *out)
@@ -415,6 +444,8 @@ void context_refuse(struct core *core, struct request *req, struct fault fault, 
     server->machine.resend_at = NEVER;
     server_arm(core, server);
 }
+
+#define RANK_UNLOCATED 5998
 
 /* 16.7 step 6: 6xx first, then the lowest class; within 4xx those that the caller can do something
  * about, and a time-out last.  Lower is better. */
@@ -464,22 +495,38 @@ static void add_challenges(struct core *core, struct context *context, const str
     w->len = start;
 }
 
-/* Keeps a failure if it is better than those before. */
+/* The branch's own failure, in words. */
+static void keep_fault(struct core *core, struct context *context, struct fault fault,
+                       struct moment now, struct actions *out)
+{
+    struct request req;
+
+    if (fault.reason && context->request.at && context_read(context, now, &req))
+        slab_copy(&core->slab, reply_compose(core, &req, fault, out), &context->best);
+}
+
+/* Keeps a failure if it is better than those before.  That no server could be found says less than
+ * what anybody answered. */
 static void weigh(struct core *core, struct context *context, const struct message *response,
-                  unsigned status, struct actions *out)
+                  struct fault fault, struct moment now, struct actions *out)
 {
     size_t start = out->bytes.len;
+    unsigned status = fault.status;
+    unsigned rated = response || !fault.reason ? rank(status) : RANK_UNLOCATED;
 
     if (is_challenge(status) && is_challenge(context->best_status) && context->best.at) {
         add_challenges(core, context, response, out);
         return;
     }
-    if (context->best_status && rank(status) >= rank(context->best_status))
+    if (context->best_status && rated >= context->best_rank)
         return;
     slab_give(&core->slab, &context->best);
     context->best_status = (uint16_t)status;
+    context->best_rank = (uint16_t)rated;
     if (response)
         slab_copy(&core->slab, forward_response(response, 0, out), &context->best);
+    else
+        keep_fault(core, context, fault, now, out);
     out->bytes.len = start;
 }
 
@@ -527,7 +574,7 @@ static struct slice write_failure(struct core *core, const struct context *conte
               : context->best_status != 503       ? context->best_status
               : context_targets(context)->binding ? 480
                                                   : 500;
-    if (!context->request.at || !read_request(context, now, &req))
+    if (!context->request.at || !context_read(context, now, &req))
         return NO_SLICE;
     return reply_end(out, reply_begin(core, &req, *status, NO_SLICE, out), start);
 }
@@ -605,11 +652,11 @@ static void send_failure(struct core *core, struct context *context, struct mome
 static void conclude(struct core *core, struct context *context, struct moment now,
                      struct actions *out)
 {
-    bool is_over = context->flags & (CONTEXT_ACCEPTED | CONTEXT_CANCELLED | CONTEXT_REFUSED);
+    bool is_over = context_is_over(context);
     struct request req;
 
     while (!is_over && !context->open && context->next_target < context->target_count &&
-           context->request.at && read_request(context, now, &req))
+           context->request.at && context_read(context, now, &req))
         forward_group(core, context, &req, out);
     if (context->open)
         return;
@@ -664,11 +711,11 @@ static void accept(struct core *core, struct context *context, struct client_tra
 }
 
 static void fail(struct core *core, struct context *context, const struct message *response,
-                 unsigned status, struct moment now, struct actions *out)
+                 struct fault fault, struct moment now, struct actions *out)
 {
     struct server_transaction *server = pool_at(&core->servers, context->server);
 
-    weigh(core, context, response, response ? response->status : status, out);
+    weigh(core, context, response, fault, now, out);
     dialog_answer(core, context, response, now, out);
     if (fault_is(FAULT_SECOND_FINAL) && response && context->open)
         server_respond(core, server, response->status, forward_response(response, 0, out), now.boot,
@@ -682,7 +729,7 @@ static void fail(struct core *core, struct context *context, const struct messag
 }
 
 void context_decide(struct core *core, struct context *context, struct client_transaction *client,
-                    const struct message *response, unsigned status, struct moment now,
+                    const struct message *response, struct fault fault, struct moment now,
                     struct actions *out)
 {
     assert(context->open);
@@ -691,34 +738,37 @@ void context_decide(struct core *core, struct context *context, struct client_tr
     if (response && response->status < 300)
         accept(core, context, client, response, now, out);
     else
-        fail(core, context, response, status, now, out);
+        fail(core, context, response, fault, now, out);
     if (!context->open)
         conclude(core, context, now, out);
+}
+
+void context_accept_left(struct core *core, struct context *context,
+                         struct client_transaction *client, const struct message *response,
+                         struct moment now, struct actions *out)
+{
+    assert(client->is_left && context->open);
+    accept(core, context, client, response, now, out);
 }
 
 /* One branch of a restored INVITE, as if it were sent now. */
 static void restore_branch(struct core *core, struct context *context, const struct request *req,
                            unsigned index, uint64_t branch, struct actions *out)
 {
-    const struct target *target = &context_targets(context)[index];
-    struct forwarding to = {
-        .flow = target->flow,
-        .uri = context_target_uri(context, index),
-        .path = context_target_path(context, index),
-        .binding = target->binding,
-        .transaction = branch,
-    };
+    struct forwarding to = forwarding_to(context, index);
     size_t start = out->bytes.len;
     struct client_transaction *client;
 
+    to.transaction = branch;
     open_branch(core, context, index);
     client = pool_get(&core->clients, context->branches[index]);
     if (!client)
         return;
     client_rename(core, client, branch);
-    client->is_cancelled =
-        context->flags & (CONTEXT_CANCELLED | CONTEXT_ACCEPTED | CONTEXT_REFUSED);
-    slab_copy(&core->slab, forward_request(core, req, &to, out), &client->request);
+    if (context_targets(context)[index].way != WAY_SOUGHT) { /* else it went nowhere yet */
+        client->is_cancelled = context_is_over(context);
+        slab_copy(&core->slab, forward_request(core, req, &to, out), &client->request);
+    }
     ctrans_init(&client->machine, true, flow_is_reliable(&client->flow), req->now.boot);
     client->machine.resend_at = req->now.boot;
     out->bytes.len = start;
@@ -729,10 +779,11 @@ bool context_restore(struct core *core, struct context *context, const uint64_t 
 {
     struct request req;
 
-    if (!read_request(context, now, &req))
+    if (!context_read(context, now, &req))
         return false;
     context->method = METHOD_INVITE;
     context->opened_at = now.boot;
+    context->best_rank = (uint16_t)rank(context->best_status);
     note_dialog_parts(context, &req.message);
     context->merge = merge_key(core, &req);
     table_insert(&core->contexts_by_merge, pool_index(&core->contexts, context),
@@ -751,7 +802,7 @@ bool context_find_flow(struct core *core, struct client_transaction *client, str
 
     if (connection_stands(core, &client->flow))
         return true;
-    return context &&
+    return context && !client->is_left && /* its target is elsewhere now */
            find_way(core, &context_targets(context)[client->branch], client, &client->flow, out);
 }
 
@@ -762,7 +813,7 @@ static void send_again(struct core *core, struct context *context,
     struct forwarding again = *to;
     struct request req;
 
-    if (!read_request(context, now, &req)) {
+    if (!context_read(context, now, &req)) {
         client_step(core, client, CTRANS_UNREACHED, NULL, now, out);
         return;
     }
@@ -773,21 +824,33 @@ static void send_again(struct core *core, struct context *context,
         client_step(core, client, CTRANS_UNREACHED, NULL, now, out);
 }
 
+static void seek_place(struct core *core, struct context *context,
+                       struct client_transaction *client, struct moment now, struct actions *out)
+{
+    struct request req;
+
+    if (!context_read(context, now, &req) || !failover_seek(core, context, client, &req, out))
+        client_step(core, client, CTRANS_UNREACHED, NULL, now, out);
+}
+
 void context_seek(struct core *core, struct client_transaction *client, struct moment now,
                   struct actions *out)
 {
     const struct server_transaction *server = pool_get(&core->servers, client->server);
     struct context *context =
         server && server->context ? pool_at(&core->contexts, server->context) : NULL;
-    bool is_over =
-        context && context->flags & (CONTEXT_CANCELLED | CONTEXT_ACCEPTED | CONTEXT_REFUSED);
+    bool is_over = context && context_is_over(context);
     /* One that went out before is sent all the same, so that its CANCEL finds it. */
-    bool is_given_up = !context || !context->request.at || (is_over && !client->is_cancelled);
+    bool is_given_up =
+        !context || !context->request.at || client->is_left || (is_over && !client->is_cancelled);
 
     if (!is_given_up) {
         const struct target *target = &context_targets(context)[client->branch];
-        struct forwarding to = {.uri = context_target_uri(context, client->branch),
-                                .binding = target->binding};
+        struct forwarding to = forwarding_to(context, client->branch);
+        if (target->way == WAY_SOUGHT) {
+            seek_place(core, context, client, now, out);
+            return;
+        }
         if (find_way(core, target, client, &to.flow, out)) {
             send_again(core, context, client, &to, now, out);
             return;

@@ -32,11 +32,17 @@ void context_say_trying(struct core *core, struct server_transaction *server, in
 void context_cancel(struct core *core, struct server_transaction *server, struct slice reason,
                     struct moment now, struct actions *out);
 
-/* A branch is decided: by a final response, or, with NULL, by none: then `status` is what counts in
- * its place, 408 or, where nobody was reached, 503 (16.9).  Called once a branch. */
+/* A branch is decided: by a final response, or, with NULL, by none: then `fault` is what counts in
+ * its place, 408 or, where nobody was reached, 503 (16.9), or why there is nobody.  Called once a
+ * branch. */
 void context_decide(struct core *core, struct context *context, struct client_transaction *client,
-                    const struct message *response, unsigned status, struct moment now,
+                    const struct message *response, struct fault fault, struct moment now,
                     struct actions *out);
+
+/* A place that was left answered after all, by a 2xx (core/failover). */
+void context_accept_left(struct core *core, struct context *context,
+                         struct client_transaction *client, const struct message *response,
+                         struct moment now, struct actions *out);
 
 /* The flow of a branch, which may have ended since: the present way to its target.  False if there
  * is none. */
@@ -55,6 +61,20 @@ bool context_restore(struct core *core, struct context *context, const uint64_t 
 /* After the journal is read: goes on where nothing is awaited any more. */
 void context_resume(struct core *core, struct context *context, struct moment now,
                     struct actions *out);
+
+/* The request of a context, read again from its bytes; false if that fails. */
+bool context_read(const struct context *context, struct moment now, struct request *req);
+
+/* Sends it by a branch to its target, or lets it wait for a way there.  False if there is no room.
+ */
+bool context_send(struct core *core, struct context *context, struct client_transaction *client,
+                  const struct request *req, uint32_t breadth, struct actions *out);
+
+/* It was cancelled, answered or refused: no branch of it is to ring any more. */
+static inline bool context_is_over(const struct context *context)
+{
+    return context->flags & (CONTEXT_CANCELLED | CONTEXT_ACCEPTED | CONTEXT_REFUSED);
+}
 
 void context_close(struct core *core, struct context *context);
 

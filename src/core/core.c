@@ -7,11 +7,14 @@
 #include "core/connection.h"
 #include "core/context.h"
 #include "core/dialog.h"
+#include "core/failover.h"
 #include "core/fault.h"
 #include "core/inspect.h"
 #include "core/keepalive.h"
 #include "core/load.h"
+#include "core/locate.h"
 #include "core/location.h"
+#include "core/penalty.h"
 #include "core/pending.h"
 #include "core/proxy.h"
 #include "core/realm.h"
@@ -46,7 +49,7 @@ size_t core_bytes(const struct limits *limits)
     return sizeof(struct core) + location_bytes(limits) + transaction_bytes(limits) +
            context_bytes(limits) + dialog_bytes(limits) + calls_bytes(limits) +
            realm_bytes(limits) + abuse_bytes() + load_bytes() + connection_bytes(limits) +
-           limits->text + 16 * 64;
+           locate_bytes(limits) + penalty_bytes() + limits->text + 16 * 64;
 }
 
 static int64_t wall_zero(struct moment now)
@@ -85,6 +88,8 @@ struct core *core_create(void *memory, const struct core_origin *origin, struct 
     connection_init(core, &arena);
     abuse_init(core, &arena);
     load_init(core, &arena);
+    locate_init(core, &arena);
+    penalty_init(core, &arena);
     slab_init(&core->slab, &arena, limits->text);
     return core;
 }
@@ -270,6 +275,16 @@ static void remove_user(struct core *core, struct slice id, struct actions *out)
         location_remove_user(core, user, out);
 }
 
+/* An answer to one of our questions wakes the branch that waits for it. */
+static void take_dns(struct core *core, const struct event *event, struct moment now,
+                     struct actions *out)
+{
+    struct client_transaction *client = locate_tell(core, event->question, event->dns);
+
+    if (client)
+        failover_look(core, client, now, out);
+}
+
 /* The wall clock was set: what is stored by it is stored anew. */
 static void watch_wall(struct core *core, struct moment now)
 {
@@ -315,7 +330,7 @@ void core_step(struct core *core, const struct event *event, struct moment now, 
     case EVENT_USERS_PUT: core->sweep = 1; break;
     case EVENT_LOAD: load_weigh(core, event->fill, now.boot, out); break;
     case EVENT_ADMIN: admin_request(core, event->request, now, out); break;
-    case EVENT_DNS: break;
+    case EVENT_DNS: take_dns(core, event, now, out); break;
     case EVENT_PASSWORD: location_set_password(core, event->user); break;
     }
     assert(!out->bytes.failed);
@@ -342,6 +357,8 @@ struct census core_census(const struct core *core)
         .strans_states = core->strans_states,
         .ctrans_states = core->ctrans_states,
         .dialog_states = core->dialog_states,
+        .lookups = core->lookups.live,
+        .sights = core->sights,
     };
 }
 

@@ -79,7 +79,7 @@ static struct fault add_static(struct dialing *d, struct slice contact, const st
                                uint16_t q)
 {
     struct target target = {.q = q};
-    struct fault fault = target_flow(d->core, uri, &target.flow);
+    struct fault fault = target_find(d->core, uri, &target);
 
     if (!fault.status && has_room(d))
         target_add(d->req, &target, contact, NO_SLICE);

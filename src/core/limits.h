@@ -83,6 +83,13 @@
  */
 #define SHED_TABLE 65536u
 
+/* Places of one domain that one request is sent to, one after another: its caller waits no longer,
+ * and a zone cannot make a flood of it. */
+#define PLACES_LIMIT 8u
+
+/* Servers of other domains that are remembered for having failed, a power of two; 16 KiB. */
+#define PENALTY_TABLE 1024u
+
 /* Bytes of a request below which its answer may be longer (core/reply). */
 #define UNPROVEN_FREE 300u
 
@@ -103,5 +110,6 @@ struct limits {
     uint32_t nonces;       /* nonces whose count is kept; a power of two */
     uint32_t accepted;     /* streams that peers opened; the shell names them: places 1 to here */
     uint32_t connected;    /* streams that we open; the core names them: the places behind those */
+    uint32_t lookups;      /* requests whose server is looked for, or has said nothing yet: 3 KiB */
     size_t text;           /* bytes for all texts that outlive a step */
 };

@@ -38,3 +38,27 @@ bool address_is_many(const struct address_bytes *address)
         return plain.at[0] == 0xff || memcmp(plain.at, none, sizeof none) == 0;
     return plain.at[0] == 0 || plain.at[0] >= 224; /* RFC 1122 3.2.1.3; 240/4 is nobody's */
 }
+
+static enum seclusion seclusion_v4(const uint8_t *at)
+{
+    if (at[0] == 10 || (at[0] == 172 && at[1] >> 4 == 1) || (at[0] == 192 && at[1] == 168) ||
+        (at[0] == 100 && at[1] >> 6 == 1))
+        return SECLUSION_PRIVATE;
+    return at[0] == 169 && at[1] == 254 ? SECLUSION_LINK : SECLUSION_NONE;
+}
+
+static enum seclusion seclusion_v6(const uint8_t *at)
+{
+    if (at[0] >> 1 == 0xfc >> 1)
+        return SECLUSION_PRIVATE;
+    return at[0] == 0xfe && at[1] >> 6 >= 2 ? SECLUSION_LINK : SECLUSION_NONE; /* fec0 was site's */
+}
+
+enum seclusion address_seclusion(const struct address_bytes *address)
+{
+    struct address_bytes plain = unmapped(*address);
+
+    if (address_is_loopback(&plain))
+        return SECLUSION_LOOPBACK;
+    return plain.is_v6 ? seclusion_v6(plain.at) : seclusion_v4(plain.at);
+}

@@ -8,5 +8,15 @@
 bool address_is_loopback(const struct address_bytes *address);
 bool address_is_many(const struct address_bytes *address);
 
+/* Who can reach it: the higher, the fewer.  Nobody on the Internet has a way to those above
+ * SECLUSION_NONE (RFC 6890). */
+enum seclusion {
+    SECLUSION_NONE,
+    SECLUSION_PRIVATE,  /* a network of one's own: RFC 1918, RFC 6598, RFC 4193 */
+    SECLUSION_LINK,     /* RFC 3927, and fe80::/10 */
+    SECLUSION_LOOPBACK, /* this machine */
+};
+enum seclusion address_seclusion(const struct address_bytes *address);
+
 /* The peer's address, IPv4 where it is mapped into IPv6. */
 struct address_bytes flow_address(const struct flow *flow);

@@ -25,6 +25,7 @@ static void write_targets(struct core *core, const struct context *context, stru
         const struct client_transaction *client = pool_get(&core->clients, context->branches[i]);
         write_u64(w, target->binding);
         write_flow(w, &target->flow);
+        write_u8(w, target->way);
         write_u16(w, target->q);
         write_counted(w, context_target_uri(context, i));
         write_counted(w, context_target_path(context, i));
@@ -264,6 +265,7 @@ static bool read_targets(struct core *core, struct context *context, struct read
     for (unsigned i = 0; i < count; i++) {
         targets[i].binding = read_u64(r);
         targets[i].flow = read_flow(r);
+        targets[i].way = read_u8(r);
         targets[i].q = read_u16(r);
         uris[i] = read_counted(r);
         paths[i] = read_counted(r);
@@ -272,7 +274,10 @@ static bool read_targets(struct core *core, struct context *context, struct read
         targets[i].uri_len = (uint16_t)uris[i].len;
         targets[i].path_len = (uint16_t)paths[i].len;
         len += uris[i].len + paths[i].len;
-        if (!r->failed && !flow_find_socket(core, &targets[i].flow))
+        if (targets[i].way == WAY_SOUGHT)
+            targets[i].flow = (struct flow){0};
+        else if (!r->failed &&
+                 (targets[i].way > WAY_LAST || !flow_find_socket(core, &targets[i].flow)))
             return false;
     }
     if (r->failed || !slab_take(&core->slab, len, &context->targets))

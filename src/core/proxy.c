@@ -5,9 +5,12 @@
 #include "core/context.h"
 #include "core/dial.h"
 #include "core/dialog.h"
+#include "core/failover.h"
 #include "core/forward.h"
 #include "core/load.h"
+#include "core/locate.h"
 #include "core/location.h"
+#include "core/penalty.h"
 #include "core/pending.h"
 #include "core/realm.h"
 #include "core/registrar.h"
@@ -530,7 +533,6 @@ static enum verdict target_dialed(struct core *core, struct request *req, struct
     return refuse_firmly(core, req, fault.status, fault.reason, out);
 }
 
-/* A numeric host outside; names need the resolver. */
 static enum verdict target_outside(struct core *core, struct request *req, struct actions *out)
 {
     struct target target = {.q = 1000};
@@ -538,7 +540,7 @@ static enum verdict target_outside(struct core *core, struct request *req, struc
 
     if (!req->sender || req->sender->is_inside_only)
         return refuse(core, req, 403, NULL, out);
-    fault = target_flow(core, &req->uri, &target.flow);
+    fault = target_find(core, &req->uri, &target);
     if (fault.status)
         return refuse(core, req, fault.status, fault.reason, out);
     target_add(req, &target, NO_SLICE, NO_SLICE);
@@ -615,6 +617,12 @@ static enum verdict forward_statelessly(struct core *core, struct request *req, 
     return FINISH;
 }
 
+/* Where its server must be looked for, there is room to do so. */
+static bool has_lookup(const struct core *core, const struct request *req)
+{
+    return req->targets.at[0].way == WAY_GIVEN || locate_has_room(core);
+}
+
 /* 16.6: here the request is copied, and everything is spent that a request costs. */
 static enum verdict forward(struct core *core, struct request *req, struct actions *out)
 {
@@ -626,7 +634,7 @@ static enum verdict forward(struct core *core, struct request *req, struct actio
         return forward_statelessly(core, req, out);
     if (!req->max_breadth)
         return refuse(core, req, 440, NULL, out);
-    if (!context_has_room(core, req->message.bytes.len))
+    if (!context_has_room(core, req->message.bytes.len) || !has_lookup(core, req))
         return refuse_for_now(core, req, out);
     context_open(core, req, out);
     return FINISH;
@@ -674,15 +682,34 @@ static void hang_up(struct core *core, const struct message *m, struct actions *
                    address_tag(message_first(m, HEADER_TO)), out);
 }
 
-/* A final response decides its branch.  A phone that was cancelled because it rang too long says
- * 487, but its caller did not give up: it counts as a time-out (16.8). */
+/* How long a server that says 503 wants to be left alone (21.5.4). */
+static duration retry_after(const struct message *response)
+{
+    struct slice value = message_first(response, HEADER_RETRY_AFTER);
+    size_t digits = 0;
+    uint64_t seconds;
+
+    while (digits < value.len && value.at[digits] >= '0' && value.at[digits] <= '9')
+        digits++;
+    if (!slice_number(slice_until(value, digits), UINT32_MAX, &seconds))
+        return PENALTY;
+    return min_u64(SECONDS(seconds), PENALTY_LONGEST);
+}
+
+/* A final response decides its branch, unless its server is not the only one.  A phone that was
+ * cancelled because it rang too long says 487, but its caller did not give up: it counts as a
+ * time-out (16.8). */
 static void decide(struct core *core, struct context *context, struct client_transaction *client,
                    const struct message *response, struct moment now, struct actions *out)
 {
-    if (client->has_run_out && response->status == 487)
-        context_decide(core, context, client, NULL, 408, now, out);
-    else
-        context_decide(core, context, client, response, response->status, now, out);
+    bool has_run_out = client->has_run_out && response->status == 487;
+
+    if (response->status == 503 &&
+        failover_next(core, context, client, 503, retry_after(response), now, out))
+        return;
+    locate_end(core, client);
+    context_decide(core, context, client, has_run_out ? NULL : response,
+                   (struct fault){has_run_out ? 408 : response->status, NULL}, now, out);
 }
 
 /* A 100 is of this hop alone (16.7 step 5), and to a request other than INVITE no other
@@ -690,6 +717,33 @@ static void decide(struct core *core, struct context *context, struct client_tra
 static bool goes_no_further(const struct client_transaction *client, const struct message *response)
 {
     return response->status == 100 || (response->status < 200 && client->method != METHOD_INVITE);
+}
+
+static void pass_on(struct core *core, struct server_transaction *server,
+                    const struct message *response, struct moment now, struct actions *out)
+{
+    size_t start = out->bytes.len;
+
+    if (response->status >= 200)
+        accept_late(core, server, response, now, out);
+    if (!server_respond(core, server, response->status,
+                        forward_response(response, server->session, out), now.boot, out))
+        out->bytes.len = start;
+}
+
+/* What a place that was left says of the call: that it is answered, after all. */
+static void hear_left(struct core *core, struct context *context, struct server_transaction *server,
+                      struct client_transaction *client, const struct message *response,
+                      struct moment now, struct actions *out)
+{
+    bool is_first = context && !(context->flags & CONTEXT_ACCEPTED);
+
+    if (response->status < 200 || response->status >= 300)
+        return;
+    if (is_first)
+        context_accept_left(core, context, client, response, now, out);
+    else if (client->method == METHOD_INVITE)
+        pass_on(core, server, response, now, out);
 }
 
 /* 16.7: provisional responses and repeated 2xx pass; a final one decides its branch. */
@@ -701,7 +755,14 @@ void proxy_response(struct core *core, struct client_transaction *client,
 
     if (!client->server.generation && response->status >= 200)
         hang_up(core, response, out);
-    if (!server || goes_no_further(client, response))
+    if (!server)
+        return;
+    if (client->is_left) {
+        hear_left(core, context, server, client, response, now, out);
+        return;
+    }
+    failover_heard(core, context, client, response->status, now.boot);
+    if (goes_no_further(client, response))
         return;
     if (response->status >= 200 && !client->is_decided) {
         client->is_decided = true;
@@ -710,20 +771,15 @@ void proxy_response(struct core *core, struct client_transaction *client,
             return;
         }
     }
-    if (response->status < 300) {
-        size_t start = out->bytes.len;
-        if (response->status >= 200)
-            accept_late(core, server, response, now, out);
-        if (!server_respond(core, server, response->status,
-                            forward_response(response, server->session, out), now.boot, out))
-            out->bytes.len = start;
-    }
+    if (response->status < 300)
+        pass_on(core, server, response, now, out);
 }
 
 void proxy_timeout(struct core *core, struct client_transaction *client, unsigned status,
                    struct moment now, struct actions *out)
 {
     struct context *context = context_of(core, pool_get(&core->servers, client->server));
+    struct fault fault = {(uint16_t)status, NULL};
     struct message request;
 
     if (!client->server.generation &&
@@ -732,7 +788,12 @@ void proxy_timeout(struct core *core, struct client_transaction *client, unsigne
     if (client->is_decided || !context)
         return;
     client->is_decided = true;
-    context_decide(core, context, client, NULL, status, now, out);
+    if (failover_next(core, context, client, status, PENALTY, now, out))
+        return;
+    if (client->lookup && !client->request.at && !context_is_over(context))
+        fault = locate_fault(core, client);
+    locate_end(core, client);
+    context_decide(core, context, client, NULL, fault, now, out);
 }
 
 struct slice proxy_cancel_reason(const struct core *core, const struct client_transaction *client)

@@ -499,6 +499,24 @@ void resolve_hurry(struct resolve *r)
     r->is_hurried = true;
 }
 
+void resolve_give_up(struct resolve *r, struct random *random)
+{
+    unsigned first = r->is_placed ? first_address_slot(r->at) : SLOT_NAPTR;
+    unsigned end = r->is_placed ? first + FAMILIES : SLOT_ADDRESSES;
+    uint8_t asked[RESOLVE_SLOTS];
+
+    if (r->is_placed && r->at == r->target_count)
+        return;
+    memcpy(asked, r->slots, sizeof asked);
+    for (unsigned slot = first; slot < end; slot++) {
+        struct resolve_question question;
+        if (asked[slot] != SLOT_ASKED)
+            continue;
+        name_question(r, slot, &question);
+        resolve_tell(r, question.id, &(struct dns_answer){.status = DNS_FAILED}, random);
+    }
+}
+
 struct fault resolve_fault(const struct resolve *r)
 {
     switch (r->worst) {

@@ -113,5 +113,8 @@ enum resolve_result resolve_next(struct resolve *r, struct resolve_place *place)
 bool resolve_may_hurry(const struct resolve *r);
 void resolve_hurry(struct resolve *r);
 
+/* What is being waited for will not come: it counts as not answered. */
+void resolve_give_up(struct resolve *r, struct random *random);
+
 /* Why there was no place at all. */
 struct fault resolve_fault(const struct resolve *r);

@@ -120,6 +120,8 @@ struct client_transaction {
     bool is_decided;           /* its final response, or the lack of one, was counted */
     bool has_dialled;          /* a connection was opened for it, and will not be again */
     bool lacks_flow;           /* its stream is gone: looked for again until its machine's end_at */
+    bool is_left;              /* its place is too slow: another took over its target */
+    uint32_t lookup;           /* of places for its target (core/locate), 0 = none */
     uint32_t connection;       /* place of the stream it went by, 0 = none */
     uint32_t next_on, prev_on; /* of the same stream */
 };
@@ -132,13 +134,23 @@ enum context_flag {
     CONTEXT_IN_DIALOG = 1 << 4,
 };
 
+/* How the flow of a target is known. */
+enum target_way {
+    WAY_GIVEN,  /* by its binding, or its URI has an address */
+    WAY_SOUGHT, /* not yet: its URI has a name, and RFC 3263 says where that is */
+    WAY_CHOSEN, /* it is the latest of the places that the name leads to; there may be more */
+    WAY_LAST,   /* and it is the last that is tried */
+};
+
 /* One place a request may go. */
 struct target {
     uint64_t binding; /* its id, 0 for a bare flow */
-    struct flow flow;
+    struct flow flow; /* of WAY_SOUGHT: the place that failed last, if any */
     uint16_t q;
     uint16_t uri_len;  /* 0 = the Request-URI stays */
     uint16_t path_len; /* Route values on the way there (RFC 3327), right behind the URI */
+    uint8_t way;       /* enum target_way */
+    uint8_t tries;     /* places that the request was sent to */
     uint32_t uri_at;   /* in the target set's text */
 };
 
@@ -154,6 +166,7 @@ struct context {
     uint8_t next_target; /* those before it have been tried: the hunting position */
     uint8_t open;        /* branches without a final response */
     uint16_t best_status;
+    uint16_t best_rank;   /* the lower, the better */
     struct block request; /* as received */
     struct span contact;  /* in the request: its Contact URI, for the observer */
     struct span uri;      /* and what else is told of a call: the Request-URI, */
@@ -223,6 +236,12 @@ struct guesses {
     instant last;
 };
 
+/* A server that failed, and is tried last until then (core/penalty). */
+struct penalty {
+    uint64_t place; /* hash of its transport address, 0 = never used */
+    instant until;
+};
+
 /* The walk of a checkpoint over all that must be in the newest segment. */
 struct checkpoint {
     bool is_running;
@@ -267,6 +286,9 @@ struct core {
     struct nonce_slot *nonces;
     struct connection *connections; /* by place */
     struct table connections_by_peer;
+    struct pool lookups;
+    struct penalty *penalties;
+    instant penalties_until;  /* before it some place may have one */
     uint32_t free_connection; /* place of the first that we may open */
     uint64_t next_call;
     uint32_t last_call, waiting_call; /* the latest to end, and the first that the shell has not */
@@ -284,6 +306,7 @@ struct core {
     int64_t wall_zero; /* wall seconds at boot time 0, as they stand in the journal's records */
 
     uint32_t strans_states, ctrans_states, dialog_states; /* entered at least once */
+    uint32_t sights;                                      /* bit n: enum locate_sight n was seen */
 };
 
 #define CONTAINER(member, type, name) ((type *)(void *)((char *)(member)-offsetof(type, name)))

@@ -19,30 +19,47 @@ void target_add(struct request *req, const struct target *target, struct slice u
     set->paths[i] = path;
 }
 
-/* RFC 3263 4.1: by the URI's transport parameter, or UDP. */
-static bool transport_asked(const struct uri *uri, struct flow *flow)
+/* RFC 3263 4.1: by the URI's transport parameter, or UDP; sips is TLS. */
+static bool transport_asked(const struct core *core, const struct uri *uri, struct flow *flow)
 {
+    const struct settings *settings = core->settings;
     struct slice name;
 
     flow->transport = TRANSPORT_UDP;
     if (uri_param(uri, S("transport"), &name))
         flow->transport = (uint8_t)transport_of(name);
-    return uri->scheme == SCHEME_SIP &&
-           (flow->transport == TRANSPORT_UDP || flow->transport == TRANSPORT_TCP);
+    if (uri->scheme == SCHEME_SIPS)
+        flow->transport = TRANSPORT_TLS;
+    for (unsigned i = 0; uri->scheme <= SCHEME_SIPS && i < settings->socket_count; i++)
+        if (settings->sockets[i].transport == flow->transport)
+            return true;
+    return false;
 }
 
-struct fault target_flow(const struct core *core, const struct uri *uri, struct flow *flow)
+static uint16_t port_asked(const struct uri *uri, enum transport transport)
 {
+    if (uri->port)
+        return (uint16_t)uri->port;
+    return transport == TRANSPORT_TLS ? 5061 : 5060;
+}
+
+struct fault target_find(const struct core *core, const struct uri *uri, struct target *target)
+{
+    struct flow *flow = &target->flow;
     struct address_bytes address;
     struct slice host;
 
-    *flow = (struct flow){.port = uri->port ? (uint16_t)uri->port : 5060};
+    *flow = (struct flow){0};
+    if (!transport_asked(core, uri, flow))
+        return (struct fault){500, "Transport Not Supported"};
     if (!uri_param(uri, S("maddr"), &host))
         host = uri->host;
-    if (!host_numeric(host, &address))
-        return (struct fault){500, "Domain Names Are Not Resolved Yet"};
-    if (!transport_asked(uri, flow))
-        return (struct fault){500, "Transport Not Supported"};
+    if (!host_numeric(host, &address)) {
+        *flow = (struct flow){0};
+        target->way = WAY_SOUGHT;
+        return NO_FAULT;
+    }
+    flow->port = port_asked(uri, flow->transport);
     flow->is_v6 = address.is_v6;
     memcpy(flow->address, address.at, sizeof address.at);
     if (!flow_find_socket(core, flow))

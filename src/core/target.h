@@ -11,5 +11,6 @@
 void target_add(struct request *req, const struct target *target, struct slice uri,
                 struct slice path);
 
-/* The way to a numeric host by one of our sockets; else the fault says why there is none. */
-struct fault target_flow(const struct core *core, const struct uri *uri, struct flow *flow);
+/* The way to the host of a URI, by one of our sockets: known at once if the host is numeric, to be
+ * sought if it is a name.  Else the fault says why there is none. */
+struct fault target_find(const struct core *core, const struct uri *uri, struct target *target);

@@ -2,8 +2,10 @@
 
 #include "core/connection.h"
 #include "core/context.h"
+#include "core/failover.h"
 #include "core/fault.h"
 #include "core/forward.h"
+#include "core/locate.h"
 #include "core/pending.h"
 #include "core/proxy.h"
 
@@ -227,6 +229,7 @@ void client_close(struct core *core, struct client_transaction *client)
 {
     timer_clear(&core->timers, &client->timer);
     connection_leave(core, client);
+    locate_end(core, client);
     if (client->restored)
         table_remove(&core->clients_by_branch, pool_index(&core->clients, client));
     slab_give(&core->slab, &client->request);
@@ -237,6 +240,8 @@ void client_arm(struct core *core, struct client_transaction *client)
 {
     instant due = ctrans_deadline(&client->machine);
 
+    if (client->lookup)
+        due = min_u64(due, locate_due(core, client));
     if (due == NEVER)
         timer_clear(&core->timers, &client->timer);
     else
@@ -267,6 +272,16 @@ void client_wait(struct core *core, struct client_transaction *client, instant u
     client->lacks_flow = true;
     client->machine.end_at = until;
     timer_set(&core->timers, &client->timer, min_u64(until, now + SEEK_AGAIN));
+}
+
+void client_await(struct core *core, struct client_transaction *client, instant until, instant now)
+{
+    if (client->machine.state == CTRANS_NONE)
+        ctrans_init(&client->machine, client->method == METHOD_INVITE, true, now);
+    enter_client(core, client);
+    client->lacks_flow = true;
+    client->machine.end_at = NEVER;
+    timer_set(&core->timers, &client->timer, until);
 }
 
 /* 9.1: only for a request that has a provisional response and no final one. */
@@ -390,7 +405,9 @@ void client_expire(struct core *core, struct client_transaction *client, struct 
 {
     enum ctrans_input input = ctrans_due(&client->machine, now.boot);
 
-    if (client->lacks_flow)
+    if (client->lookup && locate_expire(core, client, now.boot))
+        failover_look(core, client, now, out);
+    else if (client->lacks_flow)
         context_seek(core, client, now, out);
     else if (input == CTRANS_INPUT_COUNT)
         client_arm(core, client);

@@ -53,6 +53,10 @@ bool client_send(struct core *core, struct client_transaction *client, struct sl
 /* Nothing can be sent yet: context_seek is asked until `until` whether it can. */
 void client_wait(struct core *core, struct client_transaction *client, instant until, instant now);
 
+/* Nothing can be sent before DNS has answered: the lookup is looked at again then, and at `until`
+ * (core/failover). */
+void client_await(struct core *core, struct client_transaction *client, instant until, instant now);
+
 /* Sends a CANCEL for it, or will as soon as a provisional response allows it (9.1). */
 void client_cancel(struct core *core, struct client_transaction *client, instant now,
                    struct actions *out);

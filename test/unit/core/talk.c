@@ -114,13 +114,27 @@ const char *talk_route(const struct world *w, unsigned host)
     return text;
 }
 
-/* A status, a method, or what was done to a stream; empty for what is not sent. */
+static const char *name_of_type(enum dns_type type)
+{
+    switch (type) {
+    case DNS_A: return "A";
+    case DNS_AAAA: return "AAAA";
+    case DNS_SRV: return "SRV";
+    case DNS_NAPTR: break;
+    }
+    return "NAPTR";
+}
+
+/* A status, a method, what DNS is asked, or what was done to a stream; empty for what is not sent.
+ */
 static void name_action(const struct action *act, char *name, size_t limit)
 {
     struct message m;
 
     *name = 0;
-    if (act->kind == ACTION_CONNECT || act->kind == ACTION_CLOSE) {
+    if (act->kind == ACTION_ASK) {
+        snprintf(name, limit, "%s?", name_of_type(act->ask.type));
+    } else if (act->kind == ACTION_CONNECT || act->kind == ACTION_CLOSE) {
         snprintf(name, limit, act->kind == ACTION_CONNECT ? "connect" : "close");
     } else if (act->kind == ACTION_SEND) {
         message_parse(act->bytes, &m); /* an answer may repeat what is wrong with a request */
@@ -140,7 +154,10 @@ const char *talk_sent(const struct world *w)
     *text = 0;
     for (uint32_t i = 0; i < w->out.count; i++) {
         name_action(&w->out.at[i], name, sizeof name);
-        if (*name)
+        if (w->out.at[i].kind == ACTION_ASK)
+            len += (size_t)snprintf(text + len, sizeof text - len, "%s%s%.*s", len ? " " : "", name,
+                                    (int)w->out.at[i].bytes.len, w->out.at[i].bytes.at);
+        else if (*name)
             len += (size_t)snprintf(text + len, sizeof text - len, "%s%s>%u", len ? " " : "", name,
                                     w->out.at[i].flow.address[3]);
     }

@@ -52,7 +52,7 @@ void talk_phone(struct world *w, unsigned host, const char *params);
 const char *talk_route(const struct world *w, unsigned host);
 
 /* What was sent since the last event: "100>9 INVITE>2"; with streams that the server opened and
- * closed: "connect>2 INVITE>2 close>9". */
+ * closed: "connect>2 INVITE>2 close>9"; with what DNS is asked: "NAPTR?elsewhere.example". */
 const char *talk_sent(const struct world *w);
 #define assert_sent(w, text) assert_string_equal(talk_sent(w), text)
 

@@ -44,6 +44,7 @@ const struct limits world_limits = {
     .nonces = 64,
     .accepted = 16,
     .connected = 4,
+    .lookups = 4,
     .text = 2 << 20,
 };
 
@@ -123,6 +124,12 @@ static void keep(struct world *w, uint32_t from)
             assert(w->call_count < COUNT_OF(w->calls));
             w->calls[w->call_count++] = read_u64(&r);
         }
+        if (act->kind == ACTION_ASK) {
+            assert(w->asked_count < COUNT_OF(w->asked));
+            w->asked[w->asked_count].question = act->ask;
+            snprintf(w->asked[w->asked_count++].name, DNS_NAME + 1, "%.*s", (int)act->bytes.len,
+                     act->bytes.at);
+        }
         if (act->kind == ACTION_PERSIST) {
             assert(w->record_count < COUNT_OF(w->records));
             w->records[w->record_count++] = copy_of(act->bytes);
@@ -147,6 +154,20 @@ void world_event(struct world *w, const struct event *event)
 {
     clear(w);
     step(w, *event);
+}
+
+void world_tell(struct world *w, unsigned n, const struct dns_answer *answer)
+{
+    struct event event = {
+        .kind = EVENT_DNS,
+        .question = w->asked[n].question.id,
+        .dns = answer,
+    };
+
+    assert(n < w->asked_count);
+    w->asked_count--;
+    memmove(&w->asked[n], &w->asked[n + 1], (w->asked_count - n) * sizeof w->asked[0]);
+    world_event(w, &event);
 }
 
 void world_begin(struct world *w, bool is_public)

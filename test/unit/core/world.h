@@ -33,6 +33,11 @@ struct world {
         struct slice bytes; /* copied */
     } requests[1024];       /* that were sent, since world_begin */
     unsigned request_count;
+    struct {
+        struct dns_question question;
+        char name[DNS_NAME + 1];
+    } asked[64]; /* what DNS was asked; who answers takes it off */
+    unsigned asked_count;
     uint32_t opened; /* streams so far */
 };
 
@@ -81,6 +86,9 @@ void world_event(struct world *w, const struct event *event);
 /* A user as world_begin puts them, with a secret. */
 struct user_settings world_user(const struct world *w, const char *id, const char *extension,
                                 const char *secret);
+
+/* DNS answers the n-th question, which comes off. */
+void world_tell(struct world *w, unsigned n, const struct dns_answer *answer);
 
 /* The database has the records of all calls that it was given. */
 void world_keep_calls(struct world *w);

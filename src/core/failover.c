@@ -1,0 +1,227 @@
+#include "core/failover.h"
+
+#include "core/context.h"
+#include "core/fault.h"
+#include "core/locate.h"
+#include "core/oddity.h"
+#include "core/penalty.h"
+#include "core/pending.h"
+#include "core/transaction.h"
+
+static struct target *target_of(const struct context *context,
+                                const struct client_transaction *client)
+{
+    return &context_targets(context)[client->branch];
+}
+
+/* The INVITE's image, before anything is sent. */
+static void record(struct core *core, struct context *context, struct actions *out)
+{
+    if (context->flags & CONTEXT_INVITE)
+        pending_put(core, pool_at(&core->servers, context->server), out);
+}
+
+/* A URI that the caller wrote must not lead where the caller could not go by itself: into our own
+ * network, or into this machine.  What the administrator wrote may. */
+static enum seclusion widest_for(const struct core *core, const struct context *context,
+                                 unsigned index)
+{
+    const struct settings *settings = core->settings;
+    const struct flow *flow = &context->flow;
+    struct address_bytes caller = flow_address(flow);
+
+    if (context_target_uri(context, index).len ||
+        access_of(settings->networks, settings->network_count, flow->is_v6, flow->address) &
+            ACCESS_TRUSTED)
+        return SECLUSION_LOOPBACK;
+    return address_seclusion(&caller);
+}
+
+/* By the target's URI, or the request's own (RFC 3261 16.6 step 7). */
+static bool begin(struct core *core, const struct context *context,
+                  struct client_transaction *client, const struct request *req)
+{
+    struct slice text = context_target_uri(context, client->branch);
+    const struct target *target = target_of(context, client);
+    struct uri uri = req->uri;
+
+    if (text.len ? !uri_parse(text, &uri) : !req->uri_is_valid)
+        return false;
+    return locate_begin(core, client, &uri, widest_for(core, context, client->branch),
+                        target->tries ? &target->flow : NULL, req->now.boot);
+}
+
+static void send_to(struct core *core, struct context *context, struct client_transaction *client,
+                    const struct request *req, const struct flow *place, struct actions *out)
+{
+    struct target *target = target_of(context, client);
+    uint32_t breadth = req->message.first[HEADER_MAX_BREADTH] ? 1 : 0;
+
+    target->flow = *place;
+    target->way = WAY_CHOSEN;
+    target->tries++;
+    client->lacks_flow = false;
+    client->has_dialled = false;
+    record(core, context, out);
+    locate_tried(core, client, place, req->now.boot);
+    if (!context_send(core, context, client, req, breadth, out))
+        client_wait(core, client, req->now.boot, req->now.boot);
+}
+
+bool failover_seek(struct core *core, struct context *context, struct client_transaction *client,
+                   const struct request *req, struct actions *out)
+{
+    struct flow place;
+
+    if (!client->lookup && !begin(core, context, client, req))
+        return false;
+    switch (locate_next(core, client, &place, req->now.boot, out)) {
+    case RESOLVE_NONE: return false;
+    case RESOLVE_PLACE: send_to(core, context, client, req, &place, out); break;
+    case RESOLVE_WAIT: client_await(core, client, locate_due(core, client), req->now.boot); break;
+    }
+    return true;
+}
+
+/* A transaction of its own for the next place of the same target. */
+static struct client_transaction *take_over(struct core *core, struct context *context,
+                                            struct client_transaction *client)
+{
+    static const struct flow none = {0};
+    struct client_transaction *next = client_open(core, context->method, &none);
+
+    if (!next)
+        return NULL;
+    next->server = client->server;
+    next->branch = client->branch;
+    context->branches[client->branch] = pool_handle(&core->clients, next);
+    locate_move(core, client, next);
+    if (fault_is(FAULT_BRANCH_REUSED))
+        client_rename(core, next, client_branch(core, client));
+    return next;
+}
+
+/* The target has another place, as far as is known. */
+static bool may_go_on(const struct context *context, const struct client_transaction *client)
+{
+    const struct target *target = target_of(context, client);
+
+    return target->way == WAY_CHOSEN && target->tries < PLACES_LIMIT && context->request.at &&
+           !context_is_over(context) && !client->is_cancelled && !client->has_run_out;
+}
+
+static void await_next(struct core *core, struct context *context, struct client_transaction *next,
+                       instant now, struct actions *out)
+{
+    target_of(context, next)->way = WAY_SOUGHT;
+    record(core, context, out);
+    client_await(core, next, locate_due(core, next), now);
+}
+
+bool failover_next(struct core *core, struct context *context, struct client_transaction *client,
+                   unsigned status, duration length, struct moment now, struct actions *out)
+{
+    struct target *target = target_of(context, client);
+    struct client_transaction *next;
+    struct request req;
+    struct flow place;
+
+    if (target->way == WAY_GIVEN || target->way == WAY_SOUGHT)
+        return false;
+    penalty_put(core, &target->flow, length, now.boot);
+    next = may_go_on(context, client) && context_read(context, now, &req)
+               ? take_over(core, context, client)
+               : NULL;
+    if (!next)
+        return false;
+    if (next->lookup || begin(core, context, next, &req)) {
+        locate_failed(core, next, status);
+        switch (locate_next(core, next, &place, now.boot, out)) {
+        case RESOLVE_PLACE: send_to(core, context, next, &req, &place, out); return true;
+        case RESOLVE_WAIT: await_next(core, context, next, now.boot, out); return true;
+        case RESOLVE_NONE: break;
+        }
+    }
+    target->way = WAY_LAST;
+    context->branches[client->branch] = pool_handle(&core->clients, client);
+    client_close(core, next);
+    return false;
+}
+
+/* It is late, but may be there: what it says is heard, and answered by CANCEL. */
+static void leave(struct core *core, struct context *context, struct client_transaction *client)
+{
+    client->is_left = true;
+    client->is_decided = true;
+    client->is_cancelled = context->flags & CONTEXT_INVITE;
+    client->machine.resend_at = NEVER;
+    client_arm(core, client);
+}
+
+static void stay(struct core *core, struct context *context, struct client_transaction *client)
+{
+    target_of(context, client)->way = WAY_LAST;
+    locate_end(core, client);
+    client_arm(core, client);
+}
+
+/* A place that has not said anything for long: the next, if there is one. */
+static void leave_slow(struct core *core, struct context *context,
+                       struct client_transaction *client, struct moment now, struct actions *out)
+{
+    struct client_transaction *next;
+    struct request req;
+    struct flow place;
+
+    if (!may_go_on(context, client) || !context_read(context, now, &req)) {
+        stay(core, context, client);
+        return;
+    }
+    switch (locate_next(core, client, &place, now.boot, out)) {
+    case RESOLVE_NONE: stay(core, context, client); return;
+    case RESOLVE_WAIT: client_arm(core, client); return;
+    case RESOLVE_PLACE: break;
+    }
+    next = take_over(core, context, client);
+    if (!next) {
+        stay(core, context, client);
+        return;
+    }
+    penalty_put(core, &target_of(context, client)->flow, PENALTY, now.boot);
+    leave(core, context, client);
+    locate_failed(core, next, 408);
+    send_to(core, context, next, &req, &place, out);
+}
+
+void failover_look(struct core *core, struct client_transaction *client, struct moment now,
+                   struct actions *out)
+{
+    const struct server_transaction *server = pool_get(&core->servers, client->server);
+    struct context *context =
+        server && server->context ? pool_at(&core->contexts, server->context) : NULL;
+    bool is_unheard =
+        client->machine.state == CTRANS_CALLING || client->machine.state == CTRANS_TRYING;
+
+    if (client->lacks_flow)
+        context_seek(core, client, now, out);
+    else if (context && is_unheard)
+        leave_slow(core, context, client, now, out);
+    else
+        locate_end(core, client);
+}
+
+void failover_heard(struct core *core, struct context *context, struct client_transaction *client,
+                    unsigned status, instant now)
+{
+    if (!client->lookup || status == 503)
+        return;
+    if (status == 100) { /* it works at it, and may yet say 503 */
+        locate_calm(core, client);
+        return;
+    }
+    if (context) {
+        penalty_lift(core, &target_of(context, client)->flow, now);
+        target_of(context, client)->way = WAY_LAST;
+    }
+    locate_end(core, client);
+}

@@ -1,0 +1,32 @@
+/*
+ * From one server of a domain to the next (RFC 3263 4.3): which of the places of a branch's target
+ * its request goes to.
+ *
+ * The place is written into the target, and into the journal, before anything is sent there, so
+ * that CANCEL, ACK and a restart stay with the same server (RFC 3261 9.1, 17.1.1.3).  A server that
+ * cannot be reached, does not answer or says 503 is left for the next, by a client transaction, and
+ * so a branch, of its own.  One that does not say a word for seconds is left too, though a word of
+ * it still counts: a provisional response is answered by CANCEL, a 2xx is accepted.
+ */
+#pragma once
+
+#include "core/request.h"
+
+/* A branch without a place: sends it to the first, or lets it wait until that is known.  False if
+ * there is none: locate_fault says why, if there is a lookup. */
+bool failover_seek(struct core *core, struct context *context, struct client_transaction *client,
+                   const struct request *req, struct actions *out);
+
+/* A branch has failed, at its present place if it has one: by `status`, and that place is avoided
+ * for `length`.  True if the target is tried at another place, or may be as soon as that is known;
+ * then this transaction decides nothing. */
+bool failover_next(struct core *core, struct context *context, struct client_transaction *client,
+                   unsigned status, duration length, struct moment now, struct actions *out);
+
+/* Its lookup may know more than before: an answer came, or will not. */
+void failover_look(struct core *core, struct client_transaction *client, struct moment now,
+                   struct actions *out);
+
+/* The place has answered, and not by a 503. */
+void failover_heard(struct core *core, struct context *context, struct client_transaction *client,
+                    unsigned status, instant now);

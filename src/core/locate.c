@@ -1,0 +1,319 @@
+#include "core/locate.h"
+
+#include "core/connection.h"
+#include "core/penalty.h"
+
+#define HURRY MS(50)               /* for the other family of addresses (RFC 8305 3) */
+#define ANSWER_PATIENCE SECONDS(5) /* for what DNS is asked at a time */
+#define PLACE_PATIENCE SECONDS(4)  /* a server that has not said a word to four copies is left */
+#define ASIDE_LIMIT 8u
+
+struct lookup {
+    struct pool_item item;
+    uint32_t client; /* index */
+    bool is_awaited; /* its branch has no place, or wants another */
+    bool is_hurrying;
+    bool is_secluded; /* it led to where its caller may not be led */
+    bool is_idle;     /* it was never begun: there is no way to such a host */
+    uint8_t widest;   /* enum seclusion */
+    uint16_t failed;  /* by what the place tried last did; 0 = none was */
+    uint8_t aside_count, aside_given;
+    instant due;
+    instant ends; /* no new place is looked for */
+    struct flow tried;
+    struct flow aside[ASIDE_LIMIT]; /* places with a penalty */
+    struct resolve resolve;
+};
+
+size_t locate_bytes(const struct limits *limits)
+{
+    return pool_bytes(sizeof(struct lookup), limits->lookups);
+}
+
+void locate_init(struct core *core, struct arena *from)
+{
+    uint32_t first = (uint32_t)random_next(&core->random);
+
+    assert(core->limits.lookups < 1u << 24);
+    pool_init(&core->lookups, from, sizeof(struct lookup), core->limits.lookups, first);
+}
+
+bool locate_has_room(const struct core *core)
+{
+    return core->lookups.live < core->lookups.limit;
+}
+
+static struct lookup *lookup_of(const struct core *core, const struct client_transaction *client)
+{
+    assert(client->lookup);
+    return pool_at(&core->lookups, client->lookup);
+}
+
+static void note(struct core *core, enum locate_sight sight)
+{
+    core->sights |= 1u << sight;
+}
+
+/* ---- beginning */
+
+/* What we have sockets of. */
+static void offer_sockets(const struct core *core, struct resolve_wish *wish)
+{
+    const struct settings *settings = core->settings;
+
+    for (unsigned i = 0; i < settings->socket_count; i++) {
+        const struct socket_settings *socket = &settings->sockets[i];
+        wish->offered |= (uint8_t)(1u << socket->transport);
+        if (socket->host.at[0] == '[')
+            wish->has_v6 = true;
+        else
+            wish->has_v4 = true;
+    }
+}
+
+/* RFC 3263 4: what the URI says. */
+static struct resolve_wish wish_of(const struct core *core, const struct uri *uri)
+{
+    struct resolve_wish wish = {
+        .port = (uint16_t)uri->port,
+        .is_sips = uri->scheme == SCHEME_SIPS,
+    };
+    struct slice name;
+
+    if (!uri_param(uri, S("maddr"), &wish.host))
+        wish.host = uri->host;
+    if (uri_param(uri, S("transport"), &name))
+        wish.transport = (uint8_t)transport_of(name);
+    offer_sockets(core, &wish);
+    return wish;
+}
+
+bool locate_begin(struct core *core, struct client_transaction *client, const struct uri *uri,
+                  enum seclusion widest, const struct flow *tried, instant now)
+{
+    struct lookup *lookup = pool_take(&core->lookups);
+    struct resolve_wish wish = wish_of(core, uri);
+
+    if (!lookup)
+        return false;
+    client->lookup = pool_index(&core->lookups, lookup);
+    lookup->client = pool_index(&core->clients, client);
+    lookup->widest = (uint8_t)widest;
+    lookup->ends = now + 64 * T1;
+    lookup->due = NEVER;
+    if (tried)
+        lookup->tried = *tried;
+    lookup->is_idle = !resolve_begin(&lookup->resolve, &wish);
+    return true;
+}
+
+/* ---- questions and answers */
+
+/* The lookup's place and generation, and what it calls its question. */
+static uint64_t question_name(const struct core *core, const struct lookup *lookup, uint32_t id)
+{
+    return (uint64_t)pool_index(&core->lookups, lookup) << 40 |
+           (uint64_t)(lookup->item.generation & 0xffffff) << 16 | id;
+}
+
+static void ask(struct core *core, struct lookup *lookup, instant now, struct actions *out)
+{
+    struct resolve_question question;
+
+    while (resolve_ask(&lookup->resolve, &question)) {
+        size_t start = out->bytes.len;
+        assert(question.id <= 0xffff);
+        write_slice(&out->bytes, question.name);
+        actions_push(out, (struct action){
+                              .kind = ACTION_ASK,
+                              .ask = {question_name(core, lookup, question.id), question.type},
+                              .bytes = slice_of(out->bytes.at + start, question.name.len),
+                          });
+        lookup->due = now + ANSWER_PATIENCE;
+        lookup->is_hurrying = false;
+    }
+}
+
+struct client_transaction *locate_tell(struct core *core, uint64_t question,
+                                       const struct dns_answer *answer)
+{
+    uint32_t index = (uint32_t)(question >> 40);
+    struct lookup *lookup =
+        index <= core->lookups.used ? pool_live_at(&core->lookups, index) : NULL;
+    uint32_t id = (uint32_t)question & 0xffff;
+
+    if (!lookup || question_name(core, lookup, id) != question) {
+        note(core, SIGHT_GONE);
+        return NULL;
+    }
+    resolve_tell(&lookup->resolve, id, answer, &core->random);
+    return lookup->is_awaited ? pool_at(&core->clients, lookup->client) : NULL;
+}
+
+/* ---- places */
+
+static bool is_same_place(const struct flow *a, const struct flow *b)
+{
+    return a->transport == b->transport && a->is_v6 == b->is_v6 && a->port == b->port &&
+           memcmp(a->address, b->address, sizeof a->address) == 0;
+}
+
+/* False for one that is not to be tried at all. */
+static bool place_flow(struct core *core, struct lookup *lookup, const struct resolve_place *place,
+                       struct flow *flow)
+{
+    *flow = (struct flow){
+        .transport = place->transport,
+        .is_v6 = place->address.is_v6,
+        .port = place->port,
+    };
+    memcpy(flow->address, place->address.at, sizeof flow->address);
+    if (!flow_find_socket(core, flow) || is_same_place(flow, &lookup->tried) ||
+        address_is_many(&place->address))
+        return false;
+    if (address_seclusion(&place->address) <= (enum seclusion)lookup->widest)
+        return true;
+    lookup->is_secluded = true;
+    note(core, SIGHT_SECLUDED);
+    return false;
+}
+
+static bool put_aside(struct core *core, struct lookup *lookup, const struct flow *flow,
+                      instant now)
+{
+    if (!penalty_has(core, flow, now) || lookup->aside_count == ASIDE_LIMIT)
+        return false;
+    lookup->aside[lookup->aside_count++] = *flow;
+    note(core, SIGHT_ASIDE);
+    return true;
+}
+
+/* Of what DNS has said so far; those with a penalty once there are no others. */
+static enum resolve_result next_place(struct core *core, struct lookup *lookup, struct flow *flow,
+                                      instant now)
+{
+    struct resolve_place place;
+    enum resolve_result result;
+
+    while ((result = resolve_next(&lookup->resolve, &place)) == RESOLVE_PLACE)
+        if (place_flow(core, lookup, &place, flow) && !put_aside(core, lookup, flow, now))
+            return RESOLVE_PLACE;
+    if (result == RESOLVE_WAIT || lookup->aside_given == lookup->aside_count)
+        return result;
+    *flow = lookup->aside[lookup->aside_given++];
+    return RESOLVE_PLACE;
+}
+
+static void note_end(struct core *core, const struct lookup *lookup)
+{
+    switch (lookup->resolve.worst) {
+    case DNS_BOGUS: note(core, SIGHT_FORGED); break;
+    case DNS_FAILED: note(core, SIGHT_FAILED); break;
+    default: note(core, SIGHT_NOTHING);
+    }
+}
+
+/* How long an answer is waited for: shorter, if what is known would do. */
+static void set_due(struct lookup *lookup, instant now)
+{
+    if (lookup->due == NEVER)
+        lookup->due = now + ANSWER_PATIENCE;
+    if (resolve_may_hurry(&lookup->resolve) && !lookup->is_hurrying) {
+        lookup->is_hurrying = true;
+        lookup->due = now + HURRY;
+    }
+    lookup->due = min_u64(lookup->due, lookup->ends);
+}
+
+enum resolve_result locate_next(struct core *core, struct client_transaction *client,
+                                struct flow *flow, instant now, struct actions *out)
+{
+    struct lookup *lookup = lookup_of(core, client);
+    enum resolve_result result;
+
+    if (lookup->is_idle || now >= lookup->ends)
+        return RESOLVE_NONE;
+    ask(core, lookup, now, out);
+    result = next_place(core, lookup, flow, now);
+    ask(core, lookup, now, out);
+    lookup->is_awaited = result == RESOLVE_WAIT;
+    if (result == RESOLVE_NONE && !lookup->tried.transport)
+        note_end(core, lookup);
+    else if (result == RESOLVE_WAIT)
+        set_due(lookup, now);
+    return result;
+}
+
+void locate_failed(struct core *core, const struct client_transaction *client, unsigned status)
+{
+    lookup_of(core, client)->failed = (uint16_t)status;
+}
+
+void locate_tried(struct core *core, const struct client_transaction *client,
+                  const struct flow *place, instant now)
+{
+    struct lookup *lookup = lookup_of(core, client);
+
+    note(core, lookup->tried.transport ? SIGHT_NEXT : SIGHT_PLACE);
+    lookup->tried = *place;
+    lookup->is_hurrying = false;
+    lookup->due = now + PLACE_PATIENCE;
+}
+
+void locate_calm(struct core *core, const struct client_transaction *client)
+{
+    lookup_of(core, client)->due = NEVER;
+}
+
+instant locate_due(const struct core *core, const struct client_transaction *client)
+{
+    return client->lookup ? lookup_of(core, client)->due : NEVER;
+}
+
+bool locate_expire(struct core *core, const struct client_transaction *client, instant now)
+{
+    struct lookup *lookup = lookup_of(core, client);
+
+    if (now < lookup->due)
+        return false;
+    lookup->due = NEVER;
+    if (lookup->is_hurrying) {
+        lookup->is_hurrying = false;
+        resolve_hurry(&lookup->resolve);
+        note(core, SIGHT_HURRY);
+    } else if (lookup->is_awaited) {
+        resolve_give_up(&lookup->resolve, &core->random);
+        note(core, SIGHT_LATE);
+    }
+    return true;
+}
+
+struct fault locate_fault(const struct core *core, const struct client_transaction *client)
+{
+    const struct lookup *lookup = lookup_of(core, client);
+
+    if (lookup->failed)
+        return (struct fault){lookup->failed, NULL};
+    if (lookup->is_idle)
+        return (struct fault){500, "Transport Not Supported"};
+    if (lookup->is_secluded)
+        return (struct fault){403, "That Domain Leads To A Private Address"};
+    return resolve_fault(&lookup->resolve);
+}
+
+void locate_move(struct core *core, struct client_transaction *from, struct client_transaction *to)
+{
+    if (!from->lookup)
+        return;
+    to->lookup = from->lookup;
+    from->lookup = 0;
+    lookup_of(core, to)->client = pool_index(&core->clients, to);
+}
+
+void locate_end(struct core *core, struct client_transaction *client)
+{
+    if (!client->lookup)
+        return;
+    pool_give(&core->lookups, lookup_of(core, client));
+    client->lookup = 0;
+}

@@ -1,0 +1,72 @@
+/*
+ * The servers of a branch whose next hop is named (RFC 3263): lookups under way, what they ask of
+ * DNS and how long that is waited for, and the places that they find, in the order in which they
+ * are tried.
+ *
+ * A lookup belongs to a client transaction: one that waits for its first place, or one that was
+ * sent to a place and may have to be sent to the next.  It ends with it, or once the server there
+ * takes care of the request.  The core never waits by looking again: EVENT_DNS names the lookup.
+ */
+#pragma once
+
+#include "core/oddity.h"
+#include "core/resolve.h"
+#include "core/state.h"
+
+/* What has been met, for the simulator. */
+enum locate_sight {
+    SIGHT_PLACE,    /* a place was found */
+    SIGHT_NEXT,     /* and another after it */
+    SIGHT_ASIDE,    /* one with a penalty, put aside */
+    SIGHT_HURRY,    /* one family of addresses was not waited for */
+    SIGHT_LATE,     /* an answer was not waited for any longer */
+    SIGHT_GONE,     /* an answer came to a lookup that is no more */
+    SIGHT_SECLUDED, /* a place that its caller may not be led to */
+    SIGHT_NOTHING,  /* no place: there is none, */
+    SIGHT_FAILED,   /* nobody can tell, */
+    SIGHT_FORGED,   /* or somebody forged it */
+    SIGHT_COUNT,
+};
+
+size_t locate_bytes(const struct limits *limits);
+void locate_init(struct core *core, struct arena *from);
+
+/* There is one more lookup to be had. */
+bool locate_has_room(const struct core *core);
+
+/* Begins one for a branch to `uri`.  `widest` says how far from everyone a place may be; `tried` is
+ * one that failed already, or NULL.  False if there is no room. */
+bool locate_begin(struct core *core, struct client_transaction *client, const struct uri *uri,
+                  enum seclusion widest, const struct flow *tried, instant now);
+
+/* The next place, or whether to wait for one: until locate_due.  Asks what there is to be asked.
+ */
+enum resolve_result locate_next(struct core *core, struct client_transaction *client,
+                                struct flow *flow, instant now, struct actions *out);
+
+/* The branch is sent there: unless it hears something soon, the next place is due. */
+void locate_tried(struct core *core, const struct client_transaction *client,
+                  const struct flow *place, instant now);
+
+/* The place tried last failed: what counts if there is no other. */
+void locate_failed(struct core *core, const struct client_transaction *client, unsigned status);
+
+/* Something was heard: there is no hurry any more. */
+void locate_calm(struct core *core, const struct client_transaction *client);
+
+/* When its branch is to be woken, unless an answer does so; NEVER without a lookup. */
+instant locate_due(const struct core *core, const struct client_transaction *client);
+
+/* That instant may have come: true if it has, and locate_next may tell more than before. */
+bool locate_expire(struct core *core, const struct client_transaction *client, instant now);
+
+/* EVENT_DNS: the branch to be woken, or NULL. */
+struct client_transaction *locate_tell(struct core *core, uint64_t question,
+                                       const struct dns_answer *answer);
+
+/* Why there is no place, or what became of the last. */
+struct fault locate_fault(const struct core *core, const struct client_transaction *client);
+
+/* Hands the lookup on to another transaction, and ends it. */
+void locate_move(struct core *core, struct client_transaction *from, struct client_transaction *to);
+void locate_end(struct core *core, struct client_transaction *client);

@@ -1,0 +1,827 @@
+/* Servers of other domains, found by DNS: where requests, CANCEL and ACK go, and when one fails. */
+#include "talk.h"
+#include "zone.h"
+
+#include "core/branch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ALICE "<sip:alice@example.com>;tag=alice"
+#define OUTSIDE "sip:carol@elsewhere.example"
+
+static struct world w;
+static char sent[8192]; /* since the last look, through all answers of DNS */
+
+static const struct subnet trusted[] = {
+    {.address = {198, 51, 100, 0}, .bits = 24, .access = ACCESS_TRUSTED},
+};
+
+/* Its servers are, in this order, 2, 3 and 4. */
+static const zone_lines three = {
+    "elsewhere.example NAPTR 1 1 s SIP+D2U _sip._udp.elsewhere.example",
+    "_sip._udp.elsewhere.example SRV 1 1 5060 a.elsewhere.example|2 1 5060 b.elsewhere.example|"
+    "3 1 5060 c.elsewhere.example",
+    "a.elsewhere.example A 198.51.100.2",
+    "b.elsewhere.example A 198.51.100.3",
+    "c.elsewhere.example A 198.51.100.4",
+};
+
+/* alice, whom phone 9 is proof enough of, and bob at phone 8. */
+static int begin(void **state)
+{
+    (void)state;
+    *sent = 0;
+    world_begin(&w, true);
+    w.settings.networks = trusted;
+    w.settings.network_count = COUNT_OF(trusted);
+    world_register(&w, "alice", "wonder", 9, 5060, 3600);
+    world_register(&w, "bob", "builder", 8, 5060, 3600);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    world_wait(&w, SECONDS(400));
+    assert_int_equal(core_census(w.core).server_transactions, 0);
+    assert_int_equal(core_census(w.core).client_transactions, 0);
+    assert_int_equal(core_census(w.core).contexts, 0);
+    assert_int_equal(core_census(w.core).lookups, 0);
+    w.asked_count = 0;
+    world_end(&w);
+    return 0;
+}
+
+static void note(void)
+{
+    const char *more = talk_sent(&w);
+    size_t len = strlen(sent);
+
+    snprintf(sent + len, sizeof sent - len, "%s%s", len && *more ? " " : "", more);
+    w.out.count = 0;
+}
+
+static void assert_said(const char *wanted)
+{
+    assert_sent(&w, wanted);
+    w.out.count = 0;
+}
+
+static void tell(unsigned n, const zone_lines zone)
+{
+    struct reply reply;
+
+    zone_answer(zone, w.asked[n].question.type, slice_text(w.asked[n].name), &reply);
+    world_tell(&w, n, &reply.answer);
+}
+
+/* DNS answers all that it is asked, until it is asked no more; what is sent is noted, without the
+ * questions. */
+static void settle(const zone_lines zone)
+{
+    note();
+    while (w.asked_count) {
+        tell(0, zone);
+        note();
+    }
+}
+
+static void assert_noted(const char *wanted)
+{
+    char seen[sizeof sent] = "", *rest = NULL;
+
+    for (char *word = strtok_r(sent, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
+        if (!strchr(word, '?'))
+            snprintf(seen + strlen(seen), sizeof seen - strlen(seen), "%s%s", *seen ? " " : "",
+                     word);
+    assert_string_equal(seen, wanted);
+    *sent = 0;
+}
+
+/* alice calls carol there, or sends something else. */
+static void call(const char *uri)
+{
+    SAY(&w, .host = 9, .uri = uri, .from = ALICE, .to = "<sip:carol@elsewhere.example>");
+}
+
+static void call_again(const char *uri, const char *name)
+{
+    SAY(&w, .host = 9, .uri = uri, .from = ALICE, .to = "<sip:carol@elsewhere.example>",
+        .call_id = name, .branch = name);
+}
+
+static void cancel(void)
+{
+    SAY(&w, .host = 9, .method = "CANCEL", .uri = OUTSIDE, .from = ALICE,
+        .to = "<sip:carol@elsewhere.example>");
+}
+
+static void acknowledge(void)
+{
+    SAY(&w, .host = 9, .method = "ACK", .uri = OUTSIDE, .from = ALICE,
+        .to = "<sip:carol@elsewhere.example>;tag=h2");
+}
+
+static void answer(unsigned host, unsigned status)
+{
+    ANSWER(&w, .host = host, .status = status);
+}
+
+/* The branch of the latest INVITE that was sent to a host. */
+static const char *branch_at(unsigned host, char *text)
+{
+    struct message m;
+    struct via via;
+
+    for (unsigned i = w.request_count; i-- > 0;) {
+        if (w.requests[i].to.address[3] != host || !slice_starts(w.requests[i].bytes, S("INVITE")))
+            continue;
+        message_parse(w.requests[i].bytes, &m);
+        struct slice rest = message_first(&m, HEADER_VIA);
+        via_next(&rest, &via);
+        snprintf(text, BRANCH_TEXT + 1, "%.*s", (int)via.branch.len, via.branch.at);
+        return text;
+    }
+    fail();
+    return text;
+}
+
+static void a_name_is_asked_for_step_by_step(void **state)
+{
+    (void)state;
+    call(OUTSIDE);
+    assert_said("100>9 NAPTR?elsewhere.example");
+    tell(0, three);
+    assert_said("SRV?_sip._udp.elsewhere.example");
+    tell(0, three);
+    assert_said("AAAA?a.elsewhere.example A?a.elsewhere.example AAAA?b.elsewhere.example "
+                "A?b.elsewhere.example");
+    tell(1, three);
+    assert_said("");
+    tell(0, three);
+    assert_said("INVITE>2");
+    settle(three);
+    *sent = 0;
+    answer(2, 180);
+    assert_said("180>9");
+    assert_int_equal(core_census(w.core).lookups, 0);
+    answer(2, 200);
+    assert_said("200>9");
+}
+
+static void the_chosen_server_gets_cancel_and_ack(void **state)
+{
+    (void)state;
+    call(OUTSIDE);
+    settle(three);
+    assert_noted("100>9 INVITE>2");
+    answer(2, 180);
+    cancel();
+    assert_said("CANCEL>2 200>9");
+    assert_int_equal(w.asked_count, 0);
+    ANSWER(&w, .host = 2, .status = 200, .method = "CANCEL");
+    answer(2, 487);
+    assert_said("487>9 ACK>2");
+    acknowledge();
+}
+
+static void a_server_that_says_503_is_left_for_the_next_by_a_branch_of_its_own(void **state)
+{
+    char first[BRANCH_TEXT + 1], second[BRANCH_TEXT + 1];
+
+    (void)state;
+    call(OUTSIDE);
+    settle(three);
+    answer(2, 100);
+    answer(2, 503);
+    note();
+    assert_noted("100>9 INVITE>2 INVITE>3 ACK>2");
+    assert_string_not_equal(branch_at(2, first), branch_at(3, second));
+    answer(2, 503);
+    assert_said("ACK>2");
+    answer(3, 200);
+    assert_said("200>9");
+}
+
+static void what_no_server_takes_is_refused_as_the_last_of_them_did(void **state)
+{
+    (void)state;
+    call(OUTSIDE);
+    settle(three);
+    answer(2, 503);
+    settle(three);
+    answer(3, 503);
+    settle(three);
+    answer(4, 503);
+    settle(three);
+    assert_noted("100>9 INVITE>2 INVITE>3 ACK>2 INVITE>4 ACK>3 500>9 ACK>4");
+    SAY(&w, .host = 9, .method = "ACK", .uri = OUTSIDE, .from = ALICE);
+}
+
+static void another_refusal_is_final(void **state)
+{
+    (void)state;
+    call(OUTSIDE);
+    settle(three);
+    answer(2, 486);
+    note();
+    assert_noted("100>9 INVITE>2 486>9 ACK>2");
+    acknowledge();
+}
+
+/* Timer A has sent it again at 0.5, 1.5 and 3.5 s. */
+static void a_server_that_does_not_say_a_word_is_left_soon(void **state)
+{
+    (void)state;
+    call(OUTSIDE);
+    settle(three);
+    *sent = 0;
+    world_wait(&w, MS(3900));
+    assert_said("INVITE>2 INVITE>2 INVITE>2");
+    world_wait(&w, MS(200));
+    settle(three);
+    assert_noted("INVITE>3");
+    answer(3, 180);
+    assert_said("180>9");
+    world_wait(&w, SECONDS(10));
+    assert_said("");
+    answer(3, 200);
+    assert_said("200>9");
+}
+
+static void what_was_left_is_cancelled_when_it_wakes_up(void **state)
+{
+    (void)state;
+    call(OUTSIDE);
+    settle(three);
+    world_wait(&w, MS(4100));
+    settle(three);
+    answer(2, 180);
+    assert_said("CANCEL>2");
+    ANSWER(&w, .host = 2, .status = 200, .method = "CANCEL");
+    answer(2, 487);
+    assert_said("ACK>2");
+    answer(3, 200);
+    assert_said("200>9");
+}
+
+static void what_was_left_may_answer_all_the_same(void **state)
+{
+    (void)state;
+    call(OUTSIDE);
+    settle(three);
+    world_wait(&w, MS(4100));
+    settle(three);
+    answer(3, 180);
+    answer(2, 200);
+    assert_said("200>9 CANCEL>3");
+    ANSWER(&w, .host = 3, .status = 200, .method = "CANCEL");
+    answer(3, 487);
+    assert_said("ACK>3");
+    answer(2, 200);
+    assert_said("200>9");
+}
+
+static void a_server_without_a_neighbour_has_all_the_time(void **state)
+{
+    static const zone_lines zone = {"elsewhere.example A 198.51.100.2"};
+
+    (void)state;
+    call(OUTSIDE ":5060");
+    settle(zone);
+    world_wait(&w, SECONDS(31));
+    answer(2, 200);
+    assert_said("200>9");
+}
+
+static void servers_that_never_answer_time_out(void **state)
+{
+    (void)state;
+    call(OUTSIDE);
+    settle(three);
+    world_wait(&w, SECONDS(9));
+    settle(three);
+    world_wait(&w, SECONDS(40));
+    assert_int_equal(world_status(&w, world_sent_count(&w) - 1), 408);
+    SAY(&w, .host = 9, .method = "ACK", .uri = OUTSIDE, .from = ALICE);
+}
+
+static void a_stream_that_cannot_be_opened_leads_to_the_next_server(void **state)
+{
+    static const zone_lines zone = {
+        "_sip._tcp.elsewhere.example SRV 1 1 5060 a.elsewhere.example|2 1 5060 b.elsewhere.example",
+        "a.elsewhere.example A 198.51.100.2",
+        "b.elsewhere.example A 198.51.100.3",
+    };
+    struct flow stream = {0};
+
+    (void)state;
+    call(OUTSIDE ";transport=tcp");
+    note();
+    while (w.asked_count) {
+        tell(0, zone);
+        for (unsigned i = 0; i < w.out.count; i++)
+            if (w.out.at[i].kind == ACTION_CONNECT)
+                stream = w.out.at[i].flow;
+        note();
+    }
+    assert_noted("100>9 connect>2 INVITE>2");
+    assert_int_equal(stream.transport, TRANSPORT_TCP);
+    world_close(&w, &stream);
+    world_wait(&w, MS(10));
+    note();
+    assert_noted("connect>3 INVITE>3");
+    cancel();
+    assert_said("200>9"); /* it has said nothing yet */
+}
+
+/* What DNS says, or does not, where there is no place to go. */
+static void without_a_place_the_caller_hears_why(void **state)
+{
+    static const struct {
+        zone_lines zone;
+        unsigned status;
+        const char *reason;
+    } cases[] = {
+        {{NULL}, 404, "No SIP Server In That Domain"},
+        {{"_sip._tcp.elsewhere.example SRV 0 0 0 ."}, 404, "No SIP Server In That Domain"},
+        {{"_sip._tcp.elsewhere.example SRV ?", "_sip._udp.elsewhere.example SRV ?"},
+         504,
+         "DNS Does Not Answer"},
+        {{"elsewhere.example NAPTR !"}, 502, "DNS Answer Is Forged"},
+        {{"_sip._udp.elsewhere.example SRV 1 1 5060 a.elsewhere.example",
+          "a.elsewhere.example A !"},
+         502,
+         "DNS Answer Is Forged"},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+        struct message m;
+        char name[16];
+        snprintf(name, sizeof name, "call-%u", i);
+        call_again(OUTSIDE, name);
+        while (w.asked_count)
+            tell(0, cases[i].zone);
+        assert_int_equal(world_status(&w, 0), cases[i].status);
+        message_parse(world_sent(&w, 0), &m);
+        assert_slice(message_span(&m, m.reason), cases[i].reason);
+        SAY(&w, .host = 9, .method = "ACK", .uri = OUTSIDE, .from = ALICE, .call_id = name,
+            .branch = name);
+    }
+}
+
+static void a_family_of_addresses_is_not_waited_for(void **state)
+{
+    static const zone_lines zone = {"elsewhere.example A 198.51.100.2"};
+
+    (void)state;
+    call(OUTSIDE ":5060");
+    assert_said("100>9 AAAA?elsewhere.example A?elsewhere.example");
+    tell(1, zone);
+    assert_said("");
+    world_wait(&w, MS(40));
+    assert_said("");
+    world_wait(&w, MS(20));
+    assert_said("INVITE>2");
+    tell(0, zone);
+    answer(2, 200);
+    assert_said("200>9");
+}
+
+static void an_answer_that_is_lost_is_waited_for_five_seconds(void **state)
+{
+    (void)state;
+    call(OUTSIDE);
+    world_wait(&w, MS(4900));
+    assert_said("");
+    world_wait(&w, MS(200));
+    assert_said("SRV?_sip._tcp.elsewhere.example SRV?_sip._udp.elsewhere.example");
+    w.asked_count = 0;
+    world_wait(&w, MS(5100));
+    assert_int_equal(world_status(&w, 0), 504);
+    SAY(&w, .host = 9, .method = "ACK", .uri = OUTSIDE, .from = ALICE);
+}
+
+/* The addresses of the first server are never told; those of the next are. */
+static void a_server_whose_addresses_do_not_come_is_passed_over(void **state)
+{
+    (void)state;
+    call(OUTSIDE);
+    tell(0, three);
+    tell(0, three);
+    tell(2, three);
+    tell(2, three);
+    assert_said("");
+    world_wait(&w, MS(5100));
+    settle(three);
+    assert_noted("INVITE>3");
+    answer(3, 200);
+}
+
+/* 16.6: bob and carol ring at once; DNS holds up nobody but carol. */
+static void dns_does_not_hold_up_the_other_branches(void **state)
+{
+    struct user_settings both = world_user(&w, "both", "", "x");
+
+    (void)state;
+    both.kind = USER_ALIAS;
+    both.contacts = S("sip:bob@example.com\n" OUTSIDE "\n");
+    world_event(&w, &(struct event){.kind = EVENT_USER, .user = &both});
+    call("sip:both@example.com");
+    assert_said("100>9 INVITE>8 NAPTR?elsewhere.example");
+    answer(8, 180);
+    assert_said("180>9");
+    tell(0, three);
+    answer(8, 200);
+    assert_said("200>9");
+    world_wait(&w, MS(10));
+    assert_int_equal(core_census(w.core).lookups, 0);
+    tell(0, three); /* to a lookup that is no more */
+    assert_said("");
+}
+
+/* What nobody could be found for says less than what somebody answered. */
+static void a_busy_phone_counts_more_than_a_domain_that_is_not_there(void **state)
+{
+    static const zone_lines none = {NULL};
+    struct user_settings both = world_user(&w, "both", "", "x");
+
+    (void)state;
+    both.kind = USER_ALIAS;
+    both.contacts = S("sip:bob@example.com\n" OUTSIDE "\n");
+    world_event(&w, &(struct event){.kind = EVENT_USER, .user = &both});
+    call("sip:both@example.com");
+    w.out.count = 0;
+    settle(none);
+    assert_noted("");
+    answer(8, 486);
+    assert_said("486>9 ACK>8");
+    SAY(&w, .host = 9, .method = "ACK", .uri = "sip:both@example.com", .from = ALICE);
+}
+
+static void a_caller_who_gives_up_does_not_wait_for_dns(void **state)
+{
+    (void)state;
+    call(OUTSIDE);
+    cancel();
+    assert_said("200>9");
+    world_wait(&w, MS(10));
+    assert_said("487>9");
+    assert_int_equal(core_census(w.core).lookups, 0);
+    tell(0, three);
+    assert_said("");
+    acknowledge();
+}
+
+static void a_restart_looks_again_for_a_server_that_was_not_known(void **state)
+{
+    (void)state;
+    call(OUTSIDE);
+    w.asked_count = 0; /* the answer dies with the process */
+    world_restart(&w);
+    world_wait(&w, MS(200));
+    assert_said("NAPTR?elsewhere.example");
+    settle(three);
+    assert_noted("INVITE>2");
+    answer(2, 180);
+    assert_said("180>9");
+    answer(2, 200);
+    assert_said("200>9");
+}
+
+static void a_restart_stays_with_the_server_that_was_chosen(void **state)
+{
+    char before[BRANCH_TEXT + 1], after[BRANCH_TEXT + 1];
+
+    (void)state;
+    call(OUTSIDE);
+    settle(three);
+    answer(2, 503);
+    settle(three);
+    *sent = 0;
+    branch_at(3, before);
+    world_restart(&w);
+    world_wait(&w, MS(10));
+    assert_said("INVITE>3");
+    assert_string_equal(branch_at(3, after), before);
+    answer(3, 180);
+    cancel();
+    assert_said("CANCEL>3 200>9");
+    ANSWER(&w, .host = 3, .status = 200, .method = "CANCEL");
+    answer(3, 487);
+    acknowledge();
+}
+
+static void a_server_that_fails_after_a_restart_has_successors_all_the_same(void **state)
+{
+    (void)state;
+    call(OUTSIDE);
+    settle(three);
+    *sent = 0;
+    world_restart(&w);
+    world_wait(&w, MS(10));
+    assert_said("INVITE>2");
+    answer(2, 503);
+    settle(three);
+    assert_noted("ACK>2 INVITE>3");
+    answer(3, 200);
+}
+
+static void who_failed_just_now_is_tried_last_for_a_while(void **state)
+{
+    (void)state;
+    call_again(OUTSIDE, "one");
+    settle(three);
+    answer(2, 503);
+    answer(3, 200);
+    *sent = 0;
+    call_again(OUTSIDE, "two");
+    settle(three);
+    assert_noted("100>9 INVITE>3");
+    answer(3, 503);
+    settle(three);
+    assert_noted("INVITE>4 ACK>3");
+    answer(4, 503);
+    settle(three);
+    assert_noted("INVITE>2 ACK>4"); /* but tried it is */
+    answer(2, 200);
+    world_wait(&w, SECONDS(61));
+    call_again(OUTSIDE, "three");
+    settle(three);
+    assert_noted("100>9 INVITE>2");
+    answer(2, 200);
+}
+
+static void a_server_says_how_long_it_wants_to_be_left_alone(void **state)
+{
+    static const struct {
+        const char *field;
+        unsigned shorter, longer; /* seconds: still, and no longer */
+    } cases[] = {
+        {"Retry-After: 5\n", 4, 6},
+        {"Retry-After: 120 (restarts);duration=9\n", 118, 121},
+        {"Retry-After: 86400\n", 598, 601},
+        {"Retry-After: soon\n", 58, 61},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+        for (unsigned n = 0; n < 3; n++) {
+            char name[16];
+            snprintf(name, sizeof name, "call-%u-%u", i, n);
+            if (n)
+                world_wait(&w,
+                           SECONDS(n == 1 ? cases[i].shorter : cases[i].longer - cases[i].shorter));
+            call_again(OUTSIDE, name);
+            settle(three);
+            assert_noted(n == 1 ? "100>9 INVITE>3" : "100>9 INVITE>2");
+            if (!n) {
+                ANSWER(&w, .host = 2, .status = 503, .more = cases[i].field);
+                settle(three);
+                *sent = 0;
+            }
+            answer(n == 2 ? 2 : 3, 200);
+        }
+    }
+}
+
+/* A zone is written by whom one calls, not by us: it must not lead into our network who has no way
+ * there. */
+static void a_name_leads_nobody_where_he_could_not_go(void **state)
+{
+    static const struct {
+        const char *caller; /* his network; NULL: a trusted one */
+        const char *address;
+        unsigned status; /* 0: he gets there */
+    } cases[] = {
+        {"198.51.100.9", "203.0.113.1", 0},
+        {"198.51.100.9", "10.0.0.1", 403},
+        {"198.51.100.9", "172.31.0.1", 403},
+        {"198.51.100.9", "192.168.1.1", 403},
+        {"198.51.100.9", "100.64.0.1", 403},
+        {"198.51.100.9", "169.254.169.254", 403},
+        {"198.51.100.9", "127.0.0.1", 403},
+        {"198.51.100.9", "0.0.0.0", 404},
+        {"198.51.100.9", "224.0.0.1", 404},
+        {NULL, "10.0.0.1", 0},
+        {NULL, "127.0.0.1", 0},
+        {NULL, "255.255.255.255", 404},
+        {"10.1.1.1", "192.168.1.1", 0},
+        {"10.1.1.1", "169.254.169.254", 403},
+        {"10.1.1.1", "127.0.0.1", 403},
+        {"127.0.0.2", "10.0.0.1", 0},
+        {"127.0.0.2", "127.0.0.1", 0},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+        struct address_bytes address;
+        char line[64], text[1024], name[16];
+        struct flow flow = world_flow(9, 5060);
+        const zone_lines zone = {line};
+
+        begin(NULL);
+        snprintf(line, sizeof line, "elsewhere.example A %s", cases[i].address);
+        snprintf(name, sizeof name, "call-%u", i);
+        if (cases[i].caller) {
+            assert_true(host_numeric(slice_text(cases[i].caller), &address));
+            memcpy(flow.address, address.at, sizeof address.at);
+            w.settings.network_count = 0;
+        }
+        for (unsigned n = 0; n < 2 && !w.asked_count; n++) { /* with a proof, if it is asked for */
+            snprintf(text, sizeof text, "%s%s%s", n ? "Proxy-Authorization: " : "",
+                     n ? world_credentials(world_header(&w, 0, "Proxy-Authenticate"), "alice",
+                                           "wonder", "INVITE", OUTSIDE ":5060", 1)
+                       : "",
+                     n ? "\n" : "");
+            SAY(&w, .host = 9, .by = &flow, .uri = OUTSIDE ":5060", .from = ALICE, .call_id = name,
+                .branch = name, .more = text, .cseq = n + 1);
+        }
+        assert_int_equal(w.asked_count, 2);
+        while (w.asked_count)
+            tell(0, zone);
+        if (cases[i].status)
+            assert_int_equal(world_status(&w, 0), cases[i].status);
+        else
+            assert_true(slice_starts(world_sent(&w, 0), S("INVITE ")));
+        end(NULL);
+    }
+    begin(NULL);
+}
+
+/* What the administrator wrote may lead there, whoever calls. */
+static void a_contact_of_the_settings_may_be_in_our_network(void **state)
+{
+    static const zone_lines zone = {"pbx.example A 10.0.0.7"};
+    struct user_settings pbx = world_user(&w, "pbx", "", "x");
+
+    (void)state;
+    pbx.contacts = S("sip:desk@pbx.example:5060\n");
+    world_event(&w, &(struct event){.kind = EVENT_USER, .user = &pbx});
+    SAY(&w, .host = 7, .uri = "sip:pbx@example.com", .to = "<sip:pbx@example.com>");
+    settle(zone);
+    assert_noted("100>7 INVITE>7");
+    assert_true(slice_starts(w.requests[w.request_count - 1].bytes,
+                             S("INVITE sip:desk@pbx.example:5060 SIP/2.0\r\n")));
+    assert_int_equal(w.requests[w.request_count - 1].to.address[0], 10);
+}
+
+/* 16.3 step 4: somebody else's name, and our address. */
+static void a_name_that_leads_to_ourselves_is_a_loop(void **state)
+{
+    static const zone_lines zone = {"elsewhere.example A 192.0.2.1"};
+    struct flow ours = {.transport = TRANSPORT_UDP, .port = 5060, .address = {192, 0, 2, 1}};
+    struct event event = {.kind = EVENT_RECEIVED, .flow = ours};
+    char bytes[4096];
+    struct slice invite;
+
+    (void)state;
+    call(OUTSIDE ":5060");
+    while (w.asked_count)
+        tell(0, zone);
+    invite = world_sent(&w, 0);
+    assert_true(slice_starts(invite, S("INVITE ")) && invite.len < sizeof bytes);
+    memcpy(bytes, invite.at, invite.len);
+    event.bytes = slice_of(bytes, invite.len);
+    world_event(&w, &event);
+    assert_int_equal(world_status(&w, 0), 482);
+    event.bytes = world_sent(&w, 0);
+    memcpy(bytes, event.bytes.at, event.bytes.len);
+    event.bytes.at = bytes;
+    world_event(&w, &event);
+    assert_int_equal(world_status(&w, 0), 482);
+    assert_int_equal(world_sent_to(&w, 0).address[3], 9);
+    SAY(&w, .host = 9, .method = "ACK", .uri = OUTSIDE ":5060", .from = ALICE);
+}
+
+/* RFC 4320 4.1: no 100 before its sender's timer E has grown; then there is one. */
+static void a_message_waits_for_dns_and_goes_to_the_next_server(void **state)
+{
+    (void)state;
+    SAY(&w, .host = 9, .method = "MESSAGE", .uri = OUTSIDE, .from = ALICE);
+    assert_said("NAPTR?elsewhere.example");
+    world_wait(&w, MS(3600));
+    assert_said("100>9");
+    settle(three);
+    assert_noted("MESSAGE>2");
+    ANSWER(&w, .host = 2, .status = 503, .method = "MESSAGE");
+    settle(three);
+    assert_noted("MESSAGE>3");
+    ANSWER(&w, .host = 3, .status = 200, .method = "MESSAGE");
+    assert_said("200>9");
+}
+
+/* It may have arrived, but who cannot tell has lost it: the next server is asked. */
+static void a_message_is_not_lost_with_a_silent_server(void **state)
+{
+    (void)state;
+    SAY(&w, .host = 9, .method = "MESSAGE", .uri = OUTSIDE, .from = ALICE);
+    settle(three);
+    *sent = 0;
+    world_wait(&w, MS(4100));
+    settle(three);
+    assert_non_null(strstr(sent, "MESSAGE>3"));
+    ANSWER(&w, .host = 2, .status = 200, .method = "MESSAGE");
+    assert_said("200>9");
+    ANSWER(&w, .host = 3, .status = 482, .method = "MESSAGE");
+    assert_said("");
+}
+
+static void there_are_only_so_many_lookups(void **state)
+{
+    static const zone_lines none = {NULL};
+
+    (void)state;
+    for (unsigned i = 0; i <= world_limits.lookups; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "call-%u", i);
+        call_again(OUTSIDE, name);
+    }
+    assert_int_equal(world_status(&w, 0), 503);
+    assert_string_equal(world_header(&w, 0, "Retry-After"), "5");
+    SAY(&w, .host = 9, .uri = "sip:bob@example.com", .from = ALICE, .branch = "bob");
+    assert_said("100>9 INVITE>8"); /* who needs none is not held up */
+    answer(8, 200);
+    while (w.asked_count)
+        tell(0, none);
+    world_wait(&w, MS(10));
+}
+
+/* Eight at most, though the zone has more. */
+static void there_are_only_so_many_places(void **state)
+{
+    static const zone_lines many = {
+        "elsewhere.example A 198.51.100.2|198.51.100.3|198.51.100.4|198.51.100.5|198.51.100.6",
+        "_sip._udp.elsewhere.example SRV 1 1 5060 elsewhere.example|2 1 5061 elsewhere.example|"
+        "3 1 5062 elsewhere.example|4 1 5063 elsewhere.example",
+    };
+    unsigned tries = 0;
+
+    (void)state;
+    call(OUTSIDE);
+    settle(many);
+    for (; !strstr(sent, "500>9"); tries++) {
+        assert_true(tries < 20);
+        ANSWER(&w, .host = w.requests[w.request_count - 1].to.address[3], .status = 503);
+        settle(many);
+        while (w.request_count && slice_starts(w.requests[w.request_count - 1].bytes, S("ACK")))
+            free((void *)(uintptr_t)w.requests[--w.request_count].bytes.at);
+    }
+    assert_int_equal(tries, PLACES_LIMIT);
+    *sent = 0;
+    SAY(&w, .host = 9, .method = "ACK", .uri = OUTSIDE, .from = ALICE);
+}
+
+static void what_we_cannot_speak_is_refused_at_once(void **state)
+{
+    (void)state;
+    call("sips:carol@elsewhere.example");
+    assert_int_equal(world_status(&w, 0), 500);
+    call_again(OUTSIDE ";transport=sctp", "two");
+    assert_int_equal(world_status(&w, 0), 500);
+    call_again(OUTSIDE ";transport=tls", "three");
+    assert_int_equal(world_status(&w, 0), 500);
+    assert_int_equal(w.asked_count, 0);
+}
+
+static void strangers_are_not_carried_to_others(void **state)
+{
+    (void)state;
+    SAY(&w, .host = 7, .uri = OUTSIDE);
+    assert_int_equal(world_status(&w, 0), 403);
+    assert_int_equal(w.asked_count, 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    RUN(TEST(a_name_is_asked_for_step_by_step), TEST(the_chosen_server_gets_cancel_and_ack),
+        TEST(a_server_that_says_503_is_left_for_the_next_by_a_branch_of_its_own),
+        TEST(what_no_server_takes_is_refused_as_the_last_of_them_did),
+        TEST(another_refusal_is_final), TEST(a_server_that_does_not_say_a_word_is_left_soon),
+        TEST(what_was_left_is_cancelled_when_it_wakes_up),
+        TEST(what_was_left_may_answer_all_the_same),
+        TEST(a_server_without_a_neighbour_has_all_the_time),
+        TEST(servers_that_never_answer_time_out),
+        TEST(a_stream_that_cannot_be_opened_leads_to_the_next_server),
+        TEST(without_a_place_the_caller_hears_why), TEST(a_family_of_addresses_is_not_waited_for),
+        TEST(an_answer_that_is_lost_is_waited_for_five_seconds),
+        TEST(a_server_whose_addresses_do_not_come_is_passed_over),
+        TEST(dns_does_not_hold_up_the_other_branches),
+        TEST(a_busy_phone_counts_more_than_a_domain_that_is_not_there),
+        TEST(a_caller_who_gives_up_does_not_wait_for_dns),
+        TEST(a_restart_looks_again_for_a_server_that_was_not_known),
+        TEST(a_restart_stays_with_the_server_that_was_chosen),
+        TEST(a_server_that_fails_after_a_restart_has_successors_all_the_same),
+        TEST(who_failed_just_now_is_tried_last_for_a_while),
+        TEST(a_server_says_how_long_it_wants_to_be_left_alone),
+        TEST(a_name_leads_nobody_where_he_could_not_go),
+        TEST(a_contact_of_the_settings_may_be_in_our_network),
+        TEST(a_name_that_leads_to_ourselves_is_a_loop),
+        TEST(a_message_waits_for_dns_and_goes_to_the_next_server),
+        TEST(a_message_is_not_lost_with_a_silent_server), TEST(there_are_only_so_many_lookups),
+        TEST(there_are_only_so_many_places), TEST(what_we_cannot_speak_is_refused_at_once),
+        TEST(strangers_are_not_carried_to_others));
+}
