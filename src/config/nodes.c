@@ -272,20 +272,6 @@ static void set_extension(struct loading *l, const struct node *node, struct sli
 
 /* ---- contacts */
 
-/* An address, or one of our own names; others need the resolver. */
-static bool host_is_known(const struct loading *l, struct slice host)
-{
-    const struct settings *settings = &l->whole->config.settings;
-    struct address_bytes address;
-
-    if (host_numeric(host, &address) || slice_equal_nocase(host, settings->realm))
-        return true;
-    for (unsigned i = 0; i < settings->localname_count; i++)
-        if (slice_equal_nocase(host, settings->localnames[i]))
-            return true;
-    return slice_equal_nocase(host, S("localhost"));
-}
-
 static void add_contact(struct loading *l, const struct node *node, struct slice contact,
                         struct writer *w)
 {
@@ -302,11 +288,6 @@ static void add_contact(struct loading *l, const struct node *node, struct slice
         *w = before;
         return;
     }
-    if (!host_is_known(l, uri.host))
-        report_warning(l->report, node->place,
-                       "the contact %.*s is not reached: names are not looked up yet; write an "
-                       "address",
-                       (int)contact.len, contact.at);
     write_char(w, '\n');
 }
 

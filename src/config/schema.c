@@ -163,7 +163,7 @@ static const struct schema routes = LIST(route_items);
 #define TRS NUMBER("trs", OF(level), 0, LEVEL_MOST, "that of its profile", \
         "Its level: it may use routes whose priority is below it.")
 #define CONTACT TEXT("contact", OF(contact), NULL, \
-        "A SIP URI where it is, registered or not. The host must be an address.")
+        "A SIP URI where it is, registered or not.")
 #define CONTACTS NODES("contacts", OF(contacts), &contacts, "Several of them, each a <contact>.")
 #define FORWARDING NOTED("forwarding", "there is no forwarding yet")
 #define PUBLISHED NOTED("published", "who is published is a matter of profiles")

@@ -764,8 +764,8 @@ static void restore_branch(struct core *core, struct context *context, const str
     client = pool_get(&core->clients, context->branches[index]);
     if (!client)
         return;
-    client_rename(core, client, branch);
     if (context_targets(context)[index].way != WAY_SOUGHT) { /* else it went nowhere yet */
+        client_rename(core, client, branch);
         client->is_cancelled = context_is_over(context);
         slab_copy(&core->slab, forward_request(core, req, &to, out), &client->request);
     }

@@ -206,8 +206,6 @@ void failover_look(struct core *core, struct client_transaction *client, struct 
         context_seek(core, client, now, out);
     else if (context && is_unheard)
         leave_slow(core, context, client, now, out);
-    else
-        locate_end(core, client);
 }
 
 void failover_heard(struct core *core, struct context *context, struct client_transaction *client,

@@ -15,7 +15,7 @@
 #define BINDINGS_PER_AOR 16u
 
 /* A step's actions: a CANCEL, a persist and a response for each branch, or a connect and a request,
- * and a few more. */
+ * or the first three questions to DNS, and a few more. */
 #define STEP_ACTIONS 96u
 
 /* A step's bytes: twice a forwarded request a branch at the message limit, and room for records. */

@@ -15,6 +15,7 @@
 
 /* What has been met, for the simulator. */
 enum locate_sight {
+    SIGHT_NONE,
     SIGHT_PLACE,    /* a place was found */
     SIGHT_NEXT,     /* and another after it */
     SIGHT_ASIDE,    /* one with a penalty, put aside */

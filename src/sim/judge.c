@@ -101,6 +101,7 @@ static void note_states(struct sim *sim)
     sim->report.states[STATES_STRANS] |= census.strans_states;
     sim->report.states[STATES_CTRANS] |= census.ctrans_states;
     sim->report.states[STATES_DIALOG] |= census.dialog_states;
+    sim->report.states[STATES_LOCATE] |= census.sights;
 }
 
 void judge_killed(struct sim *sim, bool is_power_cut)
@@ -214,9 +215,36 @@ static void judge_invite_final(struct sim *sim, const struct phone *phone, struc
     }
 }
 
+/* One server of the domain lives, and nothing went wrong: so it must have heard of the request. */
+static void judge_located(struct sim *sim, const struct phone *caller, const struct exchange *e,
+                          const struct message *response)
+{
+    struct slice rest = message_first(response, HEADER_TO), call_id;
+    struct address to;
+    const struct phone *phone = address_next(&rest, &to) ? zone_phone(sim, to.uri) : NULL;
+
+    const struct call *call = call_by_serial((struct phone *)(uintptr_t)caller, e->call);
+
+    if (!phone || !call || call->wants_cancel || e->purpose != FOR_CALL || e->began < STRICT_FROM ||
+        sim->judge.upheaval > e->began || !phone_is_honest(caller) ||
+        caller->traits & TRAIT_FOREIGN ||
+        (response->status != 404 && response->status != 408 && response->status / 100 != 5))
+        return;
+    call_id = message_first(response, HEADER_CALL_ID);
+    for (const struct call *c = phone->calls; c; c = c->next)
+        if (slice_equal(slice_text(c->call_id), call_id))
+            return;
+    for (const struct call *c = phone->past_calls; c; c = c->next)
+        if (slice_equal(slice_text(c->call_id), call_id))
+            return;
+    judge_fail(sim, "a domain is reached by the server that lives", "node %u, %.*s: %u",
+               caller->node, (int)call_id.len, call_id.at, response->status);
+}
+
 void judge_final(struct sim *sim, const struct phone *phone, struct exchange *e,
                  const struct message *response)
 {
+    judge_located(sim, phone, e, response);
     if (e->method == METHOD_INVITE)
         judge_invite_final(sim, phone, e, response);
     else if (response->status == 408)
@@ -434,6 +462,8 @@ void judge_rest(struct sim *sim)
         judge_fail(sim, "every transaction ends within its timers",
                    "%u server and %u client transactions, %u contexts are left",
                    census.server_transactions, census.client_transactions, census.contexts);
+    if (census.lookups)
+        judge_fail(sim, "no lookup outlives its request", "%u are left", census.lookups);
     if (census.dialogs || census.bindings || census.calls)
         judge_fail(sim, "what ended is forgotten", "%u dialogs, %u bindings, %u records are left",
                    census.dialogs, census.bindings, census.calls);

@@ -10,6 +10,7 @@
  *   observer    its table equals the phones' truth
  *   sessions    a call that is refreshed is not ended, and one that nobody refreshes is (RFC 4028)
  *   non-INVITE  never 408 (RFC 4320 4.2)
+ *   domains     in the calm, the one server of a domain that lives hears of every call (RFC 3263)
  */
 #pragma once
 

@@ -236,7 +236,7 @@ static void carry_out(struct sim *sim, const struct held *held)
     case ACTION_CLOSE: note_wish(sim, &held->flow, 0); break;
     case ACTION_CALL: archive_take(sim, held->bytes); break;
     case ACTION_LOG: trace_note(sim, "log: %.*s", (int)held->bytes.len, held->bytes.at); break;
-    case ACTION_ASK:
+    case ACTION_ASK: zone_asked(sim, &held->ask, held->bytes); break;
     case ACTION_ANSWER: break; /* no administrator asks here */
     }
 }
@@ -324,11 +324,14 @@ static void hold(struct sim *sim, const struct action *action)
     *held = (struct held){.kind = action->kind,
                           .promises = action->promises,
                           .is_unwritten = m->is_alarmed,
-                          .flow = action->flow,
                           .bytes = copy_slice(action->bytes),
                           .step = m->steps,
                           .since = sim->now,
                           .decided = machine_elapsed(sim)};
+    if (held->kind == ACTION_ASK)
+        held->ask = action->ask;
+    else
+        held->flow = action->flow;
     if (held->kind == ACTION_SEND)
         judge_decided(sim, held);
     *m->queue_end = held;
@@ -415,6 +418,12 @@ void machine_receive(struct sim *sim, const struct flow *flow, uint32_t sender, 
         return;
     judge_received(sim, flow, sender, bytes, sim->machine.steps + 1);
     handle(sim, &(struct event){EVENT_RECEIVED, *flow, bytes});
+}
+
+void machine_dns(struct sim *sim, uint64_t question, const struct dns_answer *answer)
+{
+    if (sim->machine.is_up)
+        handle(sim, &(struct event){.kind = EVENT_DNS, .question = question, .dns = answer});
 }
 
 void machine_load(struct sim *sim, unsigned fill)
@@ -658,6 +667,7 @@ void machine_init(struct sim *sim)
                    .nonces = 4096,
                    .accepted = WIRES,
                    .connected = 16,
+                   .lookups = 64,
                    .text = (size_t)16 << 20},
         .settings = &m->settings,
         .digests = &sim_digests,

@@ -46,6 +46,7 @@ struct held {
     bool is_unwritten; /* the core knew that the store failed when it decided this */
     bool is_abandoned; /* it waited too long: the core was told that the store failed */
     struct flow flow;
+    struct dns_question ask;
     struct slice bytes; /* owned */
     uint64_t step;      /* which step of the core asked for it */
     instant since;
@@ -115,6 +116,9 @@ void machine_stream(struct sim *sim, enum event_kind kind, const struct flow *fl
                     struct slice bytes);
 
 void machine_receive(struct sim *sim, const struct flow *flow, uint32_t sender, struct slice bytes);
+
+/* DNS has answered. */
+void machine_dns(struct sim *sim, uint64_t question, const struct dns_answer *answer);
 
 /* Its receive queue is so full (EVENT_LOAD). */
 void machine_load(struct sim *sim, unsigned fill);

@@ -157,7 +157,9 @@ static bool is_called(const struct sim *sim, const struct arrival *a, const stru
 
     if (a->user >= 0)
         return is_allowed && promise_reaches(sim, a->user, flow, a->elapsed);
-    return is_allowed && !a->is_foreign && slice_equal(slice_text(a->target), peer);
+    return is_allowed && !a->is_foreign &&
+           (slice_equal(slice_text(a->target), peer) ||
+            zone_leads(sim, slice_text(a->target), flow));
 }
 
 /* The request that this one forwards; NULL if there is none that may go there. */
@@ -281,7 +283,8 @@ static void check_request(struct sim *sim, const struct flow *flow, const struct
     }
     if (m->method != METHOD_INVITE || address_tag(message_first(m, HEADER_TO)).len)
         return;
-    passage_call(sim, network_owner(sim, flow, &is_current), call_id);
+    if (network_owner(sim, flow, &is_current) != NO_NODE)
+        passage_call(sim, network_owner(sim, flow, &is_current), call_id);
     note_callers(sim, flow, m);
 }
 
@@ -308,9 +311,16 @@ static void check_response(struct sim *sim, const struct flow *flow, const struc
 void passage_decided(struct sim *sim, const struct held *held, const struct message *m)
 {
     struct passage *p = &sim->judge.passage;
+    const struct departure *known;
     struct via via;
 
-    if (!m->is_request || !letter_via(m, &via) || find_departure(p, via.branch, m->method))
+    if (!m->is_request || !letter_via(m, &via))
+        return;
+    known = find_departure(p, via.branch, m->method);
+    if (known && known->sent && !is_same_peer(&known->flow, &held->flow) && m->method != METHOD_ACK)
+        judge_fail(sim, "who is asked next is asked by another branch (RFC 3263 4.3)", "%.*s",
+                   (int)via.branch.len, via.branch.at);
+    if (known)
         return;
     if (m->method == METHOD_CANCEL) {
         const struct departure *invite = find_departure(p, via.branch, METHOD_INVITE);

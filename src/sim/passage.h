@@ -4,10 +4,11 @@
  * It notes every datagram that the core was given and demands of every one that leaves:
  *   a response    goes to the source of a request with its branch (18.2.2);
  *   ACK, CANCEL   by the branch of an INVITE go where that INVITE went;
+ *   a branch      leads to one place: another is asked by another (RFC 3263 4.3);
  *   a new request answers one of the same Call-ID, CSeq and From tag that came from a phone which
  *                 knows its password (or whoever claims another domain, if ours is public), and
  *                 goes to an address from which the dialled user is, or at that time was,
- *                 registered;
+ *                 registered, or that DNS has for the dialled domain (sim/zone);
  *   in a dialog   it came from one of the two phones of the call and goes to the other, or is the
  *                 server's own BYE to one of them, when their call has grown too old.
  * And: a request without answer is sent again after T1, a branch that has its final response is

@@ -298,6 +298,12 @@ static void answer_simply(struct sim *sim, struct phone *phone, const struct mes
     answer_send(sim, phone, a, &(struct reply){.status = 200, .to_tag = S("ok")});
 }
 
+static void refuse(struct sim *sim, struct phone *phone, const struct message *request)
+{
+    answer_send(sim, phone, answer_begin(sim, phone, request),
+                &(struct reply){.status = 503, .to_tag = S("busy")});
+}
+
 typedef void request_handler(struct sim *sim, struct phone *phone, const struct message *request);
 
 static request_handler *const handlers[METHOD_COUNT] = {
@@ -315,6 +321,8 @@ static void receive_request(struct sim *sim, struct phone *phone, const struct m
         call_acknowledged(sim, phone, request);
     else if (known && known->status)
         phone_send(sim, phone, known->response);
+    else if (!known && phone->traits & TRAIT_BUSY && request->method != METHOD_CANCEL)
+        refuse(sim, phone, request);
     else if (!known && handlers[request->method])
         handlers[request->method](sim, phone, request);
     else if (!known)
@@ -473,6 +481,10 @@ static struct slice throw_target(struct sim *sim, char *text, size_t limit)
     struct writer w = writer_over(text, limit);
     unsigned user = (unsigned)random_below(&sim->dice, sim->machine.user_count);
 
+    if (zone_is_seed(sim->report.seed) && dice_chance(&sim->zones.dice, 120)) {
+        zone_write_target(sim, &w);
+        return writer_slice(&w);
+    }
     if (dice_chance(&sim->dice, 30))
         put(&w, "sip:nobody@" SERVER_DOMAIN);
     else if (dice_chance(&sim->dice, 30))
@@ -596,7 +608,7 @@ void phone_init(struct sim *sim, struct phone *phone, uint32_t node, unsigned us
                             .connect_at = NEVER,
                             .wake_at = NEVER};
     phone->expires = (unsigned)dice_between(&sim->dice, 90, 900);
-    phone->act_at = sim->now + dice_wait(&sim->dice, SECONDS(40));
+    phone->act_at = traits & TRAIT_BUSY ? NEVER : sim->now + dice_wait(&sim->dice, SECONDS(40));
     w = writer_over(phone->user_name, sizeof phone->user_name - 1);
     put(&w, is_foreign ? "f%u" : "u%u", user);
     w = writer_over(phone->aor, sizeof phone->aor - 1);

@@ -27,6 +27,7 @@ enum trait {
     TRAIT_OUTBOUND = 1 << 10,  /* names the server in a preloaded Route */
     TRAIT_STREAM = 1 << 11,    /* speaks by a stream */
     TRAIT_TIMERS = 1 << 12,    /* knows session timers (RFC 4028) */
+    TRAIT_BUSY = 1 << 13,      /* a server that says 503 to everything */
 };
 
 /* Those whose calls need not end well. */

@@ -1,6 +1,7 @@
 #include "sim/report.h"
 
 #include "core/ctrans.h"
+#include "core/locate.h"
 #include "core/state.h"
 #include "core/strans.h"
 
@@ -28,6 +29,7 @@ static const char *const names[COUNT_COUNT] = {
     [COUNT_RECORDS] = "records",
     [COUNT_RECORDS_AGAIN] = "records again",
     [COUNT_STREAMS] = "streams",
+    [COUNT_QUESTIONS] = "questions to DNS",
     [COUNT_LOST] = "lost",
     [COUNT_DUPLICATED] = "duplicated",
     [COUNT_REORDERED] = "reordered",
@@ -51,12 +53,14 @@ static const char *const state_names[STATES_COUNT] = {
     [STATES_STRANS] = "server transaction",
     [STATES_CTRANS] = "client transaction",
     [STATES_DIALOG] = "dialog",
+    [STATES_LOCATE] = "lookup",
 };
 
 static const unsigned state_counts[STATES_COUNT] = {
     [STATES_STRANS] = STRANS_STATE_COUNT,
     [STATES_CTRANS] = CTRANS_STATE_COUNT,
     [STATES_DIALOG] = DIALOG_STATE_COUNT,
+    [STATES_LOCATE] = SIGHT_COUNT,
 };
 
 static void print_counts(const uint32_t *counts)

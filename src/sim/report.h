@@ -25,6 +25,7 @@ enum count {
     COUNT_RECORDS,
     COUNT_RECORDS_AGAIN, /* that the database had already */
     COUNT_STREAMS,
+    COUNT_QUESTIONS, /* to DNS */
     /* the faults */
     COUNT_LOST,
     COUNT_DUPLICATED,
@@ -53,6 +54,7 @@ enum states {
     STATES_STRANS,
     STATES_CTRANS,
     STATES_DIALOG,
+    STATES_LOCATE,
     STATES_COUNT,
 };
 

@@ -243,6 +243,7 @@ static void dispatch(struct sim *sim, const struct due *due)
     case DUE_FAULT: throw_fault(sim); break;
     case DUE_RELIEF: relieve(sim, due->who); break;
     case DUE_LOAD: look_at_load(sim); break;
+    case DUE_DNS: zone_answer(sim, due->who, due->what); break;
     case DUE_PHASE: begin_phase(sim, (enum phase)due->who); break;
     case DUE_WIRE:
         wire_end(sim, due->what, due->who);
@@ -332,6 +333,10 @@ static void put_everybody(struct sim *sim)
     sim->foreign_first = sim->phone_count;
     for (unsigned i = 0; i < 3; i++)
         put_phone(sim, i, TRAIT_FOREIGN | TRAIT_RPORT);
+    if (zone_is_seed(sim->report.seed)) {
+        put_phone(sim, ZONES, TRAIT_FOREIGN | TRAIT_RPORT | TRAIT_BUSY);
+        zone_init(sim, sim->report.seed);
+    }
     for (unsigned i = 0; i < STRANGERS; i++) {
         sim->network.latency[sim->phone_count + i] = MS(20);
         stranger_init(sim, &sim->strangers[i], sim->phone_count + i);

@@ -19,6 +19,7 @@
 #include "sim/report.h"
 #include "sim/stranger.h"
 #include "sim/wire.h"
+#include "sim/zone.h"
 
 #define SERVER_HOST_V4 "198.51.100.1"
 #define SERVER_HOST_V6 "[2001:db8::1]"
@@ -51,6 +52,7 @@ struct sim {
     struct network network;
     bool has_wires;
     struct wires wires;
+    struct zones zones;
     struct machine machine;
     struct phone phones[PHONES_LIMIT];
     unsigned phone_count;

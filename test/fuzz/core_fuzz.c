@@ -30,6 +30,8 @@ enum order {
     ORDER_BIND = 0x0f,   /* user; host */
     ORDER_CLOSE,         /* place: a stream ends, from either side */
     ORDER_RECALL,        /* there is time for it */
+    ORDER_DNS,           /* the latest question but n; status; records, each behind its length: DNS
+                            answers */
 };
 
 #define RECALLS 0x80u /* what the last run left comes when it is asked for, or there is time */
@@ -49,6 +51,7 @@ static const struct limits tiny = {
     .nonces = 8,
     .accepted = PEERS,
     .connected = TESTBED_STREAMS - PEERS,
+    .lookups = 2,
     .text = 800 << 10, /* a little more than what is kept free for what is under way */
 };
 
@@ -94,7 +97,7 @@ static void check_census(const struct testbed *server)
     assert(census.client_transactions <= tiny.transactions);
     assert(census.contexts <= tiny.contexts);
     assert(census.bindings <= tiny.bindings && census.dialogs <= tiny.dialogs);
-    assert(census.text_bytes <= tiny.text);
+    assert(census.text_bytes <= tiny.text && census.lookups <= tiny.lookups);
 }
 
 static void step(struct play *play, enum event_kind kind, const struct flow *flow,
@@ -262,6 +265,19 @@ static void follow(struct play *play, unsigned choice)
         receive_by(play, &response->flow, writer_slice(&w));
 }
 
+static void tell(struct play *play, unsigned n, unsigned status, struct slice records)
+{
+    struct dns_answer answer = {.status = status % (DNS_BOGUS + 1), .is_secure = status >> 7};
+    struct reader r = reader_over(records);
+
+    while (answer.count < DNS_RECORDS && r.rest.len) {
+        struct slice data = read_bytes(&r, min_u64(read_u8(&r), r.rest.len));
+        answer.data[answer.count++] = data;
+    }
+    testbed_tell(play->server, n, &answer);
+    check_census(play->server);
+}
+
 /* Bindings that still last a minute, as a number that does not depend on their order. */
 static uint64_t sum_bindings(const struct testbed *server)
 {
@@ -355,6 +371,7 @@ static void run_piece(struct play *play, struct slice piece)
         flow = testbed_flow(BY_UDP, 10 + b % 4, 5060);
         testbed_bind(server, callers[a % COUNT_OF(callers)], &flow);
         break;
+    case ORDER_DNS: tell(play, a, b, slice_from(piece, min_u64(piece.len, 3))); break;
     case ORDER_CLOSE: testbed_close(server, 1 + a % TESTBED_STREAMS); break;
     case ORDER_RECALL: recall(play); break;
     default:
@@ -379,6 +396,7 @@ static void check_rest(struct testbed *server, size_t text_at_rest)
     testbed_run_until(server, server->now.boot + server->settings.timer_c + SECONDS(200));
     census = core_census(server->core);
     assert(!census.server_transactions && !census.client_transactions && !census.contexts);
+    assert(!census.lookups);
     testbed_run_until(server, server->now.boot + server->settings.call_longest + SECONDS(7200) +
                                   SECONDS(server->settings.expires_longest));
     census = core_census(server->core);

@@ -13,6 +13,7 @@
 #define TESTBED_BYTES (1u << 20)   /* of them */
 #define TESTBED_JOURNAL (1u << 20) /* bytes of records kept */
 #define TESTBED_STREAMS 8u         /* at most, in all */
+#define TESTBED_QUESTIONS 16u      /* to DNS: the latest are kept */
 
 struct sent {
     struct flow flow;
@@ -44,6 +45,8 @@ struct testbed {
     uint32_t opened;                          /* streams so far */
     struct writer past; /* the records of the last run, while they are recalled */
     void *notes;        /* the core's memory for that, or NULL */
+    struct dns_question asked[TESTBED_QUESTIONS];
+    unsigned asked_count; /* in this run */
 };
 
 /* A server for `realm`, which has `localname` too unless that is NULL. */
@@ -80,6 +83,9 @@ void testbed_close(struct testbed *server, unsigned place);
 /* What came by it is no message. */
 void testbed_break(struct testbed *server, const struct flow *flow, struct slice bytes,
                    struct fault fault);
+
+/* DNS answers the latest question but `n`, if there was one. */
+void testbed_tell(struct testbed *server, unsigned n, const struct dns_answer *answer);
 
 /* Runs what is due up to `at`. */
 void testbed_run_until(struct testbed *server, instant at);

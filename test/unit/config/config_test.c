@@ -554,7 +554,6 @@ static void contacts_are_uris_one_a_line(void **state)
     assert_slice(config->users[0].contacts, "sip:192.0.2.1\nsips:x@192.0.2.2:7\nsip:y@host.test\n");
     struct slice said = report_warnings(&report);
     assert_non_null(memmem(said.at, said.len, "the contact : is ignored; write a SIP URI", 41));
-    assert_non_null(memmem(said.at, said.len, "the contact sip:y@host.test is not reached", 42));
     config_free(config);
 }
 

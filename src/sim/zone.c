@@ -1,0 +1,314 @@
+#include "sim/zone.h"
+
+#include "sim/copy.h"
+#include "sim/letter.h"
+#include "sim/sim.h"
+#include "sim/trace.h"
+
+/* A question under way. */
+struct asked {
+    struct dns_question question;
+    char name[DNS_NAME + 1];
+    bool is_failed, is_forged;
+};
+
+bool zone_is_seed(uint64_t seed)
+{
+    return seed % 3 == 2;
+}
+
+/* -- the domains -- */
+
+static const struct phone *phone_of(const struct sim *sim, unsigned zone)
+{
+    return &sim->phones[sim->foreign_first + zone];
+}
+
+/* The one that is busy comes behind those of the domains. */
+static const struct phone *busy_phone(const struct sim *sim)
+{
+    return phone_of(sim, ZONES);
+}
+
+static struct flow dead_flow(unsigned zone, unsigned server, uint16_t port)
+{
+    return (struct flow){
+        .transport = TRANSPORT_UDP,
+        .socket = SOCKET_V4,
+        .port = port,
+        .address = {93, 184, 250, (uint8_t)(zone * ZONE_SERVERS + server + 1)},
+    };
+}
+
+static void put_server(struct sim *sim, unsigned zone, enum zone_server_kind kind)
+{
+    struct zones *z = &sim->zones;
+    struct zone *at = &z->at[zone];
+    unsigned index = at->count++;
+    struct zone_server *server = &at->servers[index];
+
+    *server = (struct zone_server){
+        .kind = kind,
+        .flow = kind == SERVER_LIVE   ? phone_of(sim, zone)->address
+                : kind == SERVER_BUSY ? busy_phone(sim)->address
+                                      : dead_flow(zone, index, 5060),
+        .has_dead_v6 = dice_chance(&z->dice, 200),
+        .priority = (uint16_t)dice_between(&z->dice, 1, 3),
+        .weight = (uint16_t)random_below(&z->dice, 3),
+    };
+    if (kind == SERVER_SECLUDED)
+        memcpy(server->flow.address, (uint8_t[4]){127, 0, 0, 1}, 4);
+}
+
+void zone_init(struct sim *sim, uint64_t seed)
+{
+    struct zones *z = &sim->zones;
+
+    z->dice = random_seeded((struct hash_key){seed, 0x7a6f6e65});
+    for (unsigned i = 0; i < ZONES; i++) {
+        z->at[i].has_naptr = dice_chance(&z->dice, 500);
+        z->at[i].has_tcp = dice_chance(&z->dice, 400);
+        put_server(sim, i, SERVER_LIVE);
+        for (uint64_t n = random_below(&z->dice, 3); n > 0; n--)
+            put_server(sim, i, SERVER_DEAD);
+        if (dice_chance(&z->dice, 500))
+            put_server(sim, i, SERVER_BUSY);
+        if (dice_chance(&z->dice, 300))
+            put_server(sim, i, SERVER_SECLUDED);
+    }
+}
+
+void zone_write_target(struct sim *sim, struct writer *w)
+{
+    unsigned i = (unsigned)random_below(&sim->zones.dice, ZONES);
+
+    if (dice_chance(&sim->zones.dice, 50)) {
+        put(w, "sip:nobody@d%u.example", i + ZONES);
+        return;
+    }
+    put(w, "sip:f%u@d%u.example", i, i);
+    if (dice_chance(&sim->zones.dice, 250))
+        put(w, ":%u", phone_of(sim, i)->address.port);
+}
+
+/* "d1.example", and what stands before it; false for other names. */
+static bool read_name(struct slice name, unsigned *zone, struct slice *prefix)
+{
+    static const struct slice domain = S(".example");
+    size_t end = name.len < domain.len + 2 ? 0 : name.len - domain.len;
+
+    if (!end || !slice_equal(slice_from(name, end), domain) || name.at[end - 2] != 'd')
+        return false;
+    *zone = (unsigned)(name.at[end - 1] - '0');
+    *prefix = slice_until(name, end - 2);
+    return *zone < ZONES;
+}
+
+bool zone_leads(const struct sim *sim, struct slice target, const struct flow *flow)
+{
+    size_t colon = slice_find(target, ':');
+    struct slice prefix;
+    uint64_t port;
+    unsigned zone;
+
+    if (!read_name(slice_until(target, colon), &zone, &prefix) || prefix.len ||
+        !slice_number(slice_from(target, colon + 1), 65535, &port))
+        return false;
+    const struct zone *at = &sim->zones.at[zone];
+    if (port != 5060) { /* the host itself */
+        const struct flow dead = dead_flow(zone, ZONE_SERVERS - 1, (uint16_t)port);
+        return flow->port == port &&
+               (flow_equal(flow, &phone_of(sim, zone)->address) || flow_equal(flow, &dead));
+    }
+    for (unsigned i = 0; i < at->count; i++)
+        if (flow->is_v6
+                ? at->servers[i].has_dead_v6
+                : at->servers[i].kind != SERVER_SECLUDED && flow_equal(flow, &at->servers[i].flow))
+            return true;
+    return false;
+}
+
+const struct phone *zone_phone(const struct sim *sim, struct slice text)
+{
+    struct slice prefix;
+    struct uri uri;
+    unsigned zone;
+
+    if (!zone_is_seed(sim->report.seed) || !uri_parse(text, &uri) ||
+        !read_name(uri.host, &zone, &prefix) || prefix.len)
+        return NULL;
+    return phone_of(sim, zone);
+}
+
+/* -- records -- */
+
+struct records {
+    struct dns_answer answer;
+    char bytes[2048];
+    struct writer w;
+};
+
+static void write_network_u16(struct writer *w, unsigned n)
+{
+    write_u8(w, (uint8_t)(n >> 8));
+    write_u8(w, (uint8_t)n);
+}
+
+static void write_name(struct writer *w, const char *name)
+{
+    while (*name) {
+        size_t len = strcspn(name, ".");
+        write_u8(w, (uint8_t)len);
+        write_bytes(w, name, len);
+        name += len + (name[len] == '.');
+    }
+    write_u8(w, 0);
+}
+
+static void end_record(struct records *r, size_t start)
+{
+    assert(!r->w.failed && r->answer.count < DNS_RECORDS);
+    r->answer.status = DNS_FOUND;
+    r->answer.data[r->answer.count++] = slice_of(r->w.at + start, r->w.len - start);
+}
+
+static void put_name(char *text, size_t limit, const char *prefix, unsigned zone)
+{
+    struct writer w = writer_over(text, limit - 1);
+
+    put(&w, "%sd%u.example", prefix, zone);
+    assert(!w.failed);
+    text[w.len] = '\0';
+}
+
+static void put_naptr(struct records *r, unsigned order, const char *service, const char *prefix,
+                      unsigned zone)
+{
+    size_t start = r->w.len;
+    char name[64];
+
+    put_name(name, sizeof name, prefix, zone);
+    write_network_u16(&r->w, order);
+    write_network_u16(&r->w, 1);
+    write_u8(&r->w, 1);
+    write_char(&r->w, 's');
+    write_u8(&r->w, (uint8_t)strlen(service));
+    write_bytes(&r->w, service, strlen(service));
+    write_u8(&r->w, 0);
+    write_name(&r->w, name);
+    end_record(r, start);
+}
+
+static void put_srv(struct records *r, const struct zone_server *server, unsigned index,
+                    unsigned zone)
+{
+    size_t start = r->w.len;
+    char name[64], prefix[8] = "s0.";
+
+    prefix[1] = (char)('0' + index);
+    put_name(name, sizeof name, prefix, zone);
+    write_network_u16(&r->w, server->priority);
+    write_network_u16(&r->w, server->weight);
+    write_network_u16(&r->w, server->flow.port);
+    write_name(&r->w, name);
+    end_record(r, start);
+}
+
+static void put_address(struct records *r, const struct flow *flow)
+{
+    size_t start = r->w.len;
+
+    write_bytes(&r->w, flow->address, flow->is_v6 ? 16 : 4);
+    end_record(r, start);
+}
+
+static void find_services(const struct zone *at, unsigned zone, struct slice prefix,
+                          enum dns_type type, struct records *r)
+{
+    const struct zone_server closed = {.flow = {.port = 5060}, .priority = 1};
+
+    if (type == DNS_NAPTR && !prefix.len && at->has_naptr) {
+        put_naptr(r, 20, "SIP+D2U", "_sip._udp.", zone);
+        if (at->has_tcp)
+            put_naptr(r, 10, "SIP+D2T", "_sip._tcp.", zone);
+    } else if (type == DNS_SRV && slice_equal(prefix, S("_sip._udp."))) {
+        for (unsigned i = 0; i < at->count; i++)
+            put_srv(r, &at->servers[i], i, zone);
+    } else if (type == DNS_SRV && slice_equal(prefix, S("_sip._tcp.")) && at->has_tcp) {
+        put_srv(r, &closed, ZONE_SERVERS, zone);
+    }
+}
+
+static void find_addresses(const struct sim *sim, unsigned zone, struct slice prefix,
+                           enum dns_type type, struct records *r)
+{
+    const struct zone *at = &sim->zones.at[zone];
+    const struct flow dead = dead_flow(zone, ZONE_SERVERS - 1, 5060);
+    const struct flow nobody = {.is_v6 = true, .address = {0x20, 0x01, 0x0d, 0xb8, 0xde, 0xad}};
+    unsigned index = prefix.len == 3 ? (unsigned)(prefix.at[1] - '0') : ZONE_SERVERS;
+
+    if (type == DNS_AAAA && index < at->count && at->servers[index].has_dead_v6)
+        put_address(r, &nobody);
+    if (type != DNS_A)
+        return;
+    if (prefix.len)
+        put_address(r, index < at->count ? &at->servers[index].flow : &dead);
+    if (!prefix.len && at->has_naptr)
+        put_address(r, &dead);
+    if (!prefix.len)
+        put_address(r, &phone_of(sim, zone)->address);
+}
+
+static void look_up(const struct sim *sim, const struct asked *asked, struct records *r)
+{
+    struct slice prefix;
+    unsigned zone;
+
+    r->w = writer_over(r->bytes, sizeof r->bytes);
+    r->answer = (struct dns_answer){.status = DNS_NOTHING};
+    if (!read_name(slice_text(asked->name), &zone, &prefix))
+        return;
+    if (asked->question.type == DNS_A || asked->question.type == DNS_AAAA)
+        find_addresses(sim, zone, prefix, asked->question.type, r);
+    else
+        find_services(&sim->zones.at[zone], zone, prefix, asked->question.type, r);
+}
+
+/* -- asking -- */
+
+void zone_asked(struct sim *sim, const struct dns_question *question, struct slice name)
+{
+    struct random *dice = &sim->zones.dice;
+    bool is_rough = sim->phase == PHASE_FAULTS;
+    duration time = MS(dice_between(dice, 1, 200));
+    struct asked *asked;
+
+    trace_note(sim, "asks DNS for %.*s, %u", (int)name.len, name.at, question->type);
+    sim->report.counts[COUNT_QUESTIONS]++;
+    if (dice_chance(dice, 50))
+        time = MS(dice_between(dice, 200, is_rough ? 12000 : 2000));
+    if (is_rough && dice_chance(dice, 40))
+        return; /* the answer is lost */
+    asked = take(1, sizeof *asked);
+    asked->question = *question;
+    copy_text(asked->name, sizeof asked->name, name);
+    asked->is_failed = is_rough && dice_chance(dice, 30);
+    asked->is_forged = is_rough && dice_chance(dice, 20);
+    agenda_note(&sim->agenda, sim->now + time, DUE_DNS, sim->machine.starts, asked);
+}
+
+void zone_answer(struct sim *sim, uint32_t starts, void *what)
+{
+    struct asked *asked = what;
+    struct records records;
+
+    if (starts == sim->machine.starts) { /* else it died with whom it was for */
+        look_up(sim, asked, &records);
+        if (asked->is_failed)
+            records.answer = (struct dns_answer){.status = DNS_FAILED};
+        if (asked->is_forged)
+            records.answer = (struct dns_answer){.status = DNS_BOGUS};
+        machine_dns(sim, asked->question.id, &records.answer);
+    }
+    free(asked);
+}
