@@ -1,6 +1,7 @@
 #include "core/connection.h"
 
 #include "core/location.h"
+#include "core/oddity.h"
 #include "core/request.h"
 
 static uint32_t places(const struct limits *limits)
@@ -162,6 +163,50 @@ bool flow_find_socket(const struct core *core, struct flow *flow)
         }
     }
     return false;
+}
+
+/* How much of an address is that of another: bits from the front. */
+static unsigned common_bits(const struct address_bytes *a, const struct address_bytes *b)
+{
+    unsigned at = 0;
+
+    while (at < sizeof a->at && a->at[at] == b->at[at])
+        at++;
+    if (at == sizeof a->at)
+        return 8 * at;
+    return 8 * at + (unsigned)__builtin_clz((unsigned)(a->at[at] ^ b->at[at])) - 24;
+}
+
+#define UNFIT 1u
+
+/* How well this address of ours serves for that peer. */
+static unsigned fitness(const struct address_bytes *ours, const struct address_bytes *peer)
+{
+    enum seclusion at = address_seclusion(ours), there = address_seclusion(peer);
+
+    if (at >= SECLUSION_LINK && at != there)
+        return UNFIT;
+    return UNFIT + 1 + common_bits(ours, peer) + (at == there ? 8 * (unsigned)sizeof ours->at : 0);
+}
+
+bool flow_choose_socket(const struct core *core, struct flow *flow, bool must_fit)
+{
+    const struct settings *settings = core->settings;
+    struct address_bytes peer = {.is_v6 = flow->is_v6}, ours;
+    unsigned best = 0;
+
+    memcpy(peer.at, flow->address, sizeof peer.at);
+    for (unsigned i = 0; i < settings->socket_count; i++) {
+        unsigned fit = 0;
+        if (settings->sockets[i].transport == flow->transport &&
+            host_numeric(settings->sockets[i].host, &ours) && ours.is_v6 == peer.is_v6)
+            fit = fitness(&ours, &peer);
+        if (fit > best) {
+            best = fit;
+            flow->socket = (uint16_t)i;
+        }
+    }
+    return best > (must_fit ? UNFIT : 0);
 }
 
 bool connection_reach(struct core *core, struct flow *to, struct actions *out)

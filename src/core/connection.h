@@ -37,3 +37,8 @@ void connection_leave(struct core *core, struct client_transaction *client);
 /* One of our sockets of that transport and family, the flow's own if it is; false if there is none
  * (a flow may be of an earlier run, with other sockets). */
 bool flow_find_socket(const struct core *core, struct flow *flow);
+
+/* The one whose address has most in common with the peer's: a private network is spoken to from the
+ * address that we have there.  `must_fit`: none that leads nowhere but to this machine or link,
+ * unless the peer is there. */
+bool flow_choose_socket(const struct core *core, struct flow *flow, bool must_fit);

@@ -330,6 +330,7 @@ void core_step(struct core *core, const struct event *event, struct moment now, 
     case EVENT_USERS_PUT: core->sweep = 1; break;
     case EVENT_LOAD: load_weigh(core, event->fill, now.boot, out); break;
     case EVENT_ADMIN: admin_request(core, event->request, now, out); break;
+    case EVENT_UNREACHED: failover_unreached(core, &event->flow, event->bytes, now, out); break;
     case EVENT_DNS: take_dns(core, event, now, out); break;
     case EVENT_PASSWORD: location_set_password(core, event->user); break;
     }

@@ -30,10 +30,12 @@ enum event_kind {
                            EVENT_SETTINGS go; a few in each step */
     EVENT_LOAD,         /* fill: of the fullest receive queue, in thousandths; while it never rests
                            some hundred times a second, and when it does again (core/load.h) */
-    EVENT_DNS,          /* dns: the answer to an ACTION_ASK, or that there is none; each question is
-                           answered once, in any order, in its own time: the core knows which
-                           answers it still waits for, and passes over all others */
-    EVENT_ADMIN,        /* an administrator asks for something: `request` */
+    EVENT_UNREACHED, /* a datagram to flow did not arrive: the network says so, or there is no way
+                        there.  `bytes`: its beginning, as far as it came back */
+    EVENT_DNS,       /* dns: the answer to an ACTION_ASK, or that there is none; each question is
+                        answered once, in any order, in its own time: the core knows which
+                        answers it still waits for, and passes over all others */
+    EVENT_ADMIN,     /* an administrator asks for something: `request` */
 };
 
 struct admin_request;

@@ -1,5 +1,6 @@
 #include "core/failover.h"
 
+#include "core/branch.h"
 #include "core/context.h"
 #include "core/fault.h"
 #include "core/locate.h"
@@ -12,6 +13,18 @@ static struct target *target_of(const struct context *context,
                                 const struct client_transaction *client)
 {
     return &context_targets(context)[client->branch];
+}
+
+static struct context *context_of(const struct core *core, const struct client_transaction *client)
+{
+    const struct server_transaction *server = pool_get(&core->servers, client->server);
+
+    return server && server->context ? pool_at(&core->contexts, server->context) : NULL;
+}
+
+static bool is_unheard(const struct client_transaction *client)
+{
+    return client->machine.state == CTRANS_CALLING || client->machine.state == CTRANS_TRYING;
 }
 
 /* The INVITE's image, before anything is sent. */
@@ -196,16 +209,53 @@ static void leave_slow(struct core *core, struct context *context,
 void failover_look(struct core *core, struct client_transaction *client, struct moment now,
                    struct actions *out)
 {
-    const struct server_transaction *server = pool_get(&core->servers, client->server);
-    struct context *context =
-        server && server->context ? pool_at(&core->contexts, server->context) : NULL;
-    bool is_unheard =
-        client->machine.state == CTRANS_CALLING || client->machine.state == CTRANS_TRYING;
+    struct context *context = context_of(core, client);
 
     if (client->lacks_flow)
         context_seek(core, client, now, out);
-    else if (context && is_unheard)
+    else if (context && is_unheard(client))
         leave_slow(core, context, client, now, out);
+}
+
+/* The branch that a request of ours carries, as far as it came back; empty if it does not. */
+static struct slice find_branch(struct slice bytes)
+{
+    static const struct slice mark = S(";branch=" BRANCH_COOKIE);
+
+    for (size_t at = 0; at + mark.len <= bytes.len; at++) {
+        struct slice rest;
+        at += slice_find(slice_from(bytes, at), ';');
+        rest = slice_from(bytes, at);
+        if (!slice_starts(rest, mark))
+            continue;
+        rest = slice_from(rest, mark.len - (sizeof BRANCH_COOKIE - 1));
+        return slice_until(rest, min_u64(rest.len, BRANCH_TEXT));
+    }
+    return NO_SLICE;
+}
+
+static bool is_at(const struct flow *a, const struct flow *b)
+{
+    return a->transport == b->transport && a->is_v6 == b->is_v6 && a->port == b->port &&
+           memcmp(a->address, b->address, sizeof a->address) == 0;
+}
+
+void failover_unreached(struct core *core, const struct flow *flow, struct slice bytes,
+                        struct moment now, struct actions *out)
+{
+    struct slice text = find_branch(bytes);
+    struct client_transaction *client;
+    struct context *context;
+    struct branch branch;
+
+    if (slice_starts(bytes, S("ACK ")) || slice_starts(bytes, S("CANCEL ")) ||
+        !branch_read(text, &core->key_branch, &branch) || !branch.transaction)
+        return;
+    client = client_find(core, branch.transaction);
+    context = client ? context_of(core, client) : NULL;
+    if (context && is_unheard(client) && !client->lacks_flow && is_at(&client->flow, flow) &&
+        target_of(context, client)->way != WAY_GIVEN)
+        client_step(core, client, CTRANS_UNREACHED, NULL, now, out);
 }
 
 void failover_heard(struct core *core, struct context *context, struct client_transaction *client,

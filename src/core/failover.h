@@ -27,6 +27,11 @@ bool failover_next(struct core *core, struct context *context, struct client_tra
 void failover_look(struct core *core, struct client_transaction *client, struct moment now,
                    struct actions *out);
 
+/* EVENT_UNREACHED: what was sent there did not arrive (RFC 3261 18.4).  Anybody can say so, but who
+ * repeats our branch has seen what we sent. */
+void failover_unreached(struct core *core, const struct flow *flow, struct slice bytes,
+                        struct moment now, struct actions *out);
+
 /* The place has answered, and not by a 503. */
 void failover_heard(struct core *core, struct context *context, struct client_transaction *client,
                     unsigned status, instant now);

@@ -168,7 +168,7 @@ static bool place_flow(struct core *core, struct lookup *lookup, const struct re
         .port = place->port,
     };
     memcpy(flow->address, place->address.at, sizeof flow->address);
-    if (!flow_find_socket(core, flow) || is_same_place(flow, &lookup->tried) ||
+    if (!flow_choose_socket(core, flow, true) || is_same_place(flow, &lookup->tried) ||
         address_is_many(&place->address))
         return false;
     if (address_seclusion(&place->address) <= (enum seclusion)lookup->widest)

@@ -116,11 +116,11 @@ struct client_transaction {
     uint8_t method;
     uint8_t branch;            /* index in the context */
     bool is_cancelled;         /* CANCEL is due, or sent */
-    bool has_run_out;          /* by timer C (16.8) */
+    bool has_run_out : 1;      /* by timer C (16.8) */
+    bool is_left : 1;          /* its place is too slow: another took over its target */
     bool is_decided;           /* its final response, or the lack of one, was counted */
     bool has_dialled;          /* a connection was opened for it, and will not be again */
     bool lacks_flow;           /* its stream is gone: looked for again until its machine's end_at */
-    bool is_left;              /* its place is too slow: another took over its target */
     uint32_t lookup;           /* of places for its target (core/locate), 0 = none */
     uint32_t connection;       /* place of the stream it went by, 0 = none */
     uint32_t next_on, prev_on; /* of the same stream */

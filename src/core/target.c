@@ -62,7 +62,7 @@ struct fault target_find(const struct core *core, const struct uri *uri, struct 
     flow->port = port_asked(uri, flow->transport);
     flow->is_v6 = address.is_v6;
     memcpy(flow->address, address.at, sizeof address.at);
-    if (!flow_find_socket(core, flow))
+    if (!flow_choose_socket(core, flow, false))
         return (struct fault){500, "No Address Of That Kind"};
     return NO_FAULT;
 }

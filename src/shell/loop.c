@@ -330,6 +330,19 @@ static void receive(struct loop *loop)
     }
 }
 
+/* What was sent and did not arrive; false if there is nothing. */
+static bool take_unreached(struct loop *loop)
+{
+    struct event event = {.kind = EVENT_UNREACHED};
+    bool is_any = false;
+
+    while (udp_next_unreached(loop->udp, &event.flow, &event.bytes)) {
+        is_any = true;
+        step(loop, &event);
+    }
+    return is_any;
+}
+
 static void receive_from_streams(struct loop *loop)
 {
     struct event event;
@@ -606,6 +619,8 @@ static void look(struct loop *loop, duration longest)
     if (loop->polled[POLL_KEEPER].revents)
         take_from_keeper(loop);
     for (unsigned i = 0; i < count; i++) {
+        if (loop->polled[POLL_SOCKETS + i].revents & POLLERR)
+            udp_take_errors(loop->udp, i);
         if (loop->polled[POLL_SOCKETS + i].revents && !loop->is_ready[i]) {
             loop->is_ready[i] = true;
             loop->ready_count++;
@@ -687,6 +702,7 @@ static void go_round(struct loop *loop)
     tell_of_store(loop);
     receive(loop);
     receive_from_streams(loop);
+    take_unreached(loop);
     meet_deadlines(loop);
     if (loop->start)
         go_on_starting(loop);
@@ -695,6 +711,8 @@ static void go_round(struct loop *loop)
     if (loop->owes_keeper && !loop->fresh_users)
         take_from_keeper(loop);
     carry_out(loop);
+    while (take_unreached(loop))
+        carry_out(loop);
     if ((loop->is_asked || control_is_busy(loop->control)) && !loop->start)
         serve_administrators(loop);
     loop->is_traced = control_traces(loop->control);

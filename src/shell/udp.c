@@ -1,6 +1,7 @@
 #include "shell/udp.h"
 
 #include <errno.h>
+#include <linux/errqueue.h>
 #include <linux/sock_diag.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -13,6 +14,15 @@
 #define BUFFER_STRIDE (DATAGRAM_LIMIT + 4096u + 320u)
 #define KERNEL_BUFFER (8 << 20) /* 100 ms of 80 MB/s */
 #define SEND_PATIENCE 20        /* ms that a full socket is waited for, once a flush */
+
+#define UNREACHED_LIMIT 32u /* noted at a time */
+#define UNREACHED_HEAD 548u /* bytes: as much as an ICMP message repeats of a datagram */
+
+struct unreached {
+    struct flow to;
+    size_t len;
+    char head[UNREACHED_HEAD];
+};
 
 struct udp {
     unsigned count;
@@ -34,6 +44,9 @@ struct udp {
     struct mmsghdr out[UDP_SEND_BATCH];
     struct iovec out_at[UDP_SEND_BATCH];
     union netaddr targets[UDP_SEND_BATCH];
+
+    unsigned unreached_count;
+    struct unreached unreached[UNREACHED_LIMIT];
 
     uint64_t dropped;
 };
@@ -84,9 +97,11 @@ static void set_options(int fd, bool is_v6)
     int on = 1, v4_dont = IP_PMTUDISC_DONT, v6_dont = IPV6_PMTUDISC_DONT;
 
     if (is_v6) {
+        setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof on);
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
         setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6_dont, sizeof v6_dont);
     } else {
+        setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof on);
         setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4_dont, sizeof v4_dont);
     }
     set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
@@ -221,6 +236,72 @@ unsigned udp_receive(struct udp *udp, unsigned socket)
     return count < 0 ? 0 : (unsigned)count;
 }
 
+static void note_unreached(struct udp *udp, unsigned socket, const union netaddr *to,
+                           struct slice bytes)
+{
+    struct unreached *one = &udp->unreached[udp->unreached_count];
+
+    if (udp->unreached_count == UNREACHED_LIMIT)
+        return;
+    one->to = (struct flow){.transport = TRANSPORT_UDP, .socket = (uint16_t)socket};
+    netaddr_to_flow(to, &one->to);
+    one->len = min_u64(bytes.len, sizeof one->head);
+    memcpy(one->head, bytes.at, one->len);
+    udp->unreached_count++;
+}
+
+bool udp_next_unreached(struct udp *udp, struct flow *to, struct slice *head)
+{
+    const struct unreached *one;
+
+    if (!udp->unreached_count)
+        return false;
+    one = &udp->unreached[--udp->unreached_count];
+    *to = one->to;
+    *head = slice_of(one->head, one->len);
+    return true;
+}
+
+/* A host, network or port is not there; not, for one, that a datagram was too long. */
+static bool is_unreached(struct msghdr *message)
+{
+    struct cmsghdr *c;
+
+    for (c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+        struct sock_extended_err error;
+        if (!(c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) &&
+            !(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
+            continue;
+        memcpy(&error, CMSG_DATA(c), sizeof error);
+        return (error.ee_origin == SO_EE_ORIGIN_ICMP || error.ee_origin == SO_EE_ORIGIN_ICMP6) &&
+               (error.ee_errno == ECONNREFUSED || error.ee_errno == EHOSTUNREACH ||
+                error.ee_errno == ENETUNREACH);
+    }
+    return false;
+}
+
+void udp_take_errors(struct udp *udp, unsigned socket)
+{
+    char head[UNREACHED_HEAD], control[512];
+    union netaddr to;
+
+    for (unsigned n = 0; n < UDP_BATCH; n++) {
+        struct iovec at = {head, sizeof head};
+        struct msghdr message = {.msg_name = &to,
+                                 .msg_namelen = sizeof to,
+                                 .msg_iov = &at,
+                                 .msg_iovlen = 1,
+                                 .msg_control = control,
+                                 .msg_controllen = sizeof control};
+        ssize_t len = recvmsg(udp->descriptors[socket], &message, MSG_ERRQUEUE | MSG_DONTWAIT);
+
+        if (len < 0)
+            return;
+        if (message.msg_namelen && is_unreached(&message))
+            note_unreached(udp, socket, &to, slice_of(head, (size_t)len));
+    }
+}
+
 unsigned udp_fill(struct udp *udp)
 {
     unsigned fullest = 0;
@@ -293,16 +374,26 @@ static bool is_worth_waiting(int fd, int error, bool *has_waited)
 void udp_flush(struct udp *udp)
 {
     int fd = udp->descriptors[udp->queued_on];
-    bool has_waited = false;
+    bool has_waited = false, was_told = false;
     unsigned sent = 0;
 
     while (sent < udp->queued) {
         int count = sendmmsg(fd, udp->out + sent, udp->queued - sent, 0);
+        int error = errno;
 
         if (count > 0) {
             sent += (unsigned)count;
-        } else if (!is_worth_waiting(fd, errno, &has_waited)) {
+            was_told = false;
+        } else if (is_worth_waiting(fd, error, &has_waited)) {
+            continue;
+        } else if (!was_told && error != EAGAIN && error != ENOBUFS) {
+            was_told = true; /* perhaps of one that was sent before */
+        } else {
+            if (was_told)
+                note_unreached(udp, udp->queued_on, &udp->targets[sent],
+                               slice_of(udp->out_at[sent].iov_base, udp->out_at[sent].iov_len));
             sent++; /* this one is lost, as it could be on the way */
+            was_told = false;
             udp->dropped++;
         }
     }

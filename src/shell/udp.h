@@ -37,6 +37,14 @@ struct slice udp_datagram(const struct udp *udp, unsigned index, struct flow *fr
 void udp_send(struct udp *udp, const struct flow *to, struct slice bytes);
 void udp_flush(struct udp *udp);
 
+/* Takes what the network says of datagrams that did not arrive (ICMP), off a socket that poll finds
+ * in error. */
+void udp_take_errors(struct udp *udp, unsigned socket);
+
+/* A datagram that did not arrive, or could not be sent: where to, and its beginning, until the next
+ * call; false if there is no more.  Of many at once some are forgotten. */
+bool udp_next_unreached(struct udp *udp, struct flow *to, struct slice *head);
+
 /* How full the fullest receive queue is, in thousandths; full, if something had no room there since
  * this was asked last. */
 unsigned udp_fill(struct udp *udp);

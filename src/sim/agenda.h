@@ -18,6 +18,7 @@ enum due_kind {
     DUE_RELIEF,     /* its end */
     DUE_LOAD,       /* the server looks how full its queue is */
     DUE_DNS,        /* DNS answers */
+    DUE_UNREACHED,  /* the network says that a datagram did not arrive */
     DUE_PHASE,      /* the next part of the hour */
     DUE_WIRE,       /* a stream ends, as the core asked, or could not be opened */
     DUE_INSPECTION, /* the judge looks into the core */

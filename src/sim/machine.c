@@ -426,6 +426,13 @@ void machine_dns(struct sim *sim, uint64_t question, const struct dns_answer *an
         handle(sim, &(struct event){.kind = EVENT_DNS, .question = question, .dns = answer});
 }
 
+void machine_unreached(struct sim *sim, const struct flow *flow, struct slice head)
+{
+    trace_note(sim, "the network refuses %.*s", (int)slice_find(head, '\r'), head.at);
+    if (sim->machine.is_up)
+        handle(sim, &(struct event){EVENT_UNREACHED, *flow, head});
+}
+
 void machine_load(struct sim *sim, unsigned fill)
 {
     if (sim->machine.is_up)

@@ -120,6 +120,9 @@ void machine_receive(struct sim *sim, const struct flow *flow, uint32_t sender, 
 /* DNS has answered. */
 void machine_dns(struct sim *sim, uint64_t question, const struct dns_answer *answer);
 
+/* What it sent there did not arrive. */
+void machine_unreached(struct sim *sim, const struct flow *flow, struct slice head);
+
 /* Its receive queue is so full (EVENT_LOAD). */
 void machine_load(struct sim *sim, unsigned fill);
 

@@ -7,6 +7,7 @@
 #include "sip/uri.h"
 
 #define ADDRESS_LIMIT 16384u
+#define REPEATED 548u             /* bytes of a datagram that ICMP repeats */
 #define LIFETIME_LONGEST MS(4500) /* below T4, with latency and all */
 
 struct flow network_new_address(struct sim *sim, unsigned site, bool is_v6, bool is_public)
@@ -121,6 +122,20 @@ void network_to_server(struct sim *sim, uint32_t sender, const struct flow *sour
     carry(sim, sender, &datagram);
 }
 
+/* Nobody is there any more, or ever was; at times the network says so. */
+static void lose(struct sim *sim, const struct datagram *datagram)
+{
+    struct datagram *copy;
+
+    sim->report.counts[COUNT_LOST]++;
+    if (!zone_is_seed(sim->report.seed) || !dice_chance(&sim->zones.dice, 200))
+        return;
+    copy = take(1, sizeof *copy);
+    *copy = *datagram;
+    copy->bytes = copy_slice(datagram->bytes);
+    agenda_note(&sim->agenda, sim->now + MS(30), DUE_UNREACHED, sim->machine.starts, copy);
+}
+
 void network_to_node(struct sim *sim, const struct flow *flow, struct slice bytes)
 {
     struct datagram datagram = {*flow, NO_NODE, bytes};
@@ -130,7 +145,16 @@ void network_to_node(struct sim *sim, const struct flow *flow, struct slice byte
     if (node != NO_NODE && is_current)
         carry(sim, node, &datagram);
     else
-        sim->report.counts[COUNT_LOST]++; /* nobody is there any more */
+        lose(sim, &datagram);
+}
+
+void network_refuse(struct sim *sim, uint32_t starts, struct datagram *datagram)
+{
+    if (starts == sim->machine.starts)
+        machine_unreached(sim, &datagram->flow,
+                          slice_until(datagram->bytes, min_u64(datagram->bytes.len, REPEATED)));
+    copy_free(&datagram->bytes);
+    free(datagram);
 }
 
 /* Now and then a stream breaks in the middle of a message, or what comes by it is nonsense. */

@@ -68,6 +68,10 @@ void network_to_server(struct sim *sim, uint32_t sender, const struct flow *sour
 /* From the server. */
 void network_to_node(struct sim *sim, const struct flow *flow, struct slice bytes);
 
+/* The server hears that a datagram did not arrive, if it is still the one that sent it; frees it.
+ */
+void network_refuse(struct sim *sim, uint32_t starts, struct datagram *datagram);
+
 /* A datagram has arrived: hands it over and frees it. */
 void network_deliver(struct sim *sim, struct datagram *datagram);
 

@@ -244,6 +244,7 @@ static void dispatch(struct sim *sim, const struct due *due)
     case DUE_RELIEF: relieve(sim, due->who); break;
     case DUE_LOAD: look_at_load(sim); break;
     case DUE_DNS: zone_answer(sim, due->who, due->what); break;
+    case DUE_UNREACHED: network_refuse(sim, due->who, due->what); break;
     case DUE_PHASE: begin_phase(sim, (enum phase)due->who); break;
     case DUE_WIRE:
         wire_end(sim, due->what, due->who);
@@ -378,7 +379,7 @@ void sim_free(struct sim *sim)
 {
     while (sim->agenda.count) {
         struct due due = agenda_take(&sim->agenda);
-        if (due.kind == DUE_ARRIVAL)
+        if (due.kind == DUE_ARRIVAL || due.kind == DUE_UNREACHED)
             copy_free(&((struct datagram *)due.what)->bytes);
         free(due.what);
     }

@@ -32,6 +32,7 @@ enum order {
     ORDER_RECALL,        /* there is time for it */
     ORDER_DNS,           /* the latest question but n; status; records, each behind its length: DNS
                             answers */
+    ORDER_UNREACHED,     /* the latest request but n; octets of it: it did not arrive */
 };
 
 #define RECALLS 0x80u /* what the last run left comes when it is asked for, or there is time */
@@ -278,6 +279,20 @@ static void tell(struct play *play, unsigned n, unsigned status, struct slice re
     check_census(play->server);
 }
 
+static void refuse(struct play *play, unsigned n, unsigned octets)
+{
+    static struct message m;
+    static char head[1020];
+    const struct sent *request = find_sent(play->server, n, true, &m);
+    size_t len = request ? min_u64(4 * octets, request->bytes.len) : 0;
+
+    if (!request || flow_is_reliable(&request->flow))
+        return;
+    memcpy(head, request->bytes.at, len);
+    struct flow flow = request->flow;
+    step(play, EVENT_UNREACHED, &flow, slice_of(head, len));
+}
+
 /* Bindings that still last a minute, as a number that does not depend on their order. */
 static uint64_t sum_bindings(const struct testbed *server)
 {
@@ -372,6 +387,7 @@ static void run_piece(struct play *play, struct slice piece)
         testbed_bind(server, callers[a % COUNT_OF(callers)], &flow);
         break;
     case ORDER_DNS: tell(play, a, b, slice_from(piece, min_u64(piece.len, 3))); break;
+    case ORDER_UNREACHED: refuse(play, a, b); break;
     case ORDER_CLOSE: testbed_close(server, 1 + a % TESTBED_STREAMS); break;
     case ORDER_RECALL: recall(play); break;
     default:

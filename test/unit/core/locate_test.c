@@ -283,6 +283,45 @@ static void what_was_left_may_answer_all_the_same(void **state)
     assert_said("200>9");
 }
 
+/* ICMP repeats the beginning of what was sent; anybody could send it, but not with our branch. */
+static void a_server_where_nobody_is_is_left_at_once(void **state)
+{
+    struct event event = {.kind = EVENT_UNREACHED, .flow = world_flow(2, 5060)};
+    char copy[1024];
+
+    (void)state;
+    call(OUTSIDE);
+    settle(three);
+    *sent = 0;
+    struct slice invite = w.requests[w.request_count - 1].bytes;
+    size_t len = min_u64(invite.len, 400);
+    memcpy(copy, invite.at, len);
+    event.bytes = slice_of(copy, 60); /* it does not reach to the branch */
+    world_event(&w, &event);
+    assert_said("");
+    event.bytes = slice_of(copy, len);
+    event.flow.port++;
+    world_event(&w, &event);
+    assert_said("");
+    event.flow.port--;
+    *strstr(copy, "z9hG4bK0") = 'y';
+    world_event(&w, &event);
+    assert_said("");
+    memcpy(copy, invite.at, len);
+    world_event(&w, &event);
+    settle(three);
+    assert_noted("INVITE>3");
+    world_event(&w, &event);
+    assert_said("");
+    answer(3, 180);
+    event.flow = world_flow(3, 5060);
+    invite = w.requests[w.request_count - 1].bytes;
+    event.bytes = slice_of(invite.at, min_u64(invite.len, 400));
+    world_event(&w, &event);
+    assert_sent(&w, ""); /* it was there */
+    answer(3, 200);
+}
+
 static void a_server_without_a_neighbour_has_all_the_time(void **state)
 {
     static const zone_lines zone = {"elsewhere.example A 198.51.100.2"};
@@ -651,6 +690,49 @@ static void a_name_leads_nobody_where_he_could_not_go(void **state)
     begin(NULL);
 }
 
+/* A machine on two networks; and an address of its own leads to nobody else. */
+static void a_place_is_reached_from_the_address_nearest_to_it(void **state)
+{
+    static const struct socket_settings sockets[] = {
+        {TRANSPORT_UDP, S("127.0.0.1"), 5060},   {TRANSPORT_UDP, S("203.0.113.7"), 5060},
+        {TRANSPORT_UDP, S("10.1.0.1"), 5060},    {TRANSPORT_UDP, S("10.2.0.1"), 5060},
+        {TRANSPORT_UDP, S("[::1]"), 5060},       {TRANSPORT_UDP, S("[fe80::1]"), 5060},
+        {TRANSPORT_TCP, S("203.0.113.7"), 5060},
+    };
+    static const struct {
+        const char *record;
+        unsigned socket;
+    } cases[] = {
+        {"A 198.51.100.2", 1}, {"A 10.1.3.4", 2}, {"A 10.2.9.9", 3},    {"A 127.0.0.2", 0},
+        {"AAAA fe80::9", 5},   {"AAAA ::1", 4},   {"A 192.168.1.1", 2},
+    };
+
+    static const zone_lines six = {"elsewhere.example AAAA 2001:db8::7"};
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+        char line[64];
+        const zone_lines zone = {line};
+        begin(NULL);
+        w.settings.sockets = sockets;
+        w.settings.socket_count = COUNT_OF(sockets);
+        snprintf(line, sizeof line, "elsewhere.example %s", cases[i].record);
+        call(OUTSIDE ":5060");
+        settle(zone);
+        assert_non_null(strstr(sent, "INVITE>"));
+        assert_int_equal(w.requests[w.request_count - 1].to.socket, cases[i].socket);
+        end(NULL);
+    }
+    begin(NULL);
+    w.settings.sockets = sockets;
+    w.settings.socket_count = COUNT_OF(sockets);
+    call(OUTSIDE ":5060");
+    while (w.asked_count)
+        tell(0, six);
+    assert_int_equal(world_status(&w, 0), 404); /* by IPv6 it gets nowhere */
+    acknowledge();
+}
+
 /* What the administrator wrote may lead there, whoever calls. */
 static void a_contact_of_the_settings_may_be_in_our_network(void **state)
 {
@@ -666,6 +748,49 @@ static void a_contact_of_the_settings_may_be_in_our_network(void **state)
     assert_true(slice_starts(w.requests[w.request_count - 1].bytes,
                              S("INVITE sip:desk@pbx.example:5060 SIP/2.0\r\n")));
     assert_int_equal(w.requests[w.request_count - 1].to.address[0], 10);
+}
+
+static void put_gateway(const char *id, struct slice contact)
+{
+    struct user_settings gateway = world_user(&w, id, "", "x");
+
+    gateway.kind = USER_GATEWAY;
+    gateway.contacts = contact;
+    world_event(&w, &(struct event){.kind = EVENT_USER, .user = &gateway});
+}
+
+/* One after the other, as their routes are ranked; a server of the table has a name, too. */
+static void gateways_and_rules_are_reached_by_name(void **state)
+{
+    static const struct route routes[] = {
+        {S("9"), S("first"), {S(""), S("")}, 0},
+        {S("9"), S("second"), {S("-9"), S("")}, 0},
+    };
+    static const struct rule rules[] = {
+        {.kind = RULE_REDIRECT, .pattern = S("7"), .server = S("elsewhere.example")},
+    };
+    static const zone_lines zone = {
+        "two.example A 198.51.100.5",
+        "elsewhere.example A 198.51.100.6",
+    };
+    struct user_settings alice = world_user(&w, "alice", "201", "wonder");
+
+    (void)state;
+    w.settings.dialplan = (struct dialplan){routes, COUNT_OF(routes), rules, COUNT_OF(rules)};
+    alice.level = 5;
+    world_event(&w, &(struct event){.kind = EVENT_USER, .user = &alice});
+    put_gateway("first", S("sip:gw@one.example:5060\n"));
+    put_gateway("second", S("sip:gw@two.example:5060\n"));
+    call("sip:9123@example.com");
+    settle(zone);
+    assert_noted("100>9 INVITE>5");
+    assert_true(slice_starts(w.requests[w.request_count - 1].bytes,
+                             S("INVITE sip:123@two.example:5060 SIP/2.0\r\n")));
+    answer(5, 200);
+    call_again("sip:77@example.com", "rule");
+    settle(zone);
+    assert_noted("100>9 INVITE>6");
+    answer(6, 200);
 }
 
 /* 16.3 step 4: somebody else's name, and our address. */
@@ -802,7 +927,7 @@ int main(void)
         TEST(what_no_server_takes_is_refused_as_the_last_of_them_did),
         TEST(another_refusal_is_final), TEST(a_server_that_does_not_say_a_word_is_left_soon),
         TEST(what_was_left_is_cancelled_when_it_wakes_up),
-        TEST(what_was_left_may_answer_all_the_same),
+        TEST(what_was_left_may_answer_all_the_same), TEST(a_server_where_nobody_is_is_left_at_once),
         TEST(a_server_without_a_neighbour_has_all_the_time),
         TEST(servers_that_never_answer_time_out),
         TEST(a_stream_that_cannot_be_opened_leads_to_the_next_server),
@@ -818,7 +943,9 @@ int main(void)
         TEST(who_failed_just_now_is_tried_last_for_a_while),
         TEST(a_server_says_how_long_it_wants_to_be_left_alone),
         TEST(a_name_leads_nobody_where_he_could_not_go),
+        TEST(a_place_is_reached_from_the_address_nearest_to_it),
         TEST(a_contact_of_the_settings_may_be_in_our_network),
+        TEST(gateways_and_rules_are_reached_by_name),
         TEST(a_name_that_leads_to_ourselves_is_a_loop),
         TEST(a_message_waits_for_dns_and_goes_to_the_next_server),
         TEST(a_message_is_not_lost_with_a_silent_server), TEST(there_are_only_so_many_lookups),
