@@ -336,6 +336,17 @@ static bool read_resolver(struct loading *l, struct slice *resolver)
     return true;
 }
 
+static bool read_trust_anchor(struct loading *l, struct slice *path)
+{
+    struct slice said = l->values.trust_anchor;
+
+    if (said.len && (said.at[0] != '/' || said.len >= ANCHOR_LIMIT))
+        return fault_in_main(l, "trust-anchor in <stack> is", said,
+                             "write the path of a file, from / on, of up to 250 characters");
+    *path = loading_keep(l, said);
+    return true;
+}
+
 static bool is_said(struct slice name)
 {
     return name.len && !slice_equal_nocase(name, S("none"));
@@ -396,7 +407,8 @@ static bool read_settings(struct loading *l)
     return read_localnames(l) && check_realm(l, settings->realm) &&
            read_digest(l, &settings->sha256_first) &&
            read_unregistered(l, &settings->unregistered) && read_transports(l, config) &&
-           read_service_route(l, &settings->service_route) && read_resolver(l, &settings->resolver);
+           read_service_route(l, &settings->service_route) &&
+           read_resolver(l, &settings->resolver) && read_trust_anchor(l, &config->trust_anchor);
 }
 
 /* ---- the whole */

@@ -57,10 +57,11 @@ struct config {
     uint32_t user_count;
     struct slice interface; /* addresses to listen on */
     uint16_t port;
-    bool has_udp, has_tcp; /* transports listened on */
-    bool is_traced;        /* from the start on */
-    uint32_t bindings;     /* at most; 0 = as many as there is room for */
-    struct slice state;    /* the name of the server's state, if it has one */
+    bool has_udp, has_tcp;     /* transports listened on */
+    bool is_traced;            /* from the start on */
+    struct slice trust_anchor; /* a file by which DNS is validated; empty: the root's */
+    uint32_t bindings;         /* at most; 0 = as many as there is room for */
+    struct slice state;        /* the name of the server's state, if it has one */
 };
 
 /* NULL if there is a fault; it is in the report.  config_free wipes it; the origin is no longer

@@ -13,6 +13,7 @@
 #define PROFILES_LIMIT 64u
 #define NAMES_LIMIT 64u           /* local names */
 #define RESOLVER_LIMIT 512u       /* bytes: some ten servers */
+#define ANCHOR_LIMIT 251u         /* bytes of a path: shell/dns.h has room for no more */
 #define SERVICE_ROUTE_LIMIT 1024u /* bytes: the answer to a REGISTER must fit into a datagram */
 
 struct whole {

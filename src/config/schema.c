@@ -69,6 +69,9 @@ static const struct key stack_keys[] = {
     TEXT("resolver", AT(resolver), "as the system has it",
         "Addresses of the DNS servers that are asked for other domains, separated by blanks or "
         "commas, each with @ and a port behind it unless that is 53."),
+    TEXT("trust-anchor", AT(trust_anchor), "the root's, as the system has it",
+        "The file of DNSKEY or DS records by which answers of DNS are validated; it stands in "
+        "place of the root's."),
     TEXT("system", AT(system), "system", "The id that nobody may call: 403."),
     TEXT("anon", AT(anonymous), "anonymous", "The id that nobody has: 404."),
     TEXT("agent", AT(agent), "SIP Witch", "What the server calls itself to others."),

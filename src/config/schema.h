@@ -44,7 +44,7 @@ struct node;
 /* Of the whole configuration. */
 struct values {
     struct slice interface, transport, localnames, published, public, agent, trusted, restricted,
-        exempt, system, anonymous, service_route, resolver;
+        exempt, system, anonymous, service_route, resolver, trust_anchor;
     uint64_t port;
     struct slice realm, digest;
     uint64_t mapped, prefix, range, expires, unregistered;

@@ -36,8 +36,8 @@ struct admin_answer {
     uint64_t cursor;
 };
 
-/* What DNS is asked.  An absolute name: no search list, and neither /etc/hosts nor another service
- * answers for it. */
+/* What DNS is asked.  An absolute name: there is no search list; but for an address, /etc/hosts
+ * counts first. */
 struct dns_question {
     uint64_t id; /* to be handed back in event.question */
     enum dns_type type;

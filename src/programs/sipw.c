@@ -283,6 +283,7 @@ struct server {
     uint32_t user_count;       /* in the database */
     uint64_t last_call;        /* the highest number in the database */
     struct keeper *keeper;
+    struct dns *dns;
     struct journal journal;
     struct start *start; /* until the loop has it */
     struct store *store;
@@ -455,13 +456,22 @@ static enum status open_sockets(struct server *server)
     return server->epoch ? STATUS_FINE : STATUS_USAGE;
 }
 
+static bool open_dns(struct server *server)
+{
+    const struct config *config = server->epoch->config;
+    struct dns_plan plan = dns_plan_of(config->settings.resolver, config->trust_anchor);
+
+    server->dns = dns_open(&plan, &server->log);
+    return server->dns != NULL;
+}
+
 static bool open_loop(struct server *server)
 {
     server->reload = reload_create(&server->sources, &server->sockets);
     if (!server->reload)
         return false;
     server->keeper = keeper_start();
-    if (!server->keeper)
+    if (!server->keeper || !open_dns(server))
         return false;
     struct loop_parts parts = {
         .core = server->core,
@@ -470,6 +480,7 @@ static bool open_loop(struct server *server)
         .store = server->store,
         .store_error = server->store_error,
         .keeper = server->keeper,
+        .dns = server->dns,
         .database = &server->database,
         .log = &server->log,
         .control = server->control,
@@ -518,6 +529,8 @@ static void close_server(struct server *server)
         loop_destroy(server->loop);
     if (server->start)
         start_end(server->start);
+    if (server->dns)
+        dns_close(server->dns);
     if (server->reload)
         reload_destroy(server->reload);
     if (server->control)

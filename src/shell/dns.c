@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define CLASS_IN 1
+#define ASKED_AT_ONCE 256u      /* what libunbound's pipe holds, so that nobody waits for it */
 #define FILES_AGAIN SECONDS(5)  /* that resolv.conf and hosts are looked at again */
 #define PROBE_AGAIN SECONDS(60) /* that a resolver that strips signatures, or is silent, is */
 #define RECORDS_SORTED 256u     /* of an answer, to find those that count most */
@@ -22,9 +23,22 @@ struct question {
     instant due;
     enum stage stage;
     enum dns_type type;
-    int handle; /* libunbound's */
+    bool is_queued; /* its place is in the queue, and not free even if it has been answered */
+    int handle;     /* libunbound's */
     struct ub_result *result;
     char name[DNS_NAME + 1];
+};
+
+/* Places of questions, each at most once. */
+struct ring {
+    unsigned first, count;
+    uint16_t at[DNS_QUESTIONS];
+};
+
+/* Questions for which there is no place. */
+struct refusals {
+    uint64_t *at;
+    size_t count, room;
 };
 
 struct dns {
@@ -42,11 +56,35 @@ struct dns {
     char about[1024];
     char why[256];
     struct ub_result *given; /* what the last answer borrows from */
-    unsigned free_count, answered_first, answered_count;
+    unsigned free_count, asked_count;
     uint16_t free[DNS_QUESTIONS];
-    uint16_t answered[DNS_QUESTIONS]; /* a ring */
+    struct ring queue, answered;
+    struct refusals refused;
     struct question questions[DNS_QUESTIONS];
 };
+
+static void push(struct ring *ring, unsigned place)
+{
+    ring->at[(ring->first + ring->count++) % DNS_QUESTIONS] = (uint16_t)place;
+}
+
+static unsigned pop(struct ring *ring)
+{
+    unsigned place = ring->at[ring->first];
+
+    ring->first = (ring->first + 1) % DNS_QUESTIONS;
+    ring->count--;
+    return place;
+}
+
+struct dns_plan dns_plan_of(struct slice servers, struct slice anchors)
+{
+    struct dns_plan plan = {0};
+
+    snprintf(plan.servers, sizeof plan.servers, "%.*s", (int)servers.len, servers.at);
+    snprintf(plan.anchors, sizeof plan.anchors, "%.*s", (int)anchors.len, anchors.at);
+    return plan;
+}
 
 /* ---- life */
 
@@ -91,6 +129,7 @@ void dns_close(struct dns *dns)
     for (unsigned i = 0; i < DNS_QUESTIONS; i++)
         ub_resolve_free(dns->questions[i].result);
     ub_resolve_free(dns->given);
+    free(dns->refused.at);
     if (dns->epoll >= 0)
         close(dns->epoll);
     if (dns->timer >= 0)
@@ -123,14 +162,17 @@ static void arm(struct dns *dns, instant due)
     dns->is_armed = true;
 }
 
+static unsigned place_of(const struct question *question)
+{
+    return (unsigned)(question - question->dns->questions);
+}
+
 static void finish(struct question *question, struct ub_result *result)
 {
-    struct dns *dns = question->dns;
-    unsigned at = (dns->answered_first + dns->answered_count++) % DNS_QUESTIONS;
-
+    question->dns->asked_count -= question->stage == ASKED;
     question->stage = ANSWERED;
     question->result = result;
-    dns->answered[at] = (uint16_t)(question - dns->questions);
+    push(&question->dns->answered, place_of(question));
 }
 
 static void answered(void *self, int error, struct ub_result *result)
@@ -143,17 +185,32 @@ static void hand_over(struct question *question)
     struct dns *dns = question->dns;
 
     question->stage = ASKED;
+    dns->asked_count++;
     if (!dns->now.ctx || ub_resolve_async(dns->now.ctx, question->name, question->type, CLASS_IN,
                                           question, answered, &question->handle) != 0)
         finish(question, NULL);
 }
 
-/* Those that waited for a resolver, or whose resolver has gone. */
-static void hand_over_all(struct dns *dns)
+/* Some of those that wait; all of them, to be told that they failed, where there is no resolver. */
+static void hand_over_some(struct dns *dns)
 {
-    for (unsigned i = 0; i < DNS_QUESTIONS; i++)
-        if (dns->questions[i].stage == WAITING)
-            hand_over(&dns->questions[i]);
+    if (!dns->now.ctx && dns->is_opening)
+        return;
+    while (dns->queue.count && dns->asked_count < ASKED_AT_ONCE) {
+        struct question *question = &dns->questions[pop(&dns->queue)];
+        question->is_queued = false;
+        if (question->stage == WAITING)
+            hand_over(question);
+        else
+            dns->free[dns->free_count++] = (uint16_t)place_of(question);
+    }
+}
+
+static void enqueue(struct question *question)
+{
+    question->stage = WAITING;
+    question->is_queued = true;
+    push(&question->dns->queue, place_of(question));
 }
 
 /* ---- the resolver */
@@ -176,13 +233,7 @@ static void begin_opening(struct dns *dns, bool is_probing)
     if (dns->opening)
         dns_opening_end(dns->opening);
     dns->opening = NULL;
-    hand_over_all(dns); /* to the former one, or to nobody */
-}
-
-void dns_prepare(struct dns *dns)
-{
-    if (!dns->opening)
-        begin_opening(dns, false);
+    hand_over_some(dns); /* to the former one, or to nobody */
 }
 
 void dns_change(struct dns *dns, const struct dns_plan *plan)
@@ -259,7 +310,8 @@ static void replace(struct dns *dns, const struct dns_opened *fresh)
     dns_opening_retire(dns->opening, former);
     for (unsigned i = 0; i < DNS_QUESTIONS; i++)
         if (dns->questions[i].stage == ASKED)
-            dns->questions[i].stage = WAITING;
+            enqueue(&dns->questions[i]);
+    dns->asked_count = 0;
 }
 
 static void take_opened(struct dns *dns)
@@ -281,7 +333,7 @@ static void take_opened(struct dns *dns)
         begin_opening(dns, false);
     else
         tell(dns);
-    hand_over_all(dns);
+    hand_over_some(dns);
 }
 
 static bool is_same(struct timespec a, struct timespec b)
@@ -307,28 +359,53 @@ static void look_again(struct dns *dns, instant now)
 
 /* ---- asking */
 
-bool dns_ask(struct dns *dns, uint64_t id, enum dns_type type, struct slice name)
+/* Where there is no memory either it is lost: whoever asks has a patience of their own. */
+static void refuse(struct dns *dns, uint64_t id)
 {
-    instant now = clock_now().boot;
-    struct question *question;
+    struct refusals *refused = &dns->refused;
+    size_t room = 2 * refused->room + 256;
 
-    if (!dns->free_count)
-        return false;
-    question = &dns->questions[dns->free[--dns->free_count]];
-    *question = (struct question){
-        .dns = dns, .id = id, .due = now + DNS_PATIENCE, .stage = WAITING, .type = type};
-    snprintf(question->name, sizeof question->name, "%.*s", (int)name.len, name.at);
+    if (refused->count == refused->room) {
+        uint64_t *more = realloc(refused->at, room * sizeof *more);
+        if (!more)
+            return;
+        refused->at = more;
+        refused->room = room;
+    }
+    refused->at[refused->count++] = id;
+}
+
+static void begin_question(struct dns *dns, uint64_t id, enum dns_type type, struct slice name,
+                           instant now)
+{
+    struct question *question = &dns->questions[dns->free[--dns->free_count]];
+
+    *question = (struct question){.dns = dns, .id = id, .due = now + DNS_PATIENCE, .type = type};
     if (!dns->is_armed)
         arm(dns, question->due);
-    dns_prepare(dns);
-    look_again(dns, now);
-    if (name.len > DNS_NAME || memchr(name.at, '\0', name.len))
+    if (name.len > DNS_NAME || memchr(name.at, '\0', name.len)) {
         finish(question, NULL);
-    else if (dns->now.ctx || !dns->is_opening)
-        hand_over(question);
-    if (question->stage == ANSWERED)
+        return;
+    }
+    snprintf(question->name, sizeof question->name, "%.*s", (int)name.len, name.at);
+    enqueue(question);
+    hand_over_some(dns);
+}
+
+void dns_ask(struct dns *dns, uint64_t id, enum dns_type type, struct slice name)
+{
+    instant now = clock_now().boot;
+
+    if (dns->opening)
+        look_again(dns, now);
+    else
+        begin_opening(dns, false);
+    if (dns->free_count)
+        begin_question(dns, id, type, name, now);
+    else
+        refuse(dns, id);
+    if (dns->answered.count || dns->refused.count)
         arm(dns, 1); /* at once: dns_next has something */
-    return true;
 }
 
 /* ---- answers */
@@ -414,25 +491,35 @@ static void doubt(struct dns *dns, const struct ub_result *result)
         begin_opening(dns, true);
 }
 
+static void release(struct question *question)
+{
+    struct dns *dns = question->dns;
+
+    question->result = NULL;
+    question->stage = FREE;
+    if (!question->is_queued)
+        dns->free[dns->free_count++] = (uint16_t)place_of(question);
+}
+
 static bool take_answer(struct dns *dns, uint64_t *id, struct dns_answer *answer)
 {
-    struct question *question = &dns->questions[dns->answered[dns->answered_first]];
-
-    if (!dns->answered_count)
+    *answer = (struct dns_answer){.status = DNS_FAILED};
+    if (dns->refused.count) {
+        *id = dns->refused.at[--dns->refused.count];
+        return true;
+    }
+    if (!dns->answered.count)
         return false;
-    dns->answered_first = (dns->answered_first + 1) % DNS_QUESTIONS;
-    dns->answered_count--;
+    struct question *question = &dns->questions[pop(&dns->answered)];
+    const struct ub_result *result = question->result;
     *id = question->id;
-    *answer = (struct dns_answer){.status = judge(dns, question->result)};
-    doubt(dns, question->result);
-    if (question->result)
-        answer->is_secure = question->result->secure;
+    *answer =
+        (struct dns_answer){.status = judge(dns, result), .is_secure = result && result->secure};
+    doubt(dns, result);
     if (answer->status == DNS_FOUND)
         list_records(question, answer);
     dns->given = question->result;
-    question->result = NULL;
-    question->stage = FREE;
-    dns->free[dns->free_count++] = (uint16_t)(question - dns->questions);
+    release(question);
     return true;
 }
 
@@ -447,5 +534,6 @@ bool dns_next(struct dns *dns, uint64_t *id, struct dns_answer *answer)
     if (dns->now.ctx)
         ub_process(dns->now.ctx);
     take_timer(dns);
+    hand_over_some(dns);
     return take_answer(dns, id, answer);
 }

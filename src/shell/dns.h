@@ -17,7 +17,7 @@
 #include "core/dns.h"
 #include "shell/log.h"
 
-#define DNS_QUESTIONS 256u       /* under way: what libunbound's pipe holds without waiting */
+#define DNS_QUESTIONS 4096u      /* under way: a burst of calls, each to another domain */
 #define DNS_PATIENCE SECONDS(10) /* less than a caller's, more than a lost packet or two take */
 
 #define DNS_SERVERS 8u /* that are asked; the others are passed over */
@@ -30,6 +30,9 @@ struct dns_plan {
     char resolv[256];  /* /etc/resolv.conf */
     char hosts[256];   /* /etc/hosts */
 };
+
+/* What the administrator says, each perhaps nothing. */
+struct dns_plan dns_plan_of(struct slice servers, struct slice anchors);
 
 struct dns;
 
@@ -44,11 +47,8 @@ int dns_descriptor(const struct dns *dns);
 /* A new plan, or the same: files are read again. */
 void dns_change(struct dns *dns, const struct dns_plan *plan);
 
-/* Opens the resolver now, so that who asks first need not wait for that. */
-void dns_prepare(struct dns *dns);
-
-/* False if as much as possible is under way. */
-bool dns_ask(struct dns *dns, uint64_t question, enum dns_type type, struct slice name);
+/* An answer follows, once; beyond DNS_QUESTIONS that are under way, that it failed. */
+void dns_ask(struct dns *dns, uint64_t question, enum dns_type type, struct slice name);
 
 /* The next answer; false if there is none at present.  It lives until the next call. */
 bool dns_next(struct dns *dns, uint64_t *question, struct dns_answer *answer);

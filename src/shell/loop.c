@@ -21,6 +21,7 @@
 #define HOLD_LONGEST MS(1)      /* that records wait for more to be written with them */
 #define ROUND_LATE MS(200)      /* what is read in a round that takes so long waited too long */
 #define REQUESTS_PER_ROUND 4u   /* of administrators: 0.1 ms each at most */
+#define ANSWERS_PER_ROUND 64u   /* of DNS */
 
 /* What is waited for: by poll, which stands in a socket's wait queue only while we sleep.  epoll
  * stays there, and the kernel then calls it back for each datagram that comes or is sent, which
@@ -33,6 +34,7 @@ enum {
     POLL_STREAMS,
     POLL_RELOAD,
     POLL_KEEPER,
+    POLL_DNS,
     POLL_SOCKETS
 };
 
@@ -47,6 +49,7 @@ struct loop {
     struct epoch **epoch; /* in force */
     struct control *control;
     struct errands *errands;
+    struct dns *dns;
     struct moment now;
 
     struct start *start; /* while not all of the last run is in memory, else NULL */
@@ -59,7 +62,8 @@ struct loop {
 
     struct pollfd polled[POLL_SOCKETS + LOCAL_LIMIT];
     bool ends;
-    bool is_asked; /* an administrator has sent something */
+    bool is_asked;    /* an administrator has sent something */
+    bool has_answers; /* of DNS, perhaps */
     bool is_traced;
     unsigned rounds; /* since the kernel was asked */
     instant began;   /* this round; 0 = it may sleep before the next */
@@ -96,6 +100,8 @@ static void carry_out_one(struct loop *loop, const struct action *act)
         keeper_put_call(loop->keeper, act->bytes);
     else if (act->kind == ACTION_LOG)
         log_line(loop->log, LOG_NOTICE, "%.*s", (int)act->bytes.len, act->bytes.at);
+    else if (act->kind == ACTION_ASK)
+        dns_ask(loop->dns, act->ask.id, act->ask.type, act->bytes);
     else if (act->kind == ACTION_ANSWER)
         control_answer(loop->control, &act->answer, act->bytes);
 }
@@ -359,6 +365,19 @@ static void receive_from_streams(struct loop *loop)
     }
 }
 
+/* What DNS answered: some in each round. */
+static void take_answers(struct loop *loop)
+{
+    struct dns_answer answer;
+    struct event event = {.kind = EVENT_DNS, .dns = &answer};
+
+    for (unsigned n = 0; n < ANSWERS_PER_ROUND && loop->has_answers; n++) {
+        loop->has_answers = dns_next(loop->dns, &event.question, &answer);
+        if (loop->has_answers)
+            step(loop, &event);
+    }
+}
+
 static bool is_due(const struct loop *loop)
 {
     return core_deadline(loop->core) <= loop->now.boot;
@@ -428,6 +447,14 @@ static void take_configuration(struct loop *loop)
         keep_configuration(loop, report->fault);
 }
 
+static void change_resolver(struct loop *loop)
+{
+    const struct config *config = (*loop->epoch)->config;
+    struct dns_plan plan = dns_plan_of(config->settings.resolver, config->trust_anchor);
+
+    dns_change(loop->dns, &plan);
+}
+
 /* The users whom the database has beside it were read. */
 static void begin_configuration(struct loop *loop, struct keeper_job *users)
 {
@@ -442,6 +469,7 @@ static void begin_configuration(struct loop *loop, struct keeper_job *users)
     step(loop, &(struct event){.kind = EVENT_SETTINGS, .settings = &loop->fresh->settings});
     *loop->epoch = loop->fresh;
     epoch_free(old);
+    change_resolver(loop);
     loop->fresh = NULL;
     loop->fresh_users = users;
     loop->user_next = 0;
@@ -616,6 +644,7 @@ static void look(struct loop *loop, duration longest)
         take_configuration(loop);
     loop->has_streams_ready = loop->polled[POLL_STREAMS].revents != 0;
     loop->is_asked |= loop->polled[POLL_CONTROL].revents != 0;
+    loop->has_answers |= loop->polled[POLL_DNS].revents != 0;
     if (loop->polled[POLL_KEEPER].revents)
         take_from_keeper(loop);
     for (unsigned i = 0; i < count; i++) {
@@ -689,8 +718,8 @@ static void begin_round(struct loop *loop)
 
 static bool has_nothing_to_do(const struct loop *loop)
 {
-    return !loop->fresh_users && !loop->ready_count && !loop->owes_failed && !is_due(loop) &&
-           !streams_have_news(loop->streams) && !control_is_busy(loop->control);
+    return !loop->fresh_users && !loop->ready_count && !loop->owes_failed && !loop->has_answers &&
+           !is_due(loop) && !streams_have_news(loop->streams) && !control_is_busy(loop->control);
 }
 
 static void go_round(struct loop *loop)
@@ -703,6 +732,7 @@ static void go_round(struct loop *loop)
     receive(loop);
     receive_from_streams(loop);
     take_unreached(loop);
+    take_answers(loop);
     meet_deadlines(loop);
     if (loop->start)
         go_on_starting(loop);
@@ -770,6 +800,7 @@ struct loop *loop_create(const struct loop_parts *parts)
                           .epoch = parts->epoch,
                           .control = parts->control,
                           .errands = errands,
+                          .dns = parts->dns,
                           .now = clock_now()};
     loop->polled[POLL_SIGNALS] = (struct pollfd){.fd = signals, .events = POLLIN};
     loop->polled[POLL_STORE] =
@@ -782,6 +813,7 @@ struct loop *loop_create(const struct loop_parts *parts)
         (struct pollfd){.fd = control_descriptor(loop->control), .events = POLLIN};
     loop->polled[POLL_KEEPER] =
         (struct pollfd){.fd = keeper_descriptor(loop->keeper), .events = POLLIN};
+    loop->polled[POLL_DNS] = (struct pollfd){.fd = dns_descriptor(loop->dns), .events = POLLIN};
     for (unsigned i = 0; i < udp_count(loop->udp); i++)
         loop->polled[POLL_SOCKETS + i] =
             (struct pollfd){.fd = udp_descriptor(loop->udp, i), .events = POLLIN};

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "core/inspect.h"
 #include "shell/control.h"
+#include "shell/dns.h"
 #include "shell/journal.h"
 #include "shell/keeper.h"
 #include "shell/log.h"
@@ -28,6 +29,7 @@ struct loop_parts {
     struct store *store;
     int store_error; /* -errno where the journal cannot be written from the start */
     struct keeper *keeper;
+    struct dns *dns;
     struct database **database; /* becomes the keeper's when the last run was recalled */
     struct log *log;
     struct control *control;

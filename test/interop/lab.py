@@ -54,8 +54,8 @@ def enter():
 
 def need(*commands):
     """Each command's Debian package bears its name, but for these."""
-    packages = {"baresip": "baresip-core", "ip": "iproute2", "linphonec": "linphone-cli",
-                "sipp": "sip-tester"}
+    packages = {"baresip": "baresip-core", "ip": "iproute2", "keymgr": "knot", "knotd": "knot",
+                "linphonec": "linphone-cli", "nsupdate": "bind9-dnsutils", "sipp": "sip-tester"}
     missing = [packages.get(name, name) for name in commands if not shutil.which(name)]
     if missing:
         raise Unable(f"commands are missing: apt-get install {' '.join(missing)}")

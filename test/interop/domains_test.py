@@ -1,0 +1,619 @@
+#!/usr/bin/env python3
+"""Domains that call each other by name alone: real sipw, found by DNS that knot serves and signs.
+
+Each check runs in a network of its own. Prints `ok NAME` or `not ok NAME: why` for each; the exit
+status is 0 if all are ok. SIPW names another server binary than build/release/src/sipw. An argument
+is a part of the names of the checks to run.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "conformance"))
+
+import lab
+import sip
+import zones
+from sip import Attempt, Call, Failure, Message, expect
+
+QUICK = 4.0 # seconds within which a caller must not notice that a server of a domain is dead
+
+# Where everything is.
+A, B = "192.0.2.11", "192.0.2.12"
+B6 = "2001:db8::12"
+DEAD, SILENT = "192.0.2.66", "192.0.2.67"
+
+_CONFIG = """<?xml version="1.0"?>
+<sipwitch>
+  <registry><realm>{name}</realm><prefix>200</prefix><range>100</range></registry>
+  <stack>
+    <interface>{interface}</interface>
+    <published>{name}</published>
+    <resolver>{resolver}</resolver>
+    <trust-anchor>{anchor}</trust-anchor>
+  </stack>
+  <provision>{users}</provision>
+</sipwitch>
+"""
+
+
+class Domain:
+    """A sipw that serves one domain, as the phones of the conformance suite want to know it."""
+
+    transport = "udp"
+
+    def __init__(self, world, name, host, user, interface=None):
+        self.world, self.domain, self.host, self.port = world, name, host, 5060
+        self.interface = interface or host
+        self.users = {user: f"{user}s secret"}
+        self.user = user
+        self.hosts = 20
+        folder = os.path.join(world.folder, name)
+        self.server = lab.Server(folder, [], host)
+        self.configure()
+        world.stack.callback(self.server.discard)
+
+    def configure(self, resolver=None, anchor=None):
+        users = "".join(f'<user id="{user}" secret="{secret}" extension="201"/>'
+                        for user, secret in self.users.items())
+        with open(self.server.config, "w", encoding="utf-8") as file:
+            file.write(_CONFIG.format(name=self.domain, interface=self.interface, users=users,
+                                      resolver=resolver or self.world.names.address,
+                                      anchor=anchor or self.world.names.anchor))
+
+    def start(self):
+        self.server.address = self.interface
+        self.server.start()
+        return self
+
+    def next_host(self):
+        return self.host
+
+    def phone(self, transport="udp"):
+        one = sip.Phone(self, self.user, transport=transport)
+        self.world.stack.callback(one.close)
+        return one.bind()
+
+    def log(self):
+        with open(self.server.log, encoding="utf-8") as file:
+            return file.read()
+
+    def await_log(self, part):
+        lab.until(lambda: part in self.log(), sip.PATIENCE, f"{part!r} in {self.log()!r}")
+
+
+class World:
+    """A network with a name server; the zone `test` has these records, and others stand below."""
+
+    def __init__(self, stack):
+        self.stack = stack
+        self.folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sipwitch-domains-"))
+        self.names = None
+
+    def publish(self, records, signed=("test",), **below):
+        table = {"test": f"ns A {zones.ADDRESS}\n{records}"}
+        for name, its in below.items():
+            table[f"{name}.test"] = its
+        self.names = zones.NameServer(os.path.join(self.folder, "zones"), table, signed)
+        self.stack.callback(self.names.discard)
+        self.names.start()
+        return self
+
+    def two(self, **how):
+        """alice of a.test and bob of b.test, each with a server and a phone."""
+        self.a = Domain(self, "a.test", A, "alice", how.pop("interface_a", None)).start()
+        self.b = Domain(self, "b.test", how.pop("host_b", B), "bob",
+                        how.pop("interface_b", None)).start()
+        return self.a.phone(**how), self.b.phone(**how)
+
+
+def service(name, *places, transport="udp"):
+    """SRV records: (priority, target) each, at port 5060."""
+    return "".join(f"_sip._{transport}.{name} SRV {priority} 1 5060 {target}\n"
+                   for priority, target in places)
+
+
+def hosts(**addresses):
+    return "".join(f"{name} A {address}\n" for name, address in addresses.items())
+
+
+PLAIN = (hosts(pa=A, pb=B) + service("a", (1, "pa")) + service("b", (1, "pb")))
+
+
+def call(caller, callee):
+    """A call by address alone, hung up by the caller; the INVITE as the callee got it."""
+    one = Call(caller, callee)
+    one.hang_up()
+    return one.invite
+
+
+def refused(caller, uri, status, why=""):
+    """A call that must fail, with this status; how it was said."""
+    answer = Attempt(caller, uri).fails(status, timeout=30)
+    expect(why in answer.text, f"no {why!r} in {answer.text!r}")
+    return answer
+
+
+def took(began):
+    return time.monotonic() - began
+
+
+# ---- calls
+
+def domains_call_each_other_by_udp(world):
+    alice, bob = world.publish(PLAIN).two()
+    invite = call(alice, bob)
+    expect(invite.list("Via")[0].startswith(f"SIP/2.0/UDP {B}"), invite.text)
+    call(bob, alice)
+    world.a.await_log("DNS is asked of 192.0.2.53, and validated")
+
+
+def domains_call_each_other_by_tcp(world):
+    records = (hosts(pa=A, pb=B) + service("a", (1, "pa"), transport="tcp") +
+               service("b", (1, "pb"), transport="tcp"))
+    alice, bob = world.publish(records).two()
+    for caller, callee in (alice, bob), (bob, alice):
+        invite = call(caller, callee)
+        expect(invite.list("Via")[1].startswith("SIP/2.0/TCP "), invite.text)
+
+
+def phones_by_tcp_call_by_name(world):
+    alice, bob = world.publish(PLAIN).two(transport="tcp")
+    call(alice, bob)
+    call(bob, alice)
+
+
+def naptr_chooses_the_transport(world):
+    """The SRV records stand under names that only NAPTR tells."""
+    records = hosts(pa=A, pb=B) + "".join(
+        f'{one} NAPTR 10 10 "s" "SIP+D2T" "" stream.{one}\n'
+        f'{one} NAPTR 20 10 "s" "SIP+D2U" "" datagram.{one}\n'
+        f"stream.{one} SRV 1 1 5060 p{one}\ndatagram.{one} SRV 1 1 5060 p{one}\n" for one in "ab")
+    alice, bob = world.publish(records).two()
+    expect(call(alice, bob).list("Via")[1].startswith("SIP/2.0/TCP "), "not by TCP")
+    call(bob, alice)
+
+
+def a_domain_without_srv_is_its_address(world):
+    alice, bob = world.publish(hosts(a=A, b=B)).two()
+    call(alice, bob)
+    call(bob, alice)
+
+
+def names_behind_names_are_followed(world):
+    """CNAMEs of the services, and, though RFC 2782 forbids it, of the servers."""
+    records = (hosts(pa=A, real=B) + service("a", (1, "pa")) + service("c", (1, "pb")) +
+               "pb CNAME real\n_sip._udp.b CNAME _sip._udp.c\n")
+    alice, bob = world.publish(records).two()
+    call(alice, bob)
+
+
+def a_domain_that_is_not_signed_is_called(world):
+    alice, bob = world.publish(f"b NS ns\n{hosts(pa=A)}{service('a', (1, 'pa'))}",
+                               b=f"{service('@', (1, 'pb'))}{hosts(pb=B)}").two()
+    call(alice, bob)
+
+
+# ---- servers that are dead
+
+def a_server_where_nobody_listens_is_passed_over(world):
+    records = hosts(pb=B, dead=DEAD) + service("b", (1, "dead"), (2, "pb"))
+    alice, bob = world.publish(records).two()
+    began = time.monotonic()
+    call(alice, bob)
+    expect(took(began) < QUICK, f"it took {took(began):.1f} s")
+    began = time.monotonic()
+    call(alice, bob)
+    expect(took(began) < 1, f"the second time it took {took(began):.1f} s")
+
+
+def a_server_that_is_silent_is_passed_over(world):
+    records = hosts(pb=B, silent=SILENT) + service("b", (1, "silent"), (2, "pb"))
+    alice, bob = world.publish(records).two()
+    mute = world.stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    mute.bind((SILENT, 5060))
+    began = time.monotonic()
+    call(alice, bob)
+    expect(took(began) < QUICK, f"it took {took(began):.1f} s")
+    began = time.monotonic()
+    call(alice, bob)
+    expect(took(began) < 1, f"the second time it took {took(began):.1f} s")
+
+
+def a_server_that_takes_no_connections_is_passed_over(world):
+    records = (hosts(pb=B, dead=DEAD) + service("b", (1, "dead"), (2, "pb"), transport="tcp"))
+    alice, bob = world.publish(records).two()
+    began = time.monotonic()
+    call(alice, bob)
+    expect(took(began) < QUICK, f"it took {took(began):.1f} s")
+
+
+def a_server_that_says_503_is_passed_over(world):
+    records = hosts(pb=B, busy=SILENT) + service("b", (1, "busy"), (2, "pb"))
+    alice, bob = world.publish(records).two()
+    busy = world.stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    busy.bind((SILENT, 5060))
+
+    def refuse():
+        with contextlib.suppress(OSError):
+            while True:
+                data, peer = busy.recvfrom(65535)
+                request = Message(data.decode())
+                if request.method != "ACK":
+                    busy.sendto(alice.response(request, 503).encode(), peer)
+    threading.Thread(target=refuse, daemon=True).start()
+    call(alice, bob)
+
+
+# ---- families of addresses
+
+def a_domain_of_ipv6_alone_is_called(world):
+    records = f"pb AAAA {B6}\n" + service("b", (1, "pb"))
+    alice, bob = world.publish(records).two(interface_a=f"{A} 2001:db8::11",
+                                            interface_b=f"{B} {B6}")
+    invite = call(alice, bob)
+    expect(f"[{B6}]" in invite.list("Via")[0] or "[2001:db8::11]" in invite.list("Via")[1],
+           invite.text)
+
+
+def a_domain_of_ipv4_alone_is_called_from_both_families(world):
+    alice, bob = world.publish(PLAIN).two(interface_a=f"{A} 2001:db8::11")
+    call(alice, bob)
+
+
+def of_two_families_the_dead_one_is_passed_over(world):
+    records = PLAIN + "pb AAAA 2001:db8::66\n"
+    alice, bob = world.publish(records).two(interface_a=f"{A} 2001:db8::11")
+    began = time.monotonic()
+    call(alice, bob)
+    expect(took(began) < QUICK, f"it took {took(began):.1f} s")
+
+
+# ---- DNS that is wrong
+
+FORGED = "13 2 " + 64 * "0"
+
+
+def a_forged_domain_is_refused_and_the_caller_told_why(world):
+    records = PLAIN + f"evil NS ns\nevil DS 1 {FORGED}\n"
+    alice, bob = world.publish(records, evil=f"{service('@', (1, 'pb'))}{hosts(pb=B)}").two()
+    refused(alice, "sip:bob@evil.test", 502, "DNS Answer Is Forged")
+    call(alice, bob)
+
+
+def a_domain_that_is_not_there_is_not_found(world):
+    alice, bob = world.publish(PLAIN).two()
+    began = time.monotonic()
+    refused(alice, "sip:bob@nobody.test", 404, "No SIP Server In That Domain")
+    expect(took(began) < QUICK, f"it took {took(began):.1f} s")
+    call(alice, bob)
+
+
+def a_domain_that_says_it_has_no_sip_is_not_tried_by_address(world):
+    """RFC 2782: a target of `.` means that the service is decidedly not there."""
+    records = PLAIN + "".join(f"_{service}._{by}.quiet SRV 0 0 0 .\n"
+                              for service, by in (("sip", "udp"), ("sip", "tcp"), ("sips", "tcp")))
+    alice, bob = world.publish(records + f"quiet A {B}\n").two()
+    refused(alice, "sip:bob@quiet.test", 404)
+    call(alice, bob)
+
+
+def a_lame_name_server_is_said_not_to_answer(world):
+    """The zone is delegated to a server that does not have it."""
+    alice, bob = world.publish(PLAIN + "lame NS ns\n").two()
+    refused(alice, "sip:bob@lame.test", 504, "DNS Does Not Answer")
+    call(alice, bob)
+
+
+def a_silent_name_server_holds_nobody_else_up(world):
+    """A caller of another domain is served while one waits for DNS; and DNS comes back."""
+    alice, bob = world.publish(PLAIN).two()
+    world.names.process.send_signal(signal.SIGSTOP)
+    try:
+        waiting = Attempt(alice, "sip:bob@b.test")
+        began = time.monotonic()
+        alice.ping()
+        expect(took(began) < 1, f"OPTIONS took {took(began):.1f} s")
+        waiting.fails(504, timeout=40)
+    finally:
+        world.names.process.send_signal(signal.SIGCONT)
+    world.a.await_log("DNS is asked of 192.0.2.53, which is silent so far")
+    call(alice, bob)
+
+
+def a_very_large_answer_comes_by_tcp(world):
+    """Sixty servers do not fit into a datagram; those of the best priority are found."""
+    records = hosts(pa=A, pb=B) + service("b", *((100 + i, f"a-server-with-a-long-name-{i}")
+                                                 for i in range(59)), (1, "pb"))
+    alice, bob = world.publish(records).two()
+    call(alice, bob)
+
+
+def a_resolver_that_strips_signatures_is_used_and_said_to_be_so(world):
+    """The same names from a server that signs nothing."""
+    alice, bob = world.publish(PLAIN).two()
+    table = {"test": f"ns A 192.0.2.54\n{PLAIN}"}
+    plain = zones.NameServer(os.path.join(world.folder, "plain"), table, (), "192.0.2.54")
+    world.stack.callback(plain.discard)
+    plain.start()
+    world.a.configure(resolver="192.0.2.54")
+    world.a.server.process.send_signal(signal.SIGHUP)
+    world.a.await_log("the new configuration is in force")
+    call(alice, bob)
+    world.a.await_log("DNS is asked of 192.0.2.54, and not validated, since no signatures come")
+
+
+def a_reload_replaces_the_resolver(world):
+    alice, bob = world.publish(PLAIN).two()
+    world.a.configure(resolver="192.0.2.99")
+    world.a.server.process.send_signal(signal.SIGHUP)
+    world.a.await_log("the new configuration is in force")
+    waiting = Attempt(alice, "sip:bob@b.test")
+    world.a.configure()
+    world.a.server.process.send_signal(signal.SIGHUP)
+    lab.until(lambda: world.a.log().count("the new configuration is in force") == 2, sip.PATIENCE,
+              "reload")
+    bob.take("INVITE", 486)
+    waiting.fails(486)
+
+
+def a_validating_resolver_may_stand_between(world):
+    """unbound, as a network has it for all."""
+    world.publish(PLAIN + f"evil NS ns\nevil DS 1 {FORGED}\n",
+                  evil=f"{service('@', (1, 'pb'))}{hosts(pb=B)}")
+    path = os.path.join(world.folder, "unbound.conf")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(f"""server:
+    interface: 192.0.2.55
+    access-control: 192.0.2.0/24 allow
+    do-daemonize: no
+    username: ""
+    chroot: ""
+    directory: "{world.folder}"
+    pidfile: "{world.folder}/unbound.pid"
+    use-syslog: no
+    local-zone: "test." nodefault
+    do-not-query-localhost: no
+    trust-anchor-file: "{world.names.anchor}"
+remote-control:
+    control-enable: no
+stub-zone:
+    name: "test"
+    stub-addr: {zones.ADDRESS}
+""")
+    log = world.stack.enter_context(open(os.path.join(world.folder, "unbound.log"), "wb"))
+    unbound = lab.spawn(["unbound", "-d", "-c", path], stdout=log, stderr=log)
+    world.stack.callback(lab.end, unbound)
+    alice, bob = world.two()
+    world.a.configure(resolver="192.0.2.55")
+    world.a.server.process.send_signal(signal.SIGHUP)
+    world.a.await_log("the new configuration is in force")
+    call(alice, bob)
+    world.a.await_log("DNS is asked of 192.0.2.55, and validated")
+    expect(Attempt(alice, "sip:bob@evil.test").final(timeout=30).status in (502, 504),
+           "a forged domain was called")
+
+
+# ---- files of the system
+
+def the_hosts_file_counts_first(world):
+    """A name that stands there is reached there, whatever DNS would say."""
+    path = os.path.join(world.folder, "hosts")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(f"127.0.0.1 localhost\n{B} b.test\n")
+    subprocess.run(["mount", "--bind", path, "/etc/hosts"], check=True)
+    alice, bob = world.publish(hosts(b=DEAD)).two()
+    call(alice, bob)
+
+
+def resolv_conf_is_used_and_its_changes_are_noticed(world):
+    """A laptop that moves to another network."""
+    path = os.path.join(world.folder, "resolv.conf")
+    with open(path, "w", encoding="ascii") as file:
+        file.write("nameserver 192.0.2.98\n")
+    subprocess.run(["mount", "--bind", path, "/etc/resolv.conf"], check=True)
+    alice, bob = world.publish(PLAIN).two()
+    world.a.configure(resolver=" ")
+    world.a.server.process.send_signal(signal.SIGHUP)
+    world.a.await_log("the new configuration is in force")
+    refused(alice, "sip:bob@b.test", 504)
+    world.a.await_log("DNS is asked of 192.0.2.98, which is silent so far")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(f"nameserver {zones.ADDRESS}\n")
+    call(alice, bob)
+
+
+# ---- strangers
+
+def a_stranger_with_sipp_calls_and_is_called(world):
+    """Another implementation, without a domain of its own."""
+    records = PLAIN + hosts(far="192.0.2.77")
+    alice, _ = world.publish(records).two()
+    far = lab.spawn(["sipp", "-sn", "uas", "-i", "192.0.2.77", "-p", "5060", "-nostdin"],
+                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    world.stack.callback(lab.end, far)
+    lab.until(lambda: listens("192.0.2.77"), sip.PATIENCE, "sipp")
+    attempt = Attempt(alice, "sip:anyone@far.test")
+    _, dialog = attempt.accepted()
+    alice.send(dialog.write("BYE"))
+    alice.await_message(lambda m: m.status == 200 and m.get("CSeq").endswith("BYE"), "200 to BYE")
+    lab.end(far)
+
+    def answer():
+        invite = alice.await_request("INVITE")
+        alice.answer(invite, 200)
+        alice.take("BYE", 200)
+    phone = threading.Thread(target=answer, daemon=True)
+    phone.start()
+    done = subprocess.run(["sipp", "-sn", "uac", "-i", "192.0.2.78", "-s", "alice", "-m", "1",
+                           "-nostdin", "-timeout", "20", "-timeout_error", f"{A}:5060"],
+                          capture_output=True, text=True, cwd=world.folder, check=False)
+    phone.join(sip.PATIENCE)
+    expect(done.returncode in (0, 1) and not phone.is_alive(), done.stdout[-600:])
+
+
+def listens(address):
+    """Whether a UDP socket is bound there."""
+    wanted = f"{struct.unpack('<I', socket.inet_aton(address))[0]:08X}:{5060:04X}"
+    with open("/proc/net/udp", encoding="ascii") as file:
+        return wanted in file.read()
+
+
+_KAMAILIO = """listen=udp:{address}:5060
+listen=tcp:{address}:5060
+children=2
+tcp_children=2
+log_stderror=yes
+debug=1
+dns_try_naptr=yes
+use_dns_failover=yes
+alias="{name}"
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "siputils.so"
+loadmodule "textops.so"
+loadmodule "usrloc.so"
+loadmodule "registrar.so"
+request_route {{
+    if (is_method("REGISTER")) {{ save("location"); exit; }}
+    if (has_totag()) {{
+        if (!loose_route()) {{ if (is_method("ACK")) exit; sl_send_reply("404", "Gone"); exit; }}
+        t_relay(); exit;
+    }}
+    if (is_method("CANCEL")) {{ if (t_check_trans()) t_relay(); exit; }}
+    record_route();
+    if (uri == myself) {{
+        if (!lookup("location")) {{ sl_send_reply("404", "Nobody"); exit; }}
+    }}
+    t_relay();
+}}
+"""
+
+
+class Kamailio:
+    """A domain of another kind, which lets everybody register."""
+
+    transport = "udp"
+
+    def __init__(self, world, name, host):
+        self.domain, self.host, self.port = name, host, 5060
+        self.users = {"bob": None}
+        self.world = world
+        path = os.path.join(world.folder, "kamailio.cfg")
+        with open(path, "w", encoding="ascii") as file:
+            file.write(_KAMAILIO.format(address=host, name=name))
+        self.log = os.path.join(world.folder, "kamailio.log")
+        with open(self.log, "wb") as log:
+            process = lab.spawn(["kamailio", "-DD", "-E", "-f", path, "-m", "32", "-M", "4",
+                                 "-P", os.path.join(world.folder, "kamailio.pid"),
+                                 "-Y", world.folder], stdout=log, stderr=log)
+        world.stack.callback(lab.end, process)
+        lab.until(lambda: listens(host), 20.0, f"Kamailio: {lab.tail(self.log)}")
+
+    def next_host(self):
+        return self.host
+
+    def phone(self):
+        one = sip.Phone(self, "bob")
+        self.world.stack.callback(one.close)
+        answer = one.ask(one.request("REGISTER", f"sip:{self.domain}",
+                                     f"Contact: <{one.contact()}>", to=f"<{one.aor()}>"))
+        expect(answer.status == 200, f"REGISTER was answered {answer.start}")
+        return one
+
+
+def a_domain_of_kamailio_calls_and_is_called(world):
+    path = os.path.join(world.folder, "resolv.conf")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(f"nameserver {zones.ADDRESS}\n")
+    subprocess.run(["mount", "--bind", path, "/etc/resolv.conf"], check=True)
+    world.publish(PLAIN)
+    alice = Domain(world, "a.test", A, "alice").start().phone()
+    bob = Kamailio(world, "b.test", B).phone()
+    call(alice, bob)
+    call(bob, alice)
+
+
+CHECKS = [
+    domains_call_each_other_by_udp,
+    domains_call_each_other_by_tcp,
+    phones_by_tcp_call_by_name,
+    naptr_chooses_the_transport,
+    a_domain_without_srv_is_its_address,
+    names_behind_names_are_followed,
+    a_domain_that_is_not_signed_is_called,
+    a_server_where_nobody_listens_is_passed_over,
+    a_server_that_is_silent_is_passed_over,
+    a_server_that_takes_no_connections_is_passed_over,
+    a_server_that_says_503_is_passed_over,
+    a_domain_of_ipv6_alone_is_called,
+    a_domain_of_ipv4_alone_is_called_from_both_families,
+    of_two_families_the_dead_one_is_passed_over,
+    a_forged_domain_is_refused_and_the_caller_told_why,
+    a_domain_that_is_not_there_is_not_found,
+    a_domain_that_says_it_has_no_sip_is_not_tried_by_address,
+    a_lame_name_server_is_said_not_to_answer,
+    a_silent_name_server_holds_nobody_else_up,
+    a_very_large_answer_comes_by_tcp,
+    a_resolver_that_strips_signatures_is_used_and_said_to_be_so,
+    a_reload_replaces_the_resolver,
+    a_validating_resolver_may_stand_between,
+    the_hosts_file_counts_first,
+    resolv_conf_is_used_and_its_changes_are_noticed,
+    a_stranger_with_sipp_calls_and_is_called,
+    a_domain_of_kamailio_calls_and_is_called,
+]
+
+
+def run_here(check):
+    """One check, in this process; says how it went, and whether well."""
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        world = World(stack)
+        try:
+            check(world)
+        except (Failure, lab.Failure, OSError, ValueError) as failure:
+            print(f"not ok {check.__name__}: {failure}", flush=True)
+            return False
+    print(f"ok {check.__name__} ({took(began):.1f} s)", flush=True)
+    return True
+
+
+def enter():
+    lab.enter()
+    for address in B6, "2001:db8::11":
+        subprocess.run(["ip", "address", "add", f"{address}/128", "dev", "lo"], check=True)
+
+
+def main():
+    if sys.argv[1:2] == ["--one"]:
+        enter()
+        check = next(check for check in CHECKS if check.__name__ == sys.argv[2])
+        return 0 if run_here(check) else 1
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    checks = [check for check in CHECKS if word in check.__name__]
+    if not checks:
+        sys.exit(f"domains_test: no check's name contains {word!r}")
+    lab.need("knotd", "keymgr", "unbound", "sipp", "kamailio")
+    alone = [subprocess.run([sys.executable, __file__, "--one", check.__name__], check=False)
+             for check in checks]
+    return max(done.returncode for done in alone) and 1
+
+
+if __name__ == "__main__":
+    lab.end_on_signals()
+    try:
+        sys.exit(main())
+    except lab.Unable as unable:
+        sys.exit(f"not ok domains_test: {unable}")
