@@ -13,6 +13,7 @@ enum client_status {
     CLIENT_FINE = 0,
     CLIENT_USAGE = 1,
     CLIENT_LOCAL = 2,    /* something on this side failed */
+    CLIENT_FAULTY = 3,   /* what was looked at has faults, which were said */
     CLIENT_OFFLINE = 10, /* no server is there */
     CLIENT_LOST = 11,    /* it went away, or speaks another language */
     CLIENT_TIMED_OUT = 12,

@@ -3,6 +3,7 @@
  *
  * Called as sipcontrol or sipwitchctl it prints the layouts of GNU SIP Witch.
  */
+#include "programs/check.h"
 #include "programs/columns.h"
 #include "programs/old.h"
 #include "programs/parts.h"
@@ -28,6 +29,8 @@ enum option_code {
     OPTION_EXTENSION,
     OPTION_DISPLAY,
     OPTION_SINCE,
+    OPTION_RESOLVER,
+    OPTION_ANCHOR,
 };
 
 static const struct option_row option_rows[] = {
@@ -38,6 +41,10 @@ static const struct option_row option_rows[] = {
     {OPTION_EXTENSION, "extension", "DIGITS", "user add: the number to call"},
     {OPTION_DISPLAY, "display", "NAME", "user add: the name for people"},
     {OPTION_SINCE, "since", "TIME", "records: YYYY-MM-DD[THH:MM[:SS]], or 90s, 15m, 2h, 7d ago"},
+    {OPTION_RESOLVER, "resolver", "ADDRESS[@PORT]",
+     "check: whom DNS is asked, in place of the system's"},
+    {OPTION_ANCHOR, "trust-anchor", "FILE",
+     "check: the key that proves DNS, in place of the root's"},
     OPTIONS_USUAL,
 };
 
@@ -331,15 +338,6 @@ static enum client_status simple(struct session *session, char **words)
     return status == CLIENT_FINE ? session_finish(session) : status;
 }
 
-static enum client_status check(struct session *session, char **words)
-{
-    enum client_status status = simple(session, words);
-
-    if (status == CLIENT_FINE && !session->is_json && !session->is_old)
-        printf("the server answers\n");
-    return status;
-}
-
 static enum client_status dump(struct session *session, char **words)
 {
     enum client_status status = session_ask(session, "command", "dump", NULL);
@@ -448,7 +446,7 @@ static const struct command_row commands[] = {
     {"stats", "", 0, 0, show_stats, "what was counted since the start"},
     {"events", "", 0, 0, show_events, "registrations and calls as they come and go"},
     {"trace", "[on|off|clear|show]", 0, 1, trace, "SIP messages as they come and go"},
-    {"check", "", 0, 0, check, "whether the server answers"},
+    {"check", "[DOMAIN]", 0, 1, check, "whether the server answers, and what others see of it"},
     {"reload", "", 0, 0, simple, "reads the configuration again"},
     {"enable", "NAME...", 1, PARTS_LIMIT, parts_enable,
      "adds parts of /etc/sipwitch.d, and reloads"},
@@ -501,6 +499,8 @@ static bool set_option(struct session *session, int code)
     case OPTION_EXTENSION: session->extension = optarg; return true;
     case OPTION_DISPLAY: session->display = optarg; return true;
     case OPTION_SINCE: session->since = optarg; return true;
+    case OPTION_RESOLVER: session->resolver = optarg; return true;
+    case OPTION_ANCHOR: session->anchor = optarg; return true;
     case 't':
         seconds = strtol(optarg, &end, 10);
         session->patience = (int)seconds * 1000;
@@ -517,6 +517,8 @@ static const char *stray_option(const struct session *session)
 {
     if (strcmp(session->command, "user") != 0 && (session->extension || session->display))
         return session->extension ? "extension" : "display";
+    if (strcmp(session->command, "check") != 0 && (session->resolver || session->anchor))
+        return session->resolver ? "resolver" : "trust-anchor";
     return strcmp(session->command, "records") != 0 && session->since ? "since" : NULL;
 }
 

@@ -211,7 +211,7 @@ static bool open_private_names(struct dns_opened *opened, bool are_insecure)
     int error = 0;
 
     for (unsigned i = 0; !error && i < COUNT_OF(private_names); i++) {
-        snprintf(zone, sizeof zone, "%s nodefault", private_names[i]);
+        snprintf(zone, sizeof zone, "%s transparent", private_names[i]);
         error = ub_ctx_set_option(opened->ctx, "local-zone:", zone);
         if (!error && are_insecure)
             error = ub_ctx_set_option(opened->ctx, "domain-insecure:", private_names[i]);

@@ -118,7 +118,8 @@ class World:
 
 def service(name, *places, transport="udp"):
     """SRV records: (priority, target) each, at port 5060."""
-    return "".join(f"_sip._{transport}.{name} SRV {priority} 1 5060 {target}\n"
+    below = f".{name}" if name else ""
+    return "".join(f"_sip._{transport}{below} SRV {priority} 1 5060 {target}\n"
                    for priority, target in places)
 
 
@@ -199,7 +200,7 @@ def names_behind_names_are_followed(world):
 
 def a_domain_that_is_not_signed_is_called(world):
     alice, bob = world.publish(f"b NS ns\n{hosts(pa=A)}{service('a', (1, 'pa'))}",
-                               b=f"{service('@', (1, 'pb'))}{hosts(pb=B)}").two()
+                               b=f"{service('', (1, 'pb'))}{hosts(pb=B)}").two()
     call(alice, bob)
 
 
@@ -285,7 +286,7 @@ FORGED = "13 2 " + 64 * "0"
 
 def a_forged_domain_is_refused_and_the_caller_told_why(world):
     records = PLAIN + f"evil NS ns\nevil DS 1 {FORGED}\n"
-    alice, bob = world.publish(records, evil=f"{service('@', (1, 'pb'))}{hosts(pb=B)}").two()
+    alice, bob = world.publish(records, evil=f"{service('', (1, 'pb'))}{hosts(pb=B)}").two()
     refused(alice, "sip:bob@evil.test", 502, "DNS Answer Is Forged")
     call(alice, bob)
 
@@ -308,8 +309,8 @@ def a_domain_that_says_it_has_no_sip_is_not_tried_by_address(world):
 
 
 def a_lame_name_server_is_said_not_to_answer(world):
-    """The zone is delegated to a server that does not have it."""
-    alice, bob = world.publish(PLAIN + "lame NS ns\n").two()
+    """The zone is delegated to a server that cannot serve it."""
+    alice, bob = world.publish(PLAIN + "lame NS ns\n", lame=None).two()
     refused(alice, "sip:bob@lame.test", 504, "DNS Does Not Answer")
     call(alice, bob)
 
@@ -369,7 +370,7 @@ def a_reload_replaces_the_resolver(world):
 def a_validating_resolver_may_stand_between(world):
     """unbound, as a network has it for all."""
     world.publish(PLAIN + f"evil NS ns\nevil DS 1 {FORGED}\n",
-                  evil=f"{service('@', (1, 'pb'))}{hosts(pb=B)}")
+                  evil=f"{service('', (1, 'pb'))}{hosts(pb=B)}")
     path = os.path.join(world.folder, "unbound.conf")
     with open(path, "w", encoding="ascii") as file:
         file.write(f"""server:

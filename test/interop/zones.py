@@ -46,7 +46,8 @@ _HEAD = """$TTL 60
 
 
 class NameServer:
-    """Zones by their names: records as in a zone file, without SOA and NS."""
+    """Zones by their names: records as in a zone file, without SOA and NS; None is a zone that it
+    has not read, for which it answers SERVFAIL."""
 
     def __init__(self, folder, zones, signed=("test",), address=ADDRESS):
         self.folder, self.address = folder, address
@@ -64,8 +65,9 @@ class NameServer:
             text += f"  - domain: {name}\n"
             if name in signed:
                 text += "    dnssec-signing: on\n    dnssec-policy: tests\n"
-            with open(os.path.join(folder, f"{name}.zone"), "w", encoding="ascii") as file:
-                file.write(_HEAD + records)
+            if records is not None:
+                with open(os.path.join(folder, f"{name}.zone"), "w", encoding="ascii") as file:
+                    file.write(_HEAD + records)
         with open(self.config, "w", encoding="ascii") as file:
             file.write(text)
         keys = "".join(self._make_key(name) for name in signed)
@@ -86,7 +88,10 @@ class NameServer:
     def start(self):
         with open(self.log, "ab") as log:
             self.process = lab.spawn(["knotd", "-c", self.config], stdout=log, stderr=log)
-        lab.until(self._answers, 20.0, f"answer of knot ({lab.tail(self.log)})")
+        try:
+            lab.until(self._answers, 20.0, "answer of knot")
+        except lab.Failure as failure:
+            raise lab.Failure(f"{failure}: {lab.tail(self.log)}") from failure
         return self
 
     def _answers(self):

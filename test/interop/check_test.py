@@ -1,0 +1,294 @@
+#!/usr/bin/env python3
+"""Broken set-ups of a domain: `sipwitch check` finds what is wrong with each, and nothing else.
+
+Prints `ok NAME` or `not ok NAME: why` for each; the exit status is 0 if all are ok. SIPW and
+SIPWITCH name other binaries than those of build/release/src. An argument is a part of the names of
+the checks to run.
+"""
+
+import contextlib
+import email.utils
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "conformance"))
+
+import lab
+import zones
+from sip import Failure, Message, expect
+
+SIPWITCH = os.environ.get("SIPWITCH") or os.path.join(lab.ROOT, "build/release/src/sipwitch")
+FINE, FAULTY = 0, 3
+FORGED = "13 2 " + 64 * "0"
+
+# Addresses of what stands there.
+GOOD, CLOSED, SILENT, STRANGE = "192.0.2.31", "192.0.2.32", "192.0.2.33", "192.0.2.34"
+REFUSES, BROKEN, LATE, OURS = "192.0.2.35", "192.0.2.36", "192.0.2.37", "192.0.2.11"
+STREAMS = "192.0.2.38"
+GOOD6 = "2001:db8::31"
+
+
+def srv(domain, target, port=5060, service="_sip._udp", priority=1):
+    return f"{service}.{domain} SRV {priority} 1 {port} {target}\n"
+
+
+HOSTS = "".join(f"{name} A {address}\n" for name, address in {
+    "ns": zones.ADDRESS, "good": GOOD, "shut": CLOSED, "silent": SILENT, "strange": STRANGE,
+    "refuses": REFUSES, "broken": BROKEN, "late": LATE, "inside": "10.9.8.7", "streams": STREAMS,
+    "ours": OURS, "loop": "127.0.0.9"}.items()) + f"good6 AAAA {GOOD6}\n"
+
+# Domain below `test`: its records, and the faults that are found, and no other.
+SETUPS = {
+    "fine": (srv("fine", "good"), []),
+    "fine-by-address": (f"fine-by-address A {GOOD}\n", []),
+    "fine-by-naptr": ('fine-by-naptr NAPTR 1 1 "s" "SIP+D2U" "" datagrams.fine-by-naptr\n'
+                      "datagrams.fine-by-naptr SRV 1 1 5060 good\n", []),
+    "fine-by-ipv6": (srv("fine-by-ipv6", "good6"), []),
+    "fine-by-tcp": (srv("fine-by-tcp", "good", service="_sip._tcp"), []),
+    "fine-by-cname": (srv("fine-by-cname", "nick") + "nick CNAME good\n", []),
+    "nothing": ("", ["not-published"]),
+    "only-mail": ("only-mail MX 10 good\n", ["not-published"]),
+    "withdrawn": (srv("withdrawn", ".", 0), ["withdrawn"]),
+    "no-address": (srv("no-address", "missing"), ["server-without-address"]),
+    "no-address-beside": (srv("no-address-beside", "missing") + srv("no-address-beside", "good", priority=2),
+                          ["server-without-address"]),
+    "an-address-for-a-name": (srv("an-address-for-a-name", "192\\.0\\.2\\.31."), ["srv-broken"]),
+    "dangling": ('dangling NAPTR 1 1 "s" "SIP+D2U" "" gone.dangling\n', ["naptr-dangling"]),
+    "shut": (srv("shut", "shut"), ["closed"]),
+    "shut-by-tcp": (srv("shut-by-tcp", "shut", service="_sip._tcp"), ["closed"]),
+    "wrong-port": (srv("wrong-port", "good", 5070), ["closed"]),
+    "no-streams": (srv("no-streams", "good") + srv("no-streams", "shut", service="_sip._tcp"),
+                   ["closed"]),
+    "silent": (srv("silent", "silent"), ["silent"]),
+    "second-is-silent": (srv("second-is-silent", "good") +
+                         srv("second-is-silent", "silent", priority=2), ["silent"]),
+    "strange": (srv("strange", "strange"), ["not-sip"]),
+    "web-server": (srv("web-server", "streams", service="_sip._tcp"), ["not-sip"]),
+    "other-domain": (srv("other-domain", "refuses"), ["not-served"]),
+    "broken-server": (srv("broken-server", "broken"), ["not-served"]),
+    "late-clock": (srv("late-clock", "late"), ["clock"]),
+    "inside": (srv("inside", "inside"), ["private-address"]),
+    "loopback": (srv("loopback", "loop"), ["private-address"]),
+    "forged": (f"forged NS ns\nforged DS 1 {FORGED}\n", ["forged"]),
+    "lame": ("lame NS ns\n", ["dns-fails"]),
+    "ours": (srv("ours", "ours", 5061), ["not-listened"]),
+}
+
+
+def answer(request, status, *fields):
+    lines = [f"SIP/2.0 {status} Answer", *(f"Via: {via}" for via in request.all("Via")),
+             f"From: {request.get('From')}", f"To: {request.get('To')};tag=x",
+             f"Call-ID: {request.get('Call-ID')}", f"CSeq: {request.get('CSeq')}", *fields,
+             "Content-Length: 0", "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def serve_datagrams(stack, address, how):
+    """how(request) is the answer."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    one = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+    one.bind((address, 5060))
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                data, peer = one.recvfrom(65535)
+                text = how(Message(data.decode()))
+                if text:
+                    one.sendto(text, peer)
+    threading.Thread(target=serve, daemon=True).start()
+
+
+def serve_streams(stack, address, how):
+    one = stack.enter_context(socket.create_server((address, 5060)))
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _ = one.accept()
+                with peer:
+                    peer.sendall(how(Message(peer.recv(65535).decode())))
+    threading.Thread(target=serve, daemon=True).start()
+
+
+def fine(request):
+    return answer(request, 200)
+
+
+def open_servers(stack):
+    for address in GOOD, GOOD6:
+        serve_datagrams(stack, address, fine)
+    serve_streams(stack, GOOD, fine)
+    serve_datagrams(stack, SILENT, lambda request: None)
+    serve_datagrams(stack, STRANGE, lambda request: b"220 mail.test ESMTP\r\n")
+    serve_datagrams(stack, REFUSES, lambda request: answer(request, 404))
+    serve_datagrams(stack, BROKEN, lambda request: answer(request, 503))
+    late = email.utils.formatdate(time.time() - 4000, usegmt=True)
+    serve_datagrams(stack, LATE, lambda request: answer(request, 200, f"Date: {late}"))
+    serve_streams(stack, STREAMS, lambda request: b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+class World:
+    def __init__(self, stack):
+        self.stack = stack
+        self.folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sipwitch-check-"))
+        records = HOSTS + "".join(its for its, _ in SETUPS.values())
+        self.names = zones.NameServer(os.path.join(self.folder, "zones"), {
+            "test": records, "lame.test": None, "forged.test": "_sip._udp SRV 1 1 5060 good.test.\n"})
+        stack.callback(self.names.discard)
+        self.names.start()
+        open_servers(stack)
+
+    def run(self, *words, prefix=None, resolver=None):
+        command = [SIPWITCH, "--prefixpath", prefix or os.path.join(self.folder, "nobody"),
+                   "--resolver", resolver or self.names.address,
+                   "--trust-anchor", self.names.anchor, "check", *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    def findings(self, *words, **how):
+        """(exit status, rows) of a check."""
+        done = self.run("--json", *words, **how)
+        expect(not done.stderr, f"it said {done.stderr!r}")
+        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def faults(rows):
+    return [row["finding"] for row in rows if row["grade"] == "fault"]
+
+
+def judge(setup, world, **how):
+    _, wanted = SETUPS[setup]
+    status, rows = world.findings(f"{setup}.test", **how)
+    expect(faults(rows) == wanted, f"found {faults(rows)} of {rows}")
+    expect(status == (FAULTY if wanted else FINE), f"exit status {status}")
+    for row in rows:
+        expect((row["grade"] == "fault") == ("remedy" in row), f"{row}")
+
+
+# ---- our own server
+
+def sipw(world, name, published, port=5060):
+    folder = tempfile.mkdtemp(dir=world.folder)
+    one = lab.Server(folder, [], OURS, port)
+    with open(one.config, "w", encoding="ascii") as file:
+        file.write(f"<sipwitch><registry><realm>{name}</realm></registry><stack>"
+                   f"{f'<published>{name}</published>' if published else ''}</stack></sipwitch>")
+    world.stack.callback(one.discard)
+    one.start()
+    return one
+
+
+def our_own_server_is_told_what_it_does_not_listen_on(world):
+    one = sipw(world, "ours.test", True)
+    judge("ours", world, prefix=one.state)
+    status, rows = world.findings(prefix=one.state)
+    expect((status, faults(rows)) == (FAULTY, ["not-listened"]), f"{status}, {rows}")
+    one.stop()
+
+
+def our_own_server_is_fine(world):
+    """Where records and sockets fit; by its name, and without."""
+    one = sipw(world, "ours.test", True, 5061)
+    for words in ["ours.test"], []:
+        status, rows = world.findings(*words, prefix=one.state)
+        expect((status, faults(rows)) == (FINE, []), f"{status}, {rows}")
+    one.stop()
+
+
+def a_server_that_lets_nobody_in_is_told_so(world):
+    one = sipw(world, "ours.test", False)
+    status, rows = world.findings("ours.test", prefix=one.state)
+    expect((status, faults(rows)) == (FAULTY, ["closed-to-others"]), f"{status}, {rows}")
+    one.stop()
+
+
+def a_realm_that_is_no_domain_is_told_so(world):
+    one = sipw(world, "office", True)
+    status, rows = world.findings(prefix=one.state)
+    expect((status, faults(rows)) == (FAULTY, ["no-domain"]), f"{status}, {rows}")
+    one.stop()
+
+
+def a_server_for_itself_alone_is_asked_no_more_than_whether_it_answers(world):
+    one = sipw(world, "ours.test", False)
+    done = world.run(prefix=one.state)
+    expect((done.returncode, done.stdout) == (FINE, "the server answers\n"), f"{done}")
+    one.stop()
+
+
+def a_resolver_that_is_silent_is_named(world):
+    status, rows = world.findings("fine.test", resolver="192.0.2.99")
+    expect((status, faults(rows)) == (FAULTY, ["dns-fails"]), f"{status}, {rows}")
+    expect("192.0.2.99" in rows[0]["text"], f"{rows}")
+
+
+# ---- words
+
+def faults_have_a_remedy_in_words(world):
+    done = world.run("shut.test")
+    expect(done.returncode == FAULTY, f"exit status {done.returncode}")
+    lines = done.stdout.splitlines()
+    at = [i for i, line in enumerate(lines) if line.startswith("FAULT  ")]
+    expect(len(at) == 1 and "nobody listens at UDP 192.0.2.32:5060" in lines[at[0]],
+           done.stdout)
+    expect(lines[at[0] + 1].startswith("       -> start the server there"), done.stdout)
+    expect(any(line.startswith("ok     _sip._udp.shut.test: shut.test, port 5060") for line in lines),
+           done.stdout)
+
+
+def what_is_no_domain_is_refused(world):
+    for word in "192.0.2.1", "a b", "", "x" * 300:
+        done = world.run(word)
+        expect(done.returncode == 1 and "is no domain" in done.stderr, f"{word}: {done}")
+
+
+OTHERS = [
+    our_own_server_is_told_what_it_does_not_listen_on,
+    our_own_server_is_fine,
+    a_server_that_lets_nobody_in_is_told_so,
+    a_realm_that_is_no_domain_is_told_so,
+    a_server_for_itself_alone_is_asked_no_more_than_whether_it_answers,
+    a_resolver_that_is_silent_is_named,
+    faults_have_a_remedy_in_words,
+    what_is_no_domain_is_refused,
+]
+
+
+def run(name, check, *arguments):
+    try:
+        check(*arguments)
+    except (Failure, lab.Failure, OSError, ValueError, subprocess.SubprocessError) as failure:
+        print(f"not ok {name}: {failure}", flush=True)
+        return False
+    print(f"ok {name}", flush=True)
+    return True
+
+
+def main():
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    lab.need("knotd", "keymgr")
+    lab.enter()
+    subprocess.run(["ip", "address", "add", f"{GOOD6}/128", "dev", "lo"], check=True)
+    checks = [(f"setup_{setup}", judge, setup) for setup in SETUPS if setup != "ours"]
+    checks += [(check.__name__, check) for check in OTHERS]
+    checks = [check for check in checks if word in check[0]]
+    if not checks:
+        sys.exit(f"check_test: no check's name contains {word!r}")
+    with contextlib.ExitStack() as stack:
+        world = World(stack)
+        return 0 if all([run(*check, world) for check in checks]) else 1
+
+
+if __name__ == "__main__":
+    lab.end_on_signals()
+    try:
+        sys.exit(main())
+    except lab.Unable as unable:
+        sys.exit(f"not ok check_test: {unable}")
