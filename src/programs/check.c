@@ -120,15 +120,7 @@ static bool ask(struct inquiry *inquiry, unsigned type, struct slice name, struc
 
 static bool is_private(const struct address_bytes *address)
 {
-    const uint8_t *at = address->at;
-
-    if (address_is_loopback(address) || address_is_many(address))
-        return true;
-    if (address->is_v6)
-        return (at[0] & 0xfe) == 0xfc || (at[0] == 0xfe && (at[1] & 0xc0) == 0x80);
-    return at[0] == 10 || (at[0] == 172 && (at[1] & 0xf0) == 16) ||
-           (at[0] == 192 && at[1] == 168) || (at[0] == 169 && at[1] == 254) ||
-           (at[0] == 100 && (at[1] & 0xc0) == 64);
+    return address_seclusion(address) != SECLUSION_NONE || address_is_many(address);
 }
 
 static void add_place(struct inquiry *inquiry, enum transport transport, const char *server,
@@ -525,19 +517,6 @@ static enum client_status inquire(struct session *session, const char *domain, j
 
 /* ---- the command */
 
-/* What the server says of itself, which is the caller's; NULL, and nothing is said, without one. */
-static json_t *ask_server(struct session *session, enum client_status *status)
-{
-    json_t *row = NULL, *rest = NULL;
-
-    *status = session_ask(session, "command", "status", NULL);
-    if (*status == CLIENT_FINE)
-        *status = session_row(session, &row);
-    if (*status == CLIENT_FINE && row)
-        *status = session_row(session, &rest);
-    return row;
-}
-
 static bool is_name(const char *domain)
 {
     struct address_bytes address;
@@ -549,7 +528,7 @@ static bool is_name(const char *domain)
 static enum client_status check_server(struct session *session)
 {
     enum client_status status;
-    json_t *server = ask_server(session, &status);
+    json_t *server = session_status(session, &status);
 
     if (!server)
         return status;
@@ -574,7 +553,7 @@ enum client_status check(struct session *session, char **words)
                             words[0]);
     session->is_open = true;
     if (client_connect(client, session->socket, session->patience) == CLIENT_FINE)
-        server = ask_server(session, &status);
+        server = session_status(session, &status);
     bool is_ours = server && strcasecmp(row_text(server, "realm"), words[0]) == 0;
     status = inquire(session, words[0], is_ours ? server : NULL);
     json_decref(server);

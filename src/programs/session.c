@@ -99,6 +99,19 @@ enum client_status session_row(struct session *session, json_t **row)
     return said(session, client_row(&session->client, row));
 }
 
+json_t *session_status(struct session *session, enum client_status *status)
+{
+    json_t *row = NULL, *rest = NULL;
+
+    *status = session_ask(session, "command", "status", NULL);
+    if (*status == CLIENT_FINE)
+        *status = session_row(session, &row);
+    if (*status == CLIENT_FINE && row)
+        *status = session_row(session, &rest);
+    json_decref(rest);
+    return row;
+}
+
 enum client_status session_finish(struct session *session)
 {
     enum client_status status;

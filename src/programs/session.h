@@ -26,9 +26,9 @@ struct session {
     bool is_old; /* called as sipcontrol or sipwitchctl: GNU SIP Witch's layouts */
     int patience;
     const char *command;
-    bool has_stdin;                          /* the password comes from there */
-    const char *extension, *display, *since; /* NULL = not given */
-    const char *resolver, *anchor, *key;     /* as well */
+    bool has_stdin;                                   /* the password comes from there */
+    const char *extension, *display, *since;          /* NULL = not given */
+    const char *resolver, *anchor, *key, *dns_server; /* as well */
     bool is_open;
     struct client client;
 };
@@ -59,6 +59,9 @@ enum client_status session_ask(struct session *session, ...);
 
 /* The next row; NULL with CLIENT_FINE at the end.  What fails is said. */
 enum client_status session_row(struct session *session, json_t **row);
+
+/* What the server says of itself, which is the caller's; NULL without an answer. */
+json_t *session_status(struct session *session, enum client_status *status);
 
 /* Asks, and expects no rows but prints those that come as JSON if --json was given. */
 enum client_status session_finish(struct session *session);

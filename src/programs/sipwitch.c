@@ -7,6 +7,7 @@
 #include "programs/columns.h"
 #include "programs/old.h"
 #include "programs/parts.h"
+#include "programs/publish.h"
 #include "programs/realm.h"
 #include "programs/records.h"
 #include "programs/secret.h"
@@ -31,6 +32,8 @@ enum option_code {
     OPTION_SINCE,
     OPTION_RESOLVER,
     OPTION_ANCHOR,
+    OPTION_KEY,
+    OPTION_SERVER,
 };
 
 static const struct option_row option_rows[] = {
@@ -41,10 +44,11 @@ static const struct option_row option_rows[] = {
     {OPTION_EXTENSION, "extension", "DIGITS", "user add: the number to call"},
     {OPTION_DISPLAY, "display", "NAME", "user add: the name for people"},
     {OPTION_SINCE, "since", "TIME", "records: YYYY-MM-DD[THH:MM[:SS]], or 90s, 15m, 2h, 7d ago"},
-    {OPTION_RESOLVER, "resolver", "ADDRESS[@PORT]",
-     "check: whom DNS is asked, in place of the system's"},
+    {OPTION_RESOLVER, "resolver", "ADDRESS", "check: whom DNS is asked, in place of the system's"},
     {OPTION_ANCHOR, "trust-anchor", "FILE",
      "check: the key that proves DNS, in place of the root's"},
+    {OPTION_KEY, "key", "FILE", "dns: write the records, with this TSIG key"},
+    {OPTION_SERVER, "server", "ADDRESS", "dns: the zone's server that takes them"},
     OPTIONS_USUAL,
 };
 
@@ -447,6 +451,8 @@ static const struct command_row commands[] = {
     {"events", "", 0, 0, show_events, "registrations and calls as they come and go"},
     {"trace", "[on|off|clear|show]", 0, 1, trace, "SIP messages as they come and go"},
     {"check", "[DOMAIN]", 0, 1, check, "whether the server answers, and what others see of it"},
+    {"dns", "[ADDRESS...]", 0, PUBLISH_ADDRESSES, publish,
+     "the records by which others find the server"},
     {"reload", "", 0, 0, simple, "reads the configuration again"},
     {"enable", "NAME...", 1, PARTS_LIMIT, parts_enable,
      "adds parts of /etc/sipwitch.d, and reloads"},
@@ -501,6 +507,8 @@ static bool set_option(struct session *session, int code)
     case OPTION_SINCE: session->since = optarg; return true;
     case OPTION_RESOLVER: session->resolver = optarg; return true;
     case OPTION_ANCHOR: session->anchor = optarg; return true;
+    case OPTION_KEY: session->key = optarg; return true;
+    case OPTION_SERVER: session->dns_server = optarg; return true;
     case 't':
         seconds = strtol(optarg, &end, 10);
         session->patience = (int)seconds * 1000;
@@ -519,6 +527,8 @@ static const char *stray_option(const struct session *session)
         return session->extension ? "extension" : "display";
     if (strcmp(session->command, "check") != 0 && (session->resolver || session->anchor))
         return session->resolver ? "resolver" : "trust-anchor";
+    if (strcmp(session->command, "dns") != 0 && (session->key || session->dns_server))
+        return session->key ? "key" : "server";
     return strcmp(session->command, "records") != 0 && session->since ? "since" : NULL;
 }
 

@@ -21,6 +21,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "conformance"))
 
 import lab
+import sip
 import zones
 from sip import Failure, Message, expect
 
@@ -141,16 +142,20 @@ class World:
         self.folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sipwitch-check-"))
         records = HOSTS + "".join(its for its, _ in SETUPS.values())
         self.names = zones.NameServer(os.path.join(self.folder, "zones"), {
-            "test": records, "lame.test": None, "forged.test": "_sip._udp SRV 1 1 5060 good.test.\n"})
+            "test": records + "made NS ns\nwritten NS ns\n", "made.test": "", "written.test":
+            '@ NAPTR 5 5 "u" "E2U+sip" "!^.*$!sip:x@y.test!" .\nwww A 192.0.2.80\n', "lame.test": None, "forged.test": "_sip._udp SRV 1 1 5060 good.test.\n"})
         stack.callback(self.names.discard)
         self.names.start()
         open_servers(stack)
 
     def run(self, *words, prefix=None, resolver=None):
-        command = [SIPWITCH, "--prefixpath", prefix or os.path.join(self.folder, "nobody"),
-                   "--resolver", resolver or self.names.address,
-                   "--trust-anchor", self.names.anchor, "check", *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return self.ask("--resolver", resolver or self.names.address, "--trust-anchor",
+                        self.names.anchor, "check", *words, prefix=prefix)
+
+    def ask(self, *words, prefix=None):
+        prefix = prefix or os.path.join(self.folder, "nobody")
+        return subprocess.run([SIPWITCH, "--prefixpath", prefix, *words], capture_output=True,
+                              text=True, timeout=60, check=False)
 
     def findings(self, *words, **how):
         """(exit status, rows) of a check."""
@@ -249,7 +254,79 @@ def what_is_no_domain_is_refused(world):
         expect(done.returncode == 1 and "is no domain" in done.stderr, f"{word}: {done}")
 
 
+# ---- the records to publish
+
+def what_dns_prints_makes_a_zone_that_check_finds_fine(world):
+    one = sipw(world, "made.test", True)
+    done = world.ask("dns", prefix=one.state)
+    expect(done.returncode == FINE, f"{done}")
+    world.names.replace("made.test", done.stdout)
+    lab.until(lambda: world.names.serves("_sip._udp.made.test", "SRV") == ["10 10 5060 sip.made.test."],
+              sip.PATIENCE, f"zone of {done.stdout}")
+    expect(len(world.names.serves("made.test", "NAPTR")) == 2, done.stdout)
+    status, rows = world.findings("made.test", prefix=one.state)
+    expect((status, faults(rows)) == (FINE, []), f"{rows}")
+    answered = [row["text"] for row in rows if row["finding"] == "answers"]
+    expect(len(answered) == 2, f"{rows}")
+    one.stop()
+
+
+def dns_prints_the_addresses_that_it_is_given(world):
+    one = sipw(world, "made.test", True)
+    done = world.ask("--json", "dns", "203.0.113.5", "2001:db8::5", prefix=one.state)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    addresses = [(row["type"], row["data"]) for row in rows if row["name"] == "sip.made.test."]
+    expect(addresses == [("A", "203.0.113.5"), ("AAAA", "2001:db8::5")], f"{rows}")
+    done = world.ask("dns", "nowhere", prefix=one.state)
+    expect(done.returncode == 1 and "nowhere is no address" in done.stderr, f"{done}")
+    one.stop()
+
+
+def dns_without_a_domain_says_so(world):
+    one = sipw(world, "office", True)
+    done = world.ask("dns", prefix=one.state)
+    expect(done.returncode == 2 and "the realm office is no domain" in done.stderr, f"{done}")
+    one.stop()
+
+
+def with_a_key_the_records_are_written(world):
+    """Twice, as after a change; what others have there stays."""
+    key = os.path.join(world.folder, "key")
+    zones.write_key(key)
+    one = sipw(world, "written.test", True)
+    for _ in range(2):
+        done = world.ask("dns", "--key", key, "--server", zones.ADDRESS, prefix=one.state)
+        expect((done.returncode, done.stdout) == (FINE, "5 records are written\n"), f"{done}")
+        status, rows = world.findings("written.test", prefix=one.state)
+        expect((status, faults(rows)) == (FINE, []), f"{rows}")
+        expect(len(world.names.serves("written.test", "NAPTR")) == 3, "NAPTR records")
+        expect(world.names.serves("www.written.test", "A") == ["192.0.2.80"], "www is gone")
+    done = world.ask("dns", "--key", key, "--server", zones.ADDRESS, "203.0.113.9", prefix=one.state)
+    expect(done.returncode == FINE, f"{done}")
+    expect(world.names.serves("sip.written.test", "A") == ["203.0.113.9"], "the old address stays")
+    one.stop()
+
+
+def a_key_that_is_wrong_or_open_to_others_is_refused(world):
+    key = os.path.join(world.folder, "wrong")
+    one = sipw(world, "written.test", True)
+    zones.write_key(key, "bm90IHRoZSBzZWNyZXQgb2YgdGhlIHRlc3RzIQ==")
+    done = world.ask("dns", "--key", key, "--server", zones.ADDRESS, prefix=one.state)
+    expect(done.returncode == 20 and "the records were not written" in done.stderr, f"{done}")
+    zones.write_key(key, mode=0o644)
+    done = world.ask("dns", "--key", key, "--server", zones.ADDRESS, prefix=one.state)
+    expect(done.returncode == 2 and "chmod 600" in done.stderr, f"{done}")
+    done = world.ask("dns", "--key", f"{key}s", "--server", zones.ADDRESS, prefix=one.state)
+    expect(done.returncode == 2 and "No such file" in done.stderr, f"{done}")
+    one.stop()
+
+
 OTHERS = [
+    what_dns_prints_makes_a_zone_that_check_finds_fine,
+    dns_prints_the_addresses_that_it_is_given,
+    dns_without_a_domain_says_so,
+    with_a_key_the_records_are_written,
+    a_key_that_is_wrong_or_open_to_others_is_refused,
     our_own_server_is_told_what_it_does_not_listen_on,
     our_own_server_is_fine,
     a_server_that_lets_nobody_in_is_told_so,
@@ -273,7 +350,7 @@ def run(name, check, *arguments):
 
 def main():
     word = sys.argv[1] if len(sys.argv) > 1 else ""
-    lab.need("knotd", "keymgr")
+    lab.need("knotd", "keymgr", "nsupdate", "dig")
     lab.enter()
     subprocess.run(["ip", "address", "add", f"{GOOD6}/128", "dev", "lo"], check=True)
     checks = [(f"setup_{setup}", judge, setup) for setup in SETUPS if setup != "ours"]

@@ -54,7 +54,7 @@ def enter():
 
 def need(*commands):
     """Each command's Debian package bears its name, but for these."""
-    packages = {"baresip": "baresip-core", "ip": "iproute2", "keymgr": "knot", "knotd": "knot",
+    packages = {"baresip": "baresip-core", "dig": "bind9-dnsutils", "ip": "iproute2", "keymgr": "knot", "knotd": "knot",
                 "linphonec": "linphone-cli", "nsupdate": "bind9-dnsutils", "sipp": "sip-tester"}
     missing = [packages.get(name, name) for name in commands if not shutil.which(name)]
     if missing:

@@ -5,6 +5,7 @@ below it are signed too, not signed, or forged.
 """
 
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -12,6 +13,7 @@ import subprocess
 import lab
 
 ADDRESS = "192.0.2.53"
+SECRET = "dGhlIHNlY3JldCBvZiB0aGUgdGVzdHMgYWxvbmUuLi4="
 
 _CONFIG = """server:
     rundir: "{folder}"
@@ -24,6 +26,14 @@ database:
 log:
   - target: stderr
     any: warning
+key:
+  - id: writer
+    algorithm: hmac-sha256
+    secret: "{secret}"
+acl:
+  - id: writers
+    key: writer
+    action: update
 policy:
   - id: tests
     manual: on
@@ -36,6 +46,7 @@ template:
     zonefile-sync: -1
     zonefile-load: difference
     journal-content: all
+    acl: writers
 zone:
 """
 
@@ -43,6 +54,13 @@ _HEAD = """$TTL 60
 @ SOA ns.test. hostmaster.test. 1 3600 600 86400 60
 @ NS ns.test.
 """
+
+
+def write_key(path, secret=SECRET, mode=0o600):
+    """A file of the key by which zones may be changed (RFC 8945), as tsig-keygen writes it."""
+    with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, mode), "w", encoding="ascii") as file:
+        file.write(f'key "writer" {{ algorithm hmac-sha256; secret "{secret}"; }};\n')
+    os.chmod(path, mode)
 
 
 class NameServer:
@@ -60,7 +78,7 @@ class NameServer:
         # Its database must not wait for a disk.
         subprocess.run(["mount", "-t", "tmpfs", "zones", folder], check=True)
         os.mkdir(os.path.join(folder, "database"))
-        text = _CONFIG.format(folder=folder, address=address)
+        text = _CONFIG.format(folder=folder, address=address, secret=SECRET)
         for name, records in zones.items():
             text += f"  - domain: {name}\n"
             if name in signed:
@@ -105,6 +123,18 @@ class NameServer:
                 return one.recv(4096)[3] & 15 == 0
             except OSError:
                 return False
+
+    def serves(self, name, kind):
+        """The data of the records, as dig prints them."""
+        done = subprocess.run(["dig", "+short", "+norecurse", f"@{self.address}", name, kind],
+                              capture_output=True, text=True, check=False)
+        return sorted(done.stdout.splitlines())
+
+    def replace(self, name, records):
+        """Another zone file."""
+        with open(os.path.join(self.folder, f"{name}.zone"), "w", encoding="ascii") as file:
+            file.write(_HEAD.replace(" 1 3600 ", " 2 3600 ") + records)
+        self.process.send_signal(signal.SIGHUP)
 
     def stop(self):
         lab.end(self.process)
