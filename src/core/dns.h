@@ -14,7 +14,6 @@ enum dns_type {
     DNS_AAAA = 28,
     DNS_SRV = 33,   /* RFC 2782 */
     DNS_NAPTR = 35, /* RFC 3403 */
-    DNS_TLSA = 52,  /* RFC 6698 */
 };
 
 enum dns_status {

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #define SERVICES 3u
+#define TYPE_TLSA 52u  /* RFC 6698 */
 #define PLACES 32u     /* that are greeted: eight servers of each transport */
 #define CLOCK_APART 60 /* seconds that clocks may differ: signatures and nonces bear that */
 #define PORT_SIP 5060
@@ -322,7 +323,7 @@ static void look_for_tlsa(struct inquiry *inquiry)
             (i && strcmp(place->server, place[-1].server) == 0))
             continue;
         snprintf(prefix, sizeof prefix, "_%u._tcp.", place->flow.port);
-        if (ask(inquiry, DNS_TLSA, join(name, prefix, place->server), &found) &&
+        if (ask(inquiry, TYPE_TLSA, join(name, prefix, place->server), &found) &&
             found.answer.status == DNS_FOUND)
             tell(inquiry, found.answer.is_secure ? GRADE_OK : GRADE_NOTE, "tlsa", NULL,
                  "TLSA: %u records at %s%s", found.answer.count, name,
