@@ -20,6 +20,8 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "conformance"))
 
+import baresip
+import calls_test as calls
 import lab
 import sip
 import zones
@@ -433,6 +435,30 @@ def resolv_conf_is_used_and_its_changes_are_noticed(world):
     call(alice, bob)
 
 
+# ---- phones that people have
+
+def real_phones_call_by_address_alone(world):
+    """baresip at both ends, and each hears the other."""
+    world.publish(PLAIN)
+    phones = []
+    for name, host, user, tone in ("a.test", A, "alice", calls.ALICE_TONE), \
+            ("b.test", B, "bob", calls.BOB_TONE):
+        domain = Domain(world, name, host, user).start()
+        sound = baresip.make_tone(os.path.join(world.folder, f"{user}.wav"), tone)
+        phone = baresip.Baresip(user, world.folder, sound)
+        world.stack.callback(phone.discard)
+        phone.start()
+        phone.add_account(user, domain.users[user], domain.server, name)
+        phone.expect("REGISTER_OK")
+        phones.append((phone, domain))
+    (alice, _), (bob, at_b) = phones
+    calls.call(alice, bob, "sip:bob@b.test")
+    calls.hear_each_other(alice, bob)
+    calls.hang_up(alice, bob, at_b.server)
+    calls.call(bob, alice, "sip:alice@a.test")
+    calls.hear_each_other(alice, bob)
+
+
 # ---- strangers
 
 _HEADS = """      Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
@@ -630,6 +656,7 @@ CHECKS = [
     a_validating_resolver_may_stand_between,
     the_hosts_file_counts_first,
     resolv_conf_is_used_and_its_changes_are_noticed,
+    real_phones_call_by_address_alone,
     a_stranger_with_sipp_is_called,
     a_stranger_with_sipp_calls,
     a_domain_of_kamailio_calls_and_is_called,
@@ -665,7 +692,7 @@ def main():
     checks = [check for check in CHECKS if word in check.__name__]
     if not checks:
         sys.exit(f"domains_test: no check's name contains {word!r}")
-    lab.need("knotd", "keymgr", "unbound", "sipp", "kamailio")
+    lab.need("knotd", "keymgr", "unbound", "baresip", "sox", "sipp", "kamailio")
     alone = [subprocess.run([sys.executable, __file__, "--one", check.__name__], check=False)
              for check in checks]
     return max(done.returncode for done in alone) and 1

@@ -4,6 +4,7 @@
 Prints `ok NAME` or `not ok NAME: why` for each check, as server_test.py does, whose phones it uses.
 """
 
+import contextlib
 import glob
 import hashlib
 import os
