@@ -483,11 +483,13 @@ static enum dns_status judge(struct dns *dns, const struct ub_result *result)
     return result->rcode == 0 || result->nxdomain ? DNS_NOTHING : DNS_FAILED;
 }
 
-/* One that fails validation before anything was seen to pass it: whether anything can is found out.
- */
+/* Somebody answers at last: whether signatures come through is found out now. */
 static void doubt(struct dns *dns, const struct ub_result *result)
 {
-    if (result && result->bogus && dns->now.trust == DNS_UNTOLD && !dns->is_opening)
+    bool is_word = result && (result->bogus || result->rcode == 0 || result->nxdomain);
+
+    if (is_word && dns->now.trust == DNS_UNTOLD && !dns->is_opening &&
+        clock_now().boot - dns->probed_at >= FILES_AGAIN)
         begin_opening(dns, true);
 }
 
