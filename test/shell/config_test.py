@@ -704,6 +704,23 @@ def a_resolver_is_an_address():
 
 
 @check
+def a_trust_anchor_is_a_file_with_keys():
+    """By one that cannot be read nothing is proven, so nobody is looked up."""
+    for said in "anchor", "./anchor", "/" + 260 * "x":
+        with server(config(stack=f"<trust-anchor>{said}</trust-anchor>")) as one:
+            status, told = one.refuse("--check")
+            expect(status == 2, f"{said}: exit status {status}: {told!r}")
+            one_line(told, one.config, "trust-anchor in <stack> is", "write the path of a file")
+    with empty_dns() as resolver, server(config(stack=f"""<resolver>{resolver}</resolver>
+            <trust-anchor>/nonexistent/anchor</trust-anchor>""")) as one:
+        one.start()
+        alice, = phones_of(one, "alice")
+        expect_status(Call(alice, "sip:bob@four.test"), 504)
+        _, told = one.end()
+        expect("DNS cannot be asked: /nonexistent/anchor" in told, f"it said {told!r}")
+
+
+@check
 def a_phone_may_ring_for_so_long_only():
     with server(config(more="<timers><answer>5</answer></timers>")) as one:
         one.start()
