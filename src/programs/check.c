@@ -462,11 +462,19 @@ static void judge_own_clock(struct inquiry *inquiry)
              "the clock of this machine is not held right by NTP, as far as its kernel knows");
 }
 
+static bool is_name(const char *domain)
+{
+    struct address_bytes address;
+    struct slice name = slice_text(domain);
+
+    return name.len && name.len <= DNS_NAME && host_valid(name) && !host_numeric(name, &address);
+}
+
 static void judge_own(struct inquiry *inquiry)
 {
     if (!inquiry->server)
         return;
-    if (!strchr(inquiry->domain, '.'))
+    if (!is_name(inquiry->domain) || !strchr(inquiry->domain, '.'))
         tell(inquiry, GRADE_FAULT, "no-domain",
              "write the domain's name into <realm>, or /etc/siprealm; users' digests are then new",
              "the realm %s is no domain that others could look up", inquiry->domain);
@@ -517,14 +525,6 @@ static enum client_status inquire(struct session *session, const char *domain, j
 }
 
 /* ---- the command */
-
-static bool is_name(const char *domain)
-{
-    struct address_bytes address;
-    struct slice name = slice_text(domain);
-
-    return name.len && name.len <= DNS_NAME && host_valid(name) && !host_numeric(name, &address);
-}
 
 static enum client_status check_server(struct session *session)
 {

@@ -278,12 +278,21 @@ static enum client_status update(const struct publication *p)
 
 /* ---- the command */
 
+/* With room for the names below it. */
+static bool is_domain(const char *realm)
+{
+    struct slice name = slice_text(realm);
+    struct address_bytes address;
+
+    return host_valid(name) && !host_numeric(name, &address) && strchr(realm, '.') &&
+           name.len <= DNS_NAME - 16;
+}
+
 static enum client_status publish_domain(struct session *session, const json_t *server,
                                          char **words)
 {
     struct publication *p = calloc(1, sizeof *p);
     const char *realm = row_text(server, "realm");
-    struct address_bytes address;
     enum client_status status;
 
     if (!p)
@@ -293,8 +302,7 @@ static enum client_status publish_domain(struct session *session, const json_t *
     p->listening = json_object_get(server, "listening");
     add_services(p);
     status = add_addresses(p, words);
-    if (status == CLIENT_FINE && (!strchr(realm, '.') || strlen(realm) > DNS_NAME - 16 ||
-                                  host_numeric(slice_text(realm), &address)))
+    if (status == CLIENT_FINE && !is_domain(realm))
         status = session_fail(session, CLIENT_LOCAL,
                               "the realm %s is no domain: write its name into <realm>, or "
                               "/etc/siprealm",
