@@ -150,13 +150,15 @@ bool context_is_ringing(const struct core *core, const struct context *context)
     return server->is_initial && !(context->flags & CONTEXT_ACCEPTED);
 }
 
-bool context_read(const struct context *context, struct moment now, struct request *req)
+bool context_read(const struct core *core, const struct context *context, struct moment now,
+                  struct request *req)
 {
     struct fault fault = message_parse(block_slice(&context->request), &req->message);
 
     if (fault.status)
         return false;
     request_read(req, &context->flow);
+    request_routes(core, req); /* it found no fault when the request came */
     req->now = now;
     req->caller = context->caller;
     return true;
@@ -420,7 +422,7 @@ void context_say_trying(struct core *core, struct server_transaction *server, in
                        out);
         return;
     }
-    if (context && context->request.at && context_read(context, core->now, &req))
+    if (context && context->request.at && context_read(core, context, core->now, &req))
         say_trying(core, server, &req, out); /* no server is known yet */
 }
 
@@ -501,7 +503,7 @@ static void keep_fault(struct core *core, struct context *context, struct fault 
 {
     struct request req;
 
-    if (fault.reason && context->request.at && context_read(context, now, &req))
+    if (fault.reason && context->request.at && context_read(core, context, now, &req))
         slab_copy(&core->slab, reply_compose(core, &req, fault, out), &context->best);
 }
 
@@ -574,7 +576,7 @@ static struct slice write_failure(struct core *core, const struct context *conte
               : context->best_status != 503       ? context->best_status
               : context_targets(context)->binding ? 480
                                                   : 500;
-    if (!context->request.at || !context_read(context, now, &req))
+    if (!context->request.at || !context_read(core, context, now, &req))
         return NO_SLICE;
     return reply_end(out, reply_begin(core, &req, *status, NO_SLICE, out), start);
 }
@@ -656,7 +658,7 @@ static void conclude(struct core *core, struct context *context, struct moment n
     struct request req;
 
     while (!is_over && !context->open && context->next_target < context->target_count &&
-           context->request.at && context_read(context, now, &req))
+           context->request.at && context_read(core, context, now, &req))
         forward_group(core, context, &req, out);
     if (context->open)
         return;
@@ -779,7 +781,7 @@ bool context_restore(struct core *core, struct context *context, const uint64_t 
 {
     struct request req;
 
-    if (!context_read(context, now, &req))
+    if (!context_read(core, context, now, &req))
         return false;
     context->method = METHOD_INVITE;
     context->opened_at = now.boot;
@@ -813,7 +815,7 @@ static void send_again(struct core *core, struct context *context,
     struct forwarding again = *to;
     struct request req;
 
-    if (!context_read(context, now, &req)) {
+    if (!context_read(core, context, now, &req)) {
         client_step(core, client, CTRANS_UNREACHED, NULL, now, out);
         return;
     }
@@ -829,7 +831,7 @@ static void seek_place(struct core *core, struct context *context,
 {
     struct request req;
 
-    if (!context_read(context, now, &req) || !failover_seek(core, context, client, &req, out))
+    if (!context_read(core, context, now, &req) || !failover_seek(core, context, client, &req, out))
         client_step(core, client, CTRANS_UNREACHED, NULL, now, out);
 }
 

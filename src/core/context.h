@@ -63,7 +63,8 @@ void context_resume(struct core *core, struct context *context, struct moment no
                     struct actions *out);
 
 /* The request of a context, read again from its bytes; false if that fails. */
-bool context_read(const struct context *context, struct moment now, struct request *req);
+bool context_read(const struct core *core, const struct context *context, struct moment now,
+                  struct request *req);
 
 /* Sends it by a branch to its target, or lets it wait for a way there.  False if there is no room.
  */

@@ -142,7 +142,7 @@ bool failover_next(struct core *core, struct context *context, struct client_tra
     if (target->way == WAY_GIVEN || target->way == WAY_SOUGHT)
         return false;
     penalty_put(core, &target->flow, length, now.boot);
-    next = may_go_on(context, client) && context_read(context, now, &req)
+    next = may_go_on(context, client) && context_read(core, context, now, &req)
                ? take_over(core, context, client)
                : NULL;
     if (!next)
@@ -186,7 +186,7 @@ static void leave_slow(struct core *core, struct context *context,
     struct request req;
     struct flow place;
 
-    if (!may_go_on(context, client) || !context_read(context, now, &req)) {
+    if (!may_go_on(context, client) || !context_read(core, context, now, &req)) {
         stay(core, context, client);
         return;
     }

@@ -284,46 +284,12 @@ static enum verdict admit_source(struct core *core, struct request *req, struct 
     return PASS;
 }
 
-/* A strict router put the URI that we recorded into the Request-URI (16.4). */
-static bool is_strictly_routed(struct core *core, struct request *req)
-{
-    if (!req->message.first[HEADER_ROUTE] || !req->uri.user.at || !uri_is_local(core, &req->uri))
-        return false;
-    req->direction = cookie_read(req->uri.user, &core->key_cookie, req->call_id, req->from_tag,
-                                 req->to_tag, &req->cookie);
-    return req->direction != COOKIE_INVALID;
-}
-
-/* 16.4: Route values that name us come off; the first of them holds the cookie, unless a strict
- * router has it in the Request-URI: then the last value goes there in its place. */
+/* 16.4 */
 static enum verdict strip_own_routes(struct core *core, struct request *req, struct actions *out)
 {
-    const struct message *m = &req->message;
+    struct fault fault = request_routes(core, req);
 
-    if (!m->first[HEADER_ROUTE])
-        return PASS;
-    req->is_strict = is_strictly_routed(core, req);
-    for (unsigned i = m->first[HEADER_ROUTE]; i; i = m->fields[i].next) {
-        struct slice rest = message_value(m, i);
-        struct address route;
-        struct uri uri;
-        while (rest.len) {
-            if (!address_next(&rest, &route) || !uri_parse(route.uri, &uri))
-                return refuse(core, req, 400, "Bad Route", out);
-            if (req->is_strict && !rest.len && i == m->last[HEADER_ROUTE])
-                return PASS;
-            if (!uri_is_local(core, &uri)) {
-                req->has_foreign_route = true;
-                return PASS;
-            }
-            if (req->own_routes == OWN_ROUTES_LIMIT)
-                return refuse(core, req, 400, "Too Many Routes", out);
-            if (!req->own_routes++ && !req->is_strict)
-                req->direction = cookie_read(uri.user, &core->key_cookie, req->call_id,
-                                             req->from_tag, req->to_tag, &req->cookie);
-        }
-    }
-    return PASS;
+    return fault.status ? refuse(core, req, fault.status, fault.reason, out) : PASS;
 }
 
 static const struct end *sending_end(const struct request *req)

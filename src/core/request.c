@@ -163,3 +163,43 @@ bool uri_is_local(const struct core *core, const struct uri *uri)
 {
     return uri->scheme <= SCHEME_SIPS && host_is_local(core, uri->host, uri->port);
 }
+
+/* A strict router put the URI that we recorded into the Request-URI (16.4). */
+static bool is_strictly_routed(const struct core *core, struct request *req)
+{
+    if (!req->message.first[HEADER_ROUTE] || !req->uri.user.at || !uri_is_local(core, &req->uri))
+        return false;
+    req->direction = cookie_read(req->uri.user, &core->key_cookie, req->call_id, req->from_tag,
+                                 req->to_tag, &req->cookie);
+    return req->direction != COOKIE_INVALID;
+}
+
+struct fault request_routes(const struct core *core, struct request *req)
+{
+    const struct message *m = &req->message;
+
+    if (!m->first[HEADER_ROUTE])
+        return NO_FAULT;
+    req->is_strict = is_strictly_routed(core, req);
+    for (unsigned i = m->first[HEADER_ROUTE]; i; i = m->fields[i].next) {
+        struct slice rest = message_value(m, i);
+        struct address route;
+        struct uri uri;
+        while (rest.len) {
+            if (!address_next(&rest, &route) || !uri_parse(route.uri, &uri))
+                return (struct fault){400, "Bad Route"};
+            if (req->is_strict && !rest.len && i == m->last[HEADER_ROUTE])
+                return NO_FAULT;
+            if (!uri_is_local(core, &uri)) {
+                req->has_foreign_route = true;
+                return NO_FAULT;
+            }
+            if (req->own_routes == OWN_ROUTES_LIMIT)
+                return (struct fault){400, "Too Many Routes"};
+            if (!req->own_routes++ && !req->is_strict)
+                req->direction = cookie_read(uri.user, &core->key_cookie, req->call_id,
+                                             req->from_tag, req->to_tag, &req->cookie);
+        }
+    }
+    return NO_FAULT;
+}

@@ -186,8 +186,8 @@ static void hand_over(struct question *question)
 
     question->stage = ASKED;
     dns->asked_count++;
-    if (!dns->now.ctx || ub_resolve_async(dns->now.ctx, question->name, question->type, CLASS_IN,
-                                          question, answered, &question->handle) != 0)
+    if (!dns->now.ctx || ub_resolve_async(dns->now.ctx, question->name, (int)question->type,
+                                          CLASS_IN, question, answered, &question->handle) != 0)
         finish(question, NULL);
 }
 

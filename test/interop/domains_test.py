@@ -176,6 +176,15 @@ def phones_by_tcp_call_by_name(world):
     call(bob, alice)
 
 
+def a_phone_that_sends_all_to_its_server_by_a_route_calls_by_name(world):
+    """The Route is for our own server, also where its request had to wait for DNS (16.4)."""
+    alice, bob = world.publish(PLAIN).two()
+    attempt = Attempt(alice, "sip:bob@b.test", f"Route: <sip:{A}:5060;lr>")
+    invite = bob.take("INVITE", 486)
+    expect(not invite.all("Route"), invite.text)
+    attempt.fails(486)
+
+
 def naptr_chooses_the_transport(world):
     """The SRV records stand under names that only NAPTR tells."""
     records = hosts(pa=A, pb=B) + "".join(
@@ -635,6 +644,7 @@ CHECKS = [
     domains_call_each_other_by_udp,
     domains_call_each_other_by_tcp,
     phones_by_tcp_call_by_name,
+    a_phone_that_sends_all_to_its_server_by_a_route_calls_by_name,
     naptr_chooses_the_transport,
     a_domain_without_srv_is_its_address,
     names_behind_names_are_followed,
