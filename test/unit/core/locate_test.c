@@ -20,8 +20,8 @@ static const struct subnet trusted[] = {
 /* Its servers are, in this order, 2, 3 and 4. */
 static const zone_lines three = {
     "elsewhere.example NAPTR 1 1 s SIP+D2U _sip._udp.elsewhere.example",
-    "_sip._udp.elsewhere.example SRV 1 1 5060 a.elsewhere.example|2 1 5060 b.elsewhere.example|"
-    "3 1 5060 c.elsewhere.example",
+    ("_sip._udp.elsewhere.example SRV 1 1 5060 a.elsewhere.example|2 1 5060 b.elsewhere.example|"
+     "3 1 5060 c.elsewhere.example"),
     "a.elsewhere.example A 198.51.100.2",
     "b.elsewhere.example A 198.51.100.3",
     "c.elsewhere.example A 198.51.100.4",
