@@ -54,6 +54,20 @@ static void the_next_phone_rings_where_one_does_not_answer_at_all(void **state)
     PLAY(&w, {"wait 200", "INVITE>4"}, {"4 200", "200>9"});
 }
 
+/* 16.4: a phone that sends all to its server says so by a Route; whoever rings later hears as
+ * little of it as who rings first. */
+static void the_next_phone_gets_no_route_of_ours(void **state)
+{
+    (void)state;
+    SAY(&w, .host = 9, .more = "Route: <sip:192.0.2.1:5060;lr>\n");
+    assert_sent(&w, "100>9 INVITE>2 INVITE>3");
+    assert_string_equal(world_header(&w, 1, "Route"), "");
+    ANSWER(&w, .host = 2, .status = 486);
+    ANSWER(&w, .host = 3, .status = 486);
+    assert_sent(&w, "INVITE>4 ACK>3");
+    assert_string_equal(world_header(&w, 0, "Route"), "");
+}
+
 static void a_call_that_nobody_takes_ends_with_the_best_answer(void **state)
 {
     (void)state;
@@ -423,6 +437,7 @@ int main(void)
 {
     RUN(WITH(phones_ring_in_order_of_q_and_together_where_it_is_equal, three_phones),
         WITH(the_next_phone_rings_where_one_does_not_answer_at_all, three_phones),
+        WITH(the_next_phone_gets_no_route_of_ours, three_phones),
         WITH(a_call_that_nobody_takes_ends_with_the_best_answer, three_phones),
         cmocka_unit_test(the_better_of_two_failures_reaches_the_caller),
         WITH(all_challenges_reach_the_caller_at_once, three_phones),
