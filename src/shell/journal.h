@@ -51,8 +51,8 @@ bool journal_open(struct journal *journal, int folder, const char *path, struct 
 void journal_close(struct journal *journal);
 
 /* The segments that were found, one after another: the file as far as it has records, which the
- * caller frees; they begin at SEGMENT_HEADER.  Start with *order = 0; false at the end, or with `error` set
- * when one could not be read. */
+ * caller frees; they begin at SEGMENT_HEADER.  Start with *order = 0; false at the end, or with
+ * `error` set when one could not be read. */
 bool journal_next(const struct journal *journal, uint64_t *order, struct slice *file,
                   uint64_t *epoch, int *error);
 
