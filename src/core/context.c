@@ -158,7 +158,8 @@ bool context_read(const struct core *core, const struct context *context, struct
     if (fault.status)
         return false;
     request_read(req, &context->flow);
-    request_routes(core, req); /* it found no fault when the request came */
+    request_limits(req);
+    request_routes(core, req); /* they found no fault when the request came */
     req->now = now;
     req->caller = context->caller;
     return true;

@@ -181,24 +181,6 @@ static enum verdict refuse_extensions(struct core *core, const struct request *r
     return FINISH;
 }
 
-static enum verdict check_numbers(struct core *core, struct request *req, struct actions *out)
-{
-    const struct message *m = &req->message;
-    uint64_t n;
-
-    if (m->first[HEADER_MAX_FORWARDS]) {
-        if (!slice_number(request_header(req, HEADER_MAX_FORWARDS), 255, &n))
-            return refuse(core, req, 400, "Bad Max-Forwards", out);
-        req->max_forwards = (uint32_t)n;
-    }
-    if (m->first[HEADER_MAX_BREADTH]) {
-        if (!slice_number(request_header(req, HEADER_MAX_BREADTH), UINT32_MAX, &n))
-            return refuse(core, req, 400, "Bad Max-Breadth", out);
-        req->max_breadth = (uint32_t)n;
-    }
-    return PASS;
-}
-
 static enum verdict refuse_session(struct core *core, const struct request *req,
                                    struct actions *out)
 {
@@ -217,6 +199,7 @@ static enum verdict check_request(struct core *core, struct request *req, struct
 {
     const struct message *m = &req->message;
     bool is_spiral = false;
+    struct fault fault;
 
     if (!req->uri_is_valid)
         return refuse(core, req, 400, "Bad Request-URI", out);
@@ -228,7 +211,10 @@ static enum verdict check_request(struct core *core, struct request *req, struct
         return refuse(core, req, 400, "Bad From", out);
     if (!req->to.uri.len)
         return refuse(core, req, 400, "Bad To", out);
-    if (check_numbers(core, req, out) == FINISH || check_loop(core, req, &is_spiral, out) == FINISH)
+    fault = request_limits(req);
+    if (fault.status)
+        return refuse(core, req, fault.status, fault.reason, out);
+    if (check_loop(core, req, &is_spiral, out) == FINISH)
         return FINISH;
     if (m->first[HEADER_PROXY_REQUIRE] &&
         refuse_extensions(core, req, HEADER_PROXY_REQUIRE, NO_SLICE, out) == FINISH)

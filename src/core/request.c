@@ -203,3 +203,21 @@ struct fault request_routes(const struct core *core, struct request *req)
     }
     return NO_FAULT;
 }
+
+struct fault request_limits(struct request *req)
+{
+    const struct message *m = &req->message;
+    uint64_t n;
+
+    if (m->first[HEADER_MAX_FORWARDS]) {
+        if (!slice_number(request_header(req, HEADER_MAX_FORWARDS), 255, &n))
+            return (struct fault){400, "Bad Max-Forwards"};
+        req->max_forwards = (uint32_t)n;
+    }
+    if (m->first[HEADER_MAX_BREADTH]) {
+        if (!slice_number(request_header(req, HEADER_MAX_BREADTH), UINT32_MAX, &n))
+            return (struct fault){400, "Bad Max-Breadth"};
+        req->max_breadth = (uint32_t)n;
+    }
+    return NO_FAULT;
+}

@@ -48,6 +48,9 @@ struct request {
 /* Reads what every stage needs.  Where a header is missing or broken its part is empty. */
 void request_read(struct request *req, const struct flow *flow);
 
+/* Max-Forwards, and Max-Breadth (RFC 5393); what is said of neither stays as it is. */
+struct fault request_limits(struct request *req);
+
 /* 16.4: Route values at the front that name us come off; the first of them holds the cookie, unless
  * a strict router has it in the Request-URI: then the last value goes there in its place. */
 struct fault request_routes(const struct core *core, struct request *req);

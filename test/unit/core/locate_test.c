@@ -170,6 +170,28 @@ static void a_name_is_asked_for_step_by_step(void **state)
     assert_said("200>9");
 }
 
+/* 16.6 step 3, whoever it goes to, and however late. */
+static void max_forwards_counts_down_for_every_server(void **state)
+{
+    (void)state;
+    SAY(&w, .host = 9, .uri = OUTSIDE, .from = ALICE, .more = "Max-Forwards: 5\n");
+    settle(three);
+    assert_noted("100>9 INVITE>2");
+    answer(2, 503);
+    settle(three);
+    assert_noted("INVITE>3 ACK>2");
+    for (unsigned i = 0, seen = 0; i < w.request_count || seen != 2; i++) {
+        struct message m;
+        assert_true(i < w.request_count);
+        assert_false(message_parse(w.requests[i].bytes, &m).status);
+        if (m.method != METHOD_INVITE)
+            continue;
+        assert_slice(message_first(&m, HEADER_MAX_FORWARDS), "4");
+        seen++;
+    }
+    answer(3, 200);
+}
+
 static void the_chosen_server_gets_cancel_and_ack(void **state)
 {
     (void)state;
@@ -921,7 +943,8 @@ static void strangers_are_not_carried_to_others(void **state)
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
-    RUN(TEST(a_name_is_asked_for_step_by_step), TEST(the_chosen_server_gets_cancel_and_ack),
+    RUN(TEST(a_name_is_asked_for_step_by_step), TEST(max_forwards_counts_down_for_every_server),
+        TEST(the_chosen_server_gets_cancel_and_ack),
         TEST(a_server_that_says_503_is_left_for_the_next_by_a_branch_of_its_own),
         TEST(what_no_server_takes_is_refused_as_the_last_of_them_did),
         TEST(another_refusal_is_final), TEST(a_server_that_does_not_say_a_word_is_left_soon),
