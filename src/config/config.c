@@ -266,15 +266,32 @@ static bool read_transports(struct loading *l, struct config *config)
             config->has_udp = true;
         else if (slice_equal_nocase(name, S("tcp")))
             config->has_tcp = true;
-        else if (!slice_equal_nocase(name, S("tls")))
-            return fault_in_main(l, "transport in <stack> is", name, "write udp, tcp or both");
+        else if (slice_equal_nocase(name, S("tls")))
+            config->has_tls = config->wants_tls = true;
+        else if (slice_equal_nocase(name, S("both")))
+            config->has_udp = config->has_tcp = true;
         else
-            report_warning(l->report, (struct place){0},
-                           "transport tls has no effect: TLS is not "
-                           "in this version");
+            return fault_in_main(l, "transport in <stack> is", name,
+                                 "write udp, tcp, tls, or several of them");
     }
-    if (!config->has_udp && !config->has_tcp)
-        config->has_udp = config->has_tcp = true;
+    if (!config->has_udp && !config->has_tcp && !config->has_tls)
+        config->has_udp = config->has_tcp = config->has_tls = true;
+    return true;
+}
+
+/* Beside the port of the others, as GNU SIP Witch had it. */
+static bool read_tls(struct loading *l, struct config *config)
+{
+    const struct values *v = &l->values;
+
+    config->certfile = loading_keep(l, v->certfile);
+    config->keyfile = loading_keep(l, v->keyfile);
+    config->authfile = loading_keep(l, v->authfile);
+    config->tls_port = (uint16_t)v->tls_port;
+    config->wants_tls |= v->tls_port != 0;
+    if (config->keyfile.len && !config->certfile.len)
+        return fault_in_main(l, "keyfile in <stack> has no certfile:", config->keyfile,
+                             "write certfile, too, or leave it out");
     return true;
 }
 
@@ -407,7 +424,7 @@ static bool read_settings(struct loading *l)
     return read_localnames(l) && check_realm(l, settings->realm) &&
            read_digest(l, &settings->sha256_first) &&
            read_unregistered(l, &settings->unregistered) && read_transports(l, config) &&
-           read_service_route(l, &settings->service_route) &&
+           read_tls(l, config) && read_service_route(l, &settings->service_route) &&
            read_resolver(l, &settings->resolver) && read_trust_anchor(l, &config->trust_anchor);
 }
 
@@ -447,7 +464,7 @@ static bool read_all(struct loading *l)
             return false;
     read_state(l);
     return read_settings(l) && profiles_read(l) && nodes_read(l) && routing_read(l) &&
-           access_read(l) && !l->is_out_of_memory;
+           domains_read(l) && access_read(l) && !l->is_out_of_memory;
 }
 
 static void free_whole(struct whole *whole)

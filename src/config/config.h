@@ -56,8 +56,10 @@ struct config {
     struct user_settings *users;
     uint32_t user_count;
     struct slice interface; /* addresses to listen on */
-    uint16_t port;
-    bool has_udp, has_tcp;     /* transports listened on */
+    uint16_t port, tls_port;
+    bool has_udp, has_tcp, has_tls; /* transports listened on */
+    bool wants_tls;                 /* it was asked for: without it there is no start */
+    struct slice certfile, keyfile, authfile;
     bool is_traced;            /* from the start on */
     struct slice trust_anchor; /* a file by which DNS is validated; empty: the root's */
     uint32_t bindings;         /* at most; 0 = as many as there is room for */

@@ -52,6 +52,7 @@ struct loading {
     uint32_t route_limit;
     struct rule *rules;
     struct subnet *networks;
+    struct domain_settings *domains;
     struct slice *network_names; /* of <access> */
     unsigned network_name_count;
     uint32_t *known; /* users by id and by extension: index + 1, 0 = none */
@@ -83,6 +84,7 @@ bool loading_word_of(struct slice *rest, const char *separators, struct slice *w
 bool profiles_read(struct loading *l); /* before nodes_read */
 bool nodes_read(struct loading *l);    /* users, gateways with their routes, and the rest */
 bool routing_read(struct loading *l);  /* the routing table */
+bool domains_read(struct loading *l);  /* other domains */
 bool access_read(struct loading *l);   /* networks, trusted and restricted */
 
 /* Warns once that patterns match the beginning of a number. */

@@ -1,6 +1,7 @@
 /* The routing table, and the networks of the access lists. */
 #include "config/loading.h"
 #include "core/limits.h"
+#include "core/peer.h"
 
 /* ---- the routing table */
 
@@ -326,4 +327,77 @@ bool access_read(struct loading *l)
            settle_list(l, l->values.trusted, "trusted", &has_trusted) &&
            settle_list(l, l->values.exempt, "exempt", &has_exempt) &&
            settle_list(l, l->values.restricted, "restricted", &settings->is_restricted);
+}
+
+/* ---- other domains */
+
+static bool policy_named(struct slice name, uint8_t *policy)
+{
+    static const struct slice names[] = {
+        [POLICY_OPPORTUNISTIC] = S("opportunistic"),
+        [POLICY_VERIFIED] = S("verified"),
+        [POLICY_DANE] = S("dane"),
+    };
+
+    for (unsigned i = 0; i < COUNT_OF(names); i++)
+        if (slice_equal_nocase(name, names[i])) {
+            *policy = (uint8_t)i;
+            return true;
+        }
+    return false;
+}
+
+static bool fault_of_policy(struct loading *l, struct place place, struct slice text)
+{
+    return report_fault(l->report, place, "tls is \"%.*s\"; write opportunistic, verified or dane",
+                        (int)text.len, text.at);
+}
+
+static bool read_domain(struct loading *l, const struct node *node)
+{
+    struct settings *settings = &l->whole->config.settings;
+    struct domain_settings *domain = &l->domains[settings->domain_count];
+    struct node_values values = {0};
+    struct seen seen = {0};
+
+    if (!loading_keys(l, node, schema_find(&schema_domains, S("domain"))->section, &values, &seen))
+        return false;
+    if (!host_valid(values.id))
+        return report_fault(l->report, node->place, "a domain without a name; add name");
+    if (settings->domain_count == DOMAINS_LIMIT)
+        return report_fault(l->report, node->place, "more than %u domains; write fewer",
+                            DOMAINS_LIMIT);
+    *domain = (struct domain_settings){loading_keep(l, values.id), settings->policy};
+    if (values.tls.len && !policy_named(values.tls, &domain->policy))
+        return fault_of_policy(l, node->place, values.tls);
+    settings->domain_count++;
+    return true;
+}
+
+static bool read_domains(struct loading *l, const struct node *section)
+{
+    const struct node *node = document_first(l->document, section);
+
+    for (; node; node = document_next(l->document, node)) {
+        if (!schema_find(&schema_domains, node->name))
+            report_warning(l->report, node->place, "<domains> has no <%.*s>; it is ignored",
+                           (int)node->name.len, node->name.at);
+        else if (!read_domain(l, node))
+            return false;
+    }
+    return true;
+}
+
+bool domains_read(struct loading *l)
+{
+    struct settings *settings = &l->whole->config.settings;
+    struct slice policy = l->values.policy;
+
+    if (policy.len && !policy_named(policy, &settings->policy)) {
+        l->report->file = l->origin->parts[l->origin->main].name;
+        return fault_of_policy(l, (struct place){0}, policy);
+    }
+    l->domains = keep_array(&l->whole->keeper, DOMAINS_LIMIT, sizeof *l->domains);
+    settings->domains = l->domains;
+    return l->domains && loading_sections(l, S("domains"), read_domains);
 }

@@ -28,7 +28,7 @@
 #define SELF "the server sizes itself by the machine"
 #define LATER "not in this version"
 #define STACK "the signalling stack is another"
-#define TLS "TLS is not in this version"
+#define TLS "keys have no passphrase, and TLS chooses its groups"
 #define RELAY "there is no media relay yet"
 #define UNUSED "GNU SIP Witch read it, too, and did nothing with it"
 
@@ -37,8 +37,23 @@ static const struct key stack_keys[] = {
         "Addresses to listen on, separated by blanks or commas: * is all of the machine's, 0.0.0.0 "
         "all of IPv4, :: all of IPv6."),
     START_NUMBER("port", AT(port), 1, 65535, "5060", "Port to listen on."),
-    START_TEXT("transport", AT(transport), "both",
-        "What is listened on, on the same port: udp, tcp or both, separated by blanks or commas."),
+    START_TEXT("transport", AT(transport), "udp tcp tls",
+        "What is listened on, separated by blanks or commas: udp and tcp, on the same port, which "
+        "both stands for, and tls. Unless tls is written here, the server starts without it where "
+        "its port is in use."),
+    START_NUMBER("tls-port", AT(tls_port), 1, 65535, "the port after the other",
+        "Port to listen on for TLS."),
+    TEXT("certfile", AT(certfile), NULL,
+        "A PEM file with the server's certificate, what leads from it to a CA, and its key. Where "
+        "there is none, certs/REALM.pem in the state directory counts, and without that one a "
+        "certificate that the server makes and signs itself."),
+    TEXT("keyfile", AT(keyfile), "certfile", "A PEM file with the certificate's key."),
+    TEXT("authfile", AT(authfile), NULL,
+        "A PEM file with certificates of CAs that are trusted beside the system's."),
+    TEXT("tls-policy", AT(policy), "opportunistic",
+        "What the servers of other domains must prove by TLS: opportunistic is nothing, unless the "
+        "domain did within the last thirty days or has TLSA records that DNSSEC proves; verified is "
+        "a certificate for that domain, by a CA or by DANE; dane is DANE."),
     TEXT("localnames", AT(localnames), NULL,
         "Further names of this domain, separated by blanks, commas or semicolons. The host's "
         "name, localhost and the addresses that are listened on count anyway."),
@@ -85,8 +100,7 @@ static const struct key stack_keys[] = {
     NOTED("gateway", RELAY), NOTED("contact", LATER), NOTED("proxy", UNUSED),
     NOTED("outbound", UNUSED),
     NOTED("send101", STACK), NOTED("keepalive", STACK), NOTED("learn", STACK),
-    NOTED("certfile", TLS), NOTED("keyfile", TLS), NOTED("password", TLS),
-    NOTED("authfile", TLS), NOTED("dhfile", TLS), NOTED("random", TLS),
+    NOTED("password", TLS), NOTED("dhfile", TLS), NOTED("random", TLS),
 };
 
 static const struct key registry_keys[] = {
@@ -256,6 +270,16 @@ static const struct key template_items[] = {
 };
 const struct schema schema_templates = LIST(template_items);
 
+static const struct key domain_keys[] = {
+    TEXT("name", OF(id), NULL, "Its name."),
+    TEXT("tls", OF(tls), NULL,
+        "What its servers must prove, as tls-policy says it for all: opportunistic, verified or "
+        "dane."),
+};
+static const struct schema domain = KEYS(domain_keys);
+static const struct key domain_items[] = {SECTION("domain", &domain, "A domain.")};
+const struct schema schema_domains = LIST(domain_items);
+
 static const struct schema access_names = {.has_names = true};
 
 static const struct schema stack = KEYS(stack_keys), registry = KEYS(registry_keys),
@@ -268,6 +292,7 @@ static const struct key root_keys[] = {
     SECTION("stack", &stack, "the server"),
     NODES("access", 0, &access_names, "names for networks"),
     NODES("routing", 0, &schema_rules, "the routing table"),
+    NODES("domains", 0, &schema_domains, "other domains"),
     SECTION("timers", &timers, "times of a call"),
     NODES("templates", 0, &schema_templates, "what the system's accounts have"),
     SECTION("messages", &messages, "instant messages"),

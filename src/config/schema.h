@@ -45,7 +45,8 @@ struct node;
 struct values {
     struct slice interface, transport, localnames, published, public, agent, trusted, restricted,
         exempt, system, anonymous, service_route, resolver, trust_anchor;
-    uint64_t port;
+    uint64_t port, tls_port;
+    struct slice certfile, keyfile, authfile, policy;
     struct slice realm, digest;
     uint64_t mapped, prefix, range, expires, unregistered;
     uint64_t timer_c, answer, session, session_shortest, call;
@@ -61,6 +62,7 @@ struct values values_default(void);
 /* Of a node in <provision>, or an item of a list. */
 struct node_values {
     struct slice id, secret, digest, extension, display, profile, contact;
+    struct slice tls; /* of a domain */
     struct slice pattern, identity, prefix, suffix, replace, server, target;
     uint64_t level, priority, error; /* or NOT_GIVEN */
     const struct node *contacts, *routes;
@@ -71,6 +73,7 @@ extern const struct schema schema_nodes; /* of <provision> */
 extern const struct schema schema_rules; /* of <routing> */
 extern const struct schema schema_route; /* of a <route> */
 extern const struct schema schema_templates;
+extern const struct schema schema_domains; /* of <domains> */
 
 /* NULL if there is none; case counts, except in a list. */
 const struct key *schema_find(const struct schema *schema, struct slice name);

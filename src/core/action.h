@@ -14,7 +14,8 @@
 enum action_kind {
     ACTION_SEND = 1,     /* write bytes to flow; where its stream has ended, nothing happens */
     ACTION_CONNECT,      /* open a stream to flow, which names it already: what is sent to it waits
-                            until it stands; EVENT_CLOSED if it never will */
+                            until it stands; EVENT_CLOSED if it never will.  `bytes`: by TLS, what
+                            it must prove (core/peer.h), or empty */
     ACTION_CLOSE,        /* end a stream, once all that was sent to it has left */
     ACTION_PERSIST,      /* append bytes to the journal as one record */
     ACTION_CHECKPOINTED, /* all that lives is in the newest segment: drop the older ones */

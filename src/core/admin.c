@@ -6,6 +6,7 @@
 #include "core/listing.h"
 #include "core/location.h"
 #include "core/pager.h"
+#include "core/policy.h"
 
 /* What a command wrote, while its answer is made. */
 struct reply_part {
@@ -246,6 +247,22 @@ static void drop(struct core *core, const struct admin_request *request, struct 
         finish_part(reply, has_more);
 }
 
+static void forget(struct core *core, const struct admin_request *request, struct moment now,
+                   struct reply_part *reply, struct actions *out)
+{
+    (void)now;
+    if (!is_writable(core, reply))
+        return;
+    if (!policy_forget(core, request->text, out)) {
+        say_error(reply, S("not-found"), S("no server of "), request->text,
+                  S(" has proven itself in thirty days"));
+        return;
+    }
+    begin_reply(reply);
+    reply->promises = true;
+    say_done(reply);
+}
+
 static void watch(struct core *core, const struct admin_request *request, struct moment now,
                   struct reply_part *reply, struct actions *out)
 {
@@ -254,9 +271,11 @@ static void watch(struct core *core, const struct admin_request *request, struct
 }
 
 static command *const commands[ADMIN_COMMAND_COUNT] = {
-    [ADMIN_STATUS] = give_status, [ADMIN_REGISTRY] = give_registry, [ADMIN_CALLS] = give_calls,
-    [ADMIN_STATS] = give_stats,   [ADMIN_DUMP] = give_dump,         [ADMIN_ACTIVATE] = activate,
-    [ADMIN_RELEASE] = release,    [ADMIN_MESSAGE] = message,        [ADMIN_DROP] = drop,
+    [ADMIN_STATUS] = give_status, [ADMIN_REGISTRY] = give_registry,
+    [ADMIN_CALLS] = give_calls,   [ADMIN_STATS] = give_stats,
+    [ADMIN_DUMP] = give_dump,     [ADMIN_ACTIVATE] = activate,
+    [ADMIN_RELEASE] = release,    [ADMIN_MESSAGE] = message,
+    [ADMIN_DROP] = drop,          [ADMIN_FORGET] = forget,
     [ADMIN_WATCH] = watch,        [ADMIN_UNWATCH] = watch,
 };
 

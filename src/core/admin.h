@@ -22,6 +22,7 @@ enum admin_command {
     ADMIN_RELEASE,  /* removes the bindings of `user` */
     ADMIN_MESSAGE,  /* sends `text` to all phones of `user` */
     ADMIN_DROP,     /* ends calls: `text` is a call's id or Call-ID, or a user */
+    ADMIN_FORGET,   /* a domain, `text`, need no longer prove itself because it once did */
     ADMIN_WATCH,    /* from now on what happens is told (core/tell.h) */
     ADMIN_UNWATCH,
     ADMIN_COMMAND_COUNT,

@@ -1,7 +1,9 @@
 #include "core/connection.h"
 
+#include "core/identity.h"
 #include "core/location.h"
 #include "core/oddity.h"
+#include "core/policy.h"
 #include "core/request.h"
 
 static uint32_t places(const struct limits *limits)
@@ -63,6 +65,13 @@ static struct connection *find(const struct core *core, const struct flow *flow)
     return connection->is_live && flow_equal(&connection->flow, flow) ? connection : NULL;
 }
 
+/* Without room for its text it has proven nothing. */
+static void keep_proven(struct core *core, struct connection *connection, struct slice proven)
+{
+    if (proven.len)
+        slab_copy(&core->slab, proven, &connection->proven);
+}
+
 static void enter(struct core *core, uint32_t place, const struct flow *flow)
 {
     struct connection *connection = &core->connections[place];
@@ -74,12 +83,33 @@ static void enter(struct core *core, uint32_t place, const struct flow *flow)
     table_insert(&core->connections_by_peer, place, peer_hash(core, flow));
 }
 
-void connection_opened(struct core *core, const struct flow *flow)
+/* The domain that we opened it for is among those that its peer has proven to be. */
+static bool has_proven_itself(const struct core *core, const struct connection *connection,
+                              struct slice proven)
 {
-    uint32_t place = connection_place(flow->connection);
+    while (connection->domain && proven.len) {
+        size_t end = slice_find(proven, '\n');
+        if (policy_hash(core, slice_until(proven, end)) == connection->domain)
+            return true;
+        proven = slice_from(proven, end < proven.len ? end + 1 : end);
+    }
+    return false;
+}
 
-    assert(place && !is_ours(core, place));
-    enter(core, place, flow);
+void connection_opened(struct core *core, const struct event *event, struct moment now,
+                       struct actions *out)
+{
+    uint32_t place = connection_place(event->flow.connection);
+    struct connection *connection = &core->connections[place];
+
+    assert(place && place <= places(&core->limits));
+    if (!is_ours(core, place))
+        enter(core, place, &event->flow);
+    else if (!find(core, &event->flow))
+        return;
+    keep_proven(core, connection, event->bytes);
+    if (has_proven_itself(core, connection, event->bytes))
+        policy_note(core, connection->domain, now, out);
 }
 
 void connection_leave(struct core *core, struct client_transaction *client)
@@ -138,6 +168,7 @@ void connection_closed(struct core *core, const struct flow *flow, instant now)
         }
     }
     table_remove(&core->connections_by_peer, place);
+    slab_give(&core->slab, &connection->proven);
     connection->is_live = false;
     if (is_ours(core, place)) {
         connection->first_client = core->free_connection;
@@ -209,26 +240,70 @@ bool flow_choose_socket(const struct core *core, struct flow *flow, bool must_fi
     return best > (must_fit ? UNFIT : 0);
 }
 
-bool connection_reach(struct core *core, struct flow *to, struct actions *out)
+bool connection_proves(const struct core *core, const struct flow *flow, struct slice domain)
+{
+    const struct connection *connection = flow_is_secure(flow) ? find(core, flow) : NULL;
+
+    return connection && domain.len && identity_is_among(block_slice(&connection->proven), domain);
+}
+
+static bool will_do(const struct core *core, const struct connection *connection,
+                    const struct peer_plan *plan)
+{
+    if (!plan || !flow_is_secure(&connection->flow))
+        return true;
+    if (plan->policy != POLICY_DANE && /* which a CA's word is not */
+        identity_is_among(block_slice(&connection->proven), plan->domain))
+        return true;
+    return connection->domain == policy_hash(core, plan->domain) &&
+           connection->policy >= plan->policy;
+}
+
+static const struct connection *find_standing(const struct core *core, const struct flow *to,
+                                              const struct peer_plan *plan)
 {
     uint32_t hash = peer_hash(core, to);
-    uint32_t place = core->free_connection;
-    struct connection *connection;
 
     for (uint32_t i = table_first(&core->connections_by_peer, hash); i;
          i = table_next(&core->connections_by_peer, i))
-        if (is_peer(&core->connections[i].flow, to)) {
-            *to = core->connections[i].flow;
-            return true;
-        }
+        if (is_peer(&core->connections[i].flow, to) && will_do(core, &core->connections[i], plan))
+            return &core->connections[i];
+    return NULL;
+}
+
+bool connection_reach_domain(struct core *core, struct flow *to, const struct peer_plan *plan,
+                             struct actions *out)
+{
+    const struct connection *standing = find_standing(core, to, plan);
+    uint32_t place = core->free_connection;
+    size_t start = out->bytes.len;
+    struct connection *connection;
+
+    if (standing) {
+        *to = standing->flow;
+        return true;
+    }
     if (!place || !flow_find_socket(core, to))
         return false;
     connection = &core->connections[place];
     core->free_connection = connection->first_client;
     to->connection = connection_name(place, ++connection->generation);
     enter(core, place, to);
-    actions_push(out, (struct action){.kind = ACTION_CONNECT, .flow = *to});
+    connection->domain = plan ? policy_hash(core, plan->domain) : 0;
+    connection->policy = plan ? plan->policy : POLICY_OPPORTUNISTIC;
+    if (plan && flow_is_secure(to))
+        peer_write(&out->bytes, plan);
+    actions_push(out, (struct action){
+                          .kind = ACTION_CONNECT,
+                          .flow = *to,
+                          .bytes = slice_of(out->bytes.at + start, out->bytes.len - start),
+                      });
     return true;
+}
+
+bool connection_reach(struct core *core, struct flow *to, struct actions *out)
+{
+    return connection_reach_domain(core, to, NULL, out);
 }
 
 /* Where a phone says that it listens for streams, if that is the host it registered from. */
@@ -245,25 +320,25 @@ static bool listens_at(const struct binding *binding, struct flow *flow)
     if (address.is_v6 != flow->is_v6 ||
         memcmp(address.at, flow->address, sizeof flow->address) != 0)
         return false;
-    flow->port = uri.port ? (uint16_t)uri.port : 5060;
+    flow->port = uri.port ? (uint16_t)uri.port : transport_port(flow->transport);
     return true;
 }
 
 /* To where its phone listens, or a bare target is. */
-static bool dial(struct core *core, const struct binding *binding, bool *may_dial, struct flow *way,
-                 struct actions *out)
+static bool dial(struct core *core, const struct binding *binding, const struct peer_plan *plan,
+                 bool *may_dial, struct flow *way, struct actions *out)
 {
     bool is_known =
         binding ? way->transport == TRANSPORT_TCP && listens_at(binding, way) : !way->connection;
 
-    if (!is_known || !*may_dial || !connection_reach(core, way, out))
+    if (!is_known || !*may_dial || !connection_reach_domain(core, way, plan, out))
         return false;
     *may_dial = false;
     return true;
 }
 
-bool connection_way(struct core *core, const struct target *target, bool *may_dial,
-                    struct flow *way, struct actions *out)
+bool connection_way(struct core *core, const struct target *target, const struct peer_plan *plan,
+                    bool *may_dial, struct flow *way, struct actions *out)
 {
     const struct binding *binding = NULL;
 
@@ -278,5 +353,5 @@ bool connection_way(struct core *core, const struct target *target, bool *may_di
         if (connection_stands(core, way))
             return true;
     }
-    return dial(core, binding, may_dial, way, out);
+    return dial(core, binding, plan, may_dial, way, out);
 }

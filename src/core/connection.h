@@ -6,14 +6,17 @@
  */
 #pragma once
 
+#include "core/peer.h"
 #include "core/state.h"
 
 size_t connection_bytes(const struct limits *limits);
 void connection_init(struct core *core, struct arena *from);
 
-/* EVENT_OPENED and EVENT_CLOSED.  The client transactions on one that ended, if they have heard
- * nothing yet, fail or find another way at their next timer, which is now. */
-void connection_opened(struct core *core, const struct flow *flow);
+/* EVENT_OPENED and EVENT_CLOSED.  The client transactions on one that
+ * ended, if they have heard nothing yet, fail or find another way at their next timer, which is
+ * now. */
+void connection_opened(struct core *core, const struct event *event, struct moment now,
+                       struct actions *out);
 void connection_closed(struct core *core, const struct flow *flow, instant now);
 
 /* A datagram, or a stream that stands or is being opened. */
@@ -23,12 +26,21 @@ bool connection_stands(const struct core *core, const struct flow *flow);
  * there is no room for another, or none of our sockets is of that kind. */
 bool connection_reach(struct core *core, struct flow *to, struct actions *out);
 
+/* The same to a domain's server, of whom the plan demands what it must prove.  A connection that
+ * stands already will do if its peer has proven to be that domain, or if it was opened for it and
+ * no less was demanded (RFC 5923 5): that another is at the same address is nothing. */
+bool connection_reach_domain(struct core *core, struct flow *to, const struct peer_plan *plan,
+                             struct actions *out);
+
+/* The peer has proven to be that domain (RFC 5922). */
+bool connection_proves(const struct core *core, const struct flow *flow, struct slice domain);
+
 /* The way to a target: its flow, or, for a binding, its present one.  Where that stream has ended,
  * the Contact, if it is at the address that the phone registered from: elsewhere might be
- * somebody else.  `may_dial`: it may be a new connection, and is then set to false.  False if
- * there is none at present. */
-bool connection_way(struct core *core, const struct target *target, bool *may_dial,
-                    struct flow *way, struct actions *out);
+ * somebody else.  `may_dial`: it may be a new connection, and is then set to false; by `plan`, to
+ * another domain's server, else NULL.  False if there is none at present. */
+bool connection_way(struct core *core, const struct target *target, const struct peer_plan *plan,
+                    bool *may_dial, struct flow *way, struct actions *out);
 
 /* Puts a client transaction on the connection it is sent by, and takes it off. */
 void connection_join(struct core *core, struct client_transaction *client);

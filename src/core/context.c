@@ -8,6 +8,7 @@
 #include "core/forward.h"
 #include "core/location.h"
 #include "core/pending.h"
+#include "core/policy.h"
 #include "core/proxy.h"
 #include "core/record.h"
 #include "core/reply.h"
@@ -192,11 +193,47 @@ static instant wait_until(const struct core *core, const struct target *target, 
     return now + WAIT_LONGEST;
 }
 
+/* The URI that a branch asks for, or is to. */
+static struct slice branch_uri(const struct core *core, const struct client_transaction *client)
+{
+    const struct server_transaction *server = pool_get(&core->servers, client->server);
+    const struct context *context =
+        server && server->context ? pool_at(&core->contexts, server->context) : NULL;
+    struct slice uri = context ? context_target_uri(context, client->branch) : NO_SLICE;
+    struct message request;
+
+    if (uri.len || !context || !context->request.at ||
+        message_parse(block_slice(&context->request), &request).status)
+        return uri;
+    return message_span(&request, request.uri);
+}
+
+/* What a server outside must prove: to be of the domain that is asked for (RFC 5922 7.3), if one
+ * is; an address proves nothing.  False if nothing is demanded. */
+static bool make_plan(const struct core *core, const struct target *target,
+                      const struct client_transaction *client, struct peer_plan *plan)
+{
+    struct address_bytes address;
+    struct uri uri;
+
+    if (target->binding || !flow_is_secure(&target->flow) ||
+        !uri_parse(branch_uri(core, client), &uri) || uri.scheme > SCHEME_SIPS ||
+        host_numeric(uri.host, &address))
+        return false;
+    *plan = (struct peer_plan){
+        .domain = uri.host,
+        .policy = policy_of(core, uri.host, core->now.wall),
+    };
+    return true;
+}
+
 static bool find_way(struct core *core, const struct target *target,
                      struct client_transaction *client, struct flow *way, struct actions *out)
 {
     bool may_dial = !client->has_dialled;
-    bool is_found = connection_way(core, target, &may_dial, way, out);
+    struct peer_plan plan;
+    bool has_plan = make_plan(core, target, client, &plan);
+    bool is_found = connection_way(core, target, has_plan ? &plan : NULL, &may_dial, way, out);
 
     client->has_dialled = !may_dial;
     return is_found;

@@ -11,6 +11,7 @@
 #define END_V6 1u
 #define END_STREAM 2u
 #define END_BINDING 4u
+#define END_TRANSPORT 3u /* above them: the transport of a stream; 0 is TCP */
 
 /* A text with its length before it, so that no two dialogs share their bytes. */
 static void write_part(struct writer *w, const struct hash_key *key, struct slice part)
@@ -39,8 +40,11 @@ static void write_end(struct writer *w, const struct end *end)
 {
     bool is_stream = flow_is_reliable(&end->flow);
 
+    unsigned transport =
+        is_stream && end->flow.transport != TRANSPORT_TCP ? end->flow.transport : 0;
+
     write_u8(w, (uint8_t)((end->flow.is_v6 ? END_V6 : 0) | (is_stream ? END_STREAM : 0) |
-                          (end->binding ? END_BINDING : 0)));
+                          (end->binding ? END_BINDING : 0) | transport << END_TRANSPORT));
     if (end->binding)
         write_u64(w, end->binding);
     if (is_stream)
@@ -59,7 +63,9 @@ static bool read_end(struct reader *r, struct end *end)
     if (kind & END_BINDING)
         end->binding = read_u64(r);
     end->flow.is_v6 = kind & END_V6;
-    end->flow.transport = kind & END_STREAM ? TRANSPORT_TCP : TRANSPORT_UDP;
+    end->flow.transport = TRANSPORT_UDP;
+    if (kind & END_STREAM)
+        end->flow.transport = kind >> END_TRANSPORT ? kind >> END_TRANSPORT : TRANSPORT_TCP;
     if (kind & END_STREAM)
         end->flow.connection = read_u32(r);
     end->flow.socket = read_u16(r);
@@ -67,7 +73,8 @@ static bool read_end(struct reader *r, struct end *end)
     address = read_bytes(r, end->flow.is_v6 ? 16 : 4);
     if (address.len)
         memcpy(end->flow.address, address.at, address.len);
-    return kind <= (END_V6 | END_STREAM | END_BINDING) && !r->failed;
+    return kind >> END_TRANSPORT < TRANSPORT_COUNT &&
+           (kind & END_STREAM || !(kind >> END_TRANSPORT)) && !r->failed;
 }
 
 void cookie_write(struct writer *w, const struct hash_key *key, const struct cookie *cookie,

@@ -16,6 +16,7 @@
 #include "core/location.h"
 #include "core/penalty.h"
 #include "core/pending.h"
+#include "core/policy.h"
 #include "core/proxy.h"
 #include "core/realm.h"
 #include "core/recall.h"
@@ -48,8 +49,9 @@ size_t core_bytes(const struct limits *limits)
 {
     return sizeof(struct core) + location_bytes(limits) + transaction_bytes(limits) +
            context_bytes(limits) + dialog_bytes(limits) + calls_bytes(limits) +
-           realm_bytes(limits) + abuse_bytes() + load_bytes() + connection_bytes(limits) +
-           locate_bytes(limits) + penalty_bytes() + limits->text + 16 * 64;
+           realm_bytes(limits) + abuse_bytes() + load_bytes() + policy_bytes() +
+           connection_bytes(limits) + locate_bytes(limits) + penalty_bytes() + limits->text +
+           16 * 64;
 }
 
 static int64_t wall_zero(struct moment now)
@@ -88,6 +90,7 @@ struct core *core_create(void *memory, const struct core_origin *origin, struct 
     connection_init(core, &arena);
     abuse_init(core, &arena);
     load_init(core, &arena);
+    policy_init(core, &arena);
     locate_init(core, &arena);
     penalty_init(core, &arena);
     slab_init(&core->slab, &arena, limits->text);
@@ -307,7 +310,7 @@ void core_step(struct core *core, const struct event *event, struct moment now, 
     switch (event->kind) {
     case EVENT_RECEIVED: take_message(core, event, now, out); break;
     case EVENT_BROKEN: take_broken(core, event, now, out); break;
-    case EVENT_OPENED: connection_opened(core, &event->flow); break;
+    case EVENT_OPENED: connection_opened(core, event, now, out); break;
     case EVENT_CLOSED: connection_closed(core, &event->flow, now.boot); break;
     case EVENT_DEADLINE: take_deadline(core, now, out); break;
     case EVENT_RESTORED: record_restore(core, event->bytes, now, out); break;

@@ -277,6 +277,9 @@ struct fault dial(struct core *core, struct request *req, struct slice name, str
     struct fault fault = dial_name(&d, name);
 
     *elsewhere = d.elsewhere;
+    if (!req->targets.count && req->has_unfit_target)
+        fault = (struct fault){480, req->uri.scheme == SCHEME_SIPS ? "SIPS Not Allowed"
+                                                                   : "SIPS Required"};
     if (fault.status && !req->sender)
         return (struct fault){480, NULL};
     return fault;

@@ -8,8 +8,9 @@ enum event_kind {
     EVENT_RECEIVED = 1, /* a whole message came in on flow */
     EVENT_BROKEN,     /* what came on a stream is no message: `bytes` are its head, as much of it as
                          there is, and `fault` says why */
-    EVENT_OPENED,     /* a peer opened a stream; one that outlived the last run comes before the
-                         records */
+    EVENT_OPENED,     /* a peer opened a stream, or one that we opened has proven itself; one that
+                         outlived the last run comes before the records.  `bytes`: the domains that
+                         the peer has proven to be (RFC 5922), a line each */
     EVENT_CLOSED,     /* a stream has ended, or could not be opened; its handle is void */
     EVENT_DEADLINE,   /* the instant of core_deadline has come */
     EVENT_RESTORED,   /* a record of the journal, oldest first; only before EVENT_STARTED */

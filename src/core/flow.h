@@ -36,6 +36,12 @@ static inline bool flow_equal(const struct flow *a, const struct flow *b)
     return memcmp(a, b, sizeof *a) == 0;
 }
 
+/* What a sips: URI demands (RFC 3261 26.2.2). */
+static inline bool flow_is_secure(const struct flow *f)
+{
+    return transport_is_secure(f->transport);
+}
+
 static inline bool flow_is_reliable(const struct flow *f)
 {
     return f->transport != TRANSPORT_UDP;

@@ -91,17 +91,30 @@ void forward_via(struct writer *w, const struct core *core, const struct flow *f
     write_slice(w, S("\r\n"));
 }
 
-static void write_record_route(struct writer *w, const struct core *core, unsigned socket,
-                               const char *cookie, size_t cookie_len)
+/* What a URI says of the way to that socket; sips: says TLS by itself. */
+static struct slice transport_param(enum transport transport, bool is_sips)
 {
-    enum transport transport = core->settings->sockets[socket].transport;
+    static const struct slice params[TRANSPORT_COUNT] = {
+        [TRANSPORT_TCP] = S(";transport=tcp"),
+        [TRANSPORT_TLS] = S(";transport=tls"),
+        [TRANSPORT_WS] = S(";transport=ws"),
+        [TRANSPORT_WSS] = S(";transport=wss"),
+    };
 
-    write_slice(w, S("Record-Route: <sip:"));
-    write_bytes(w, cookie, cookie_len);
+    return is_sips && transport == TRANSPORT_TLS ? NO_SLICE : params[transport];
+}
+
+/* 16.6 step 4: of a sips: request it is sips:, too. */
+static void write_record_route(struct writer *w, const struct core *core, unsigned socket,
+                               bool is_sips, struct slice cookie)
+{
+    const struct socket_settings *ours = &core->settings->sockets[socket];
+
+    write_slice(w, is_sips ? S("Record-Route: <sips:") : S("Record-Route: <sip:"));
+    write_slice(w, cookie);
     write_char(w, '@');
-    write_socket(w, &core->settings->sockets[socket]);
-    if (transport == TRANSPORT_TCP)
-        write_slice(w, S(";transport=tcp"));
+    write_socket(w, ours);
+    write_slice(w, transport_param(ours->transport, is_sips));
     write_slice(w, S(";lr>\r\n"));
 }
 
@@ -113,13 +126,14 @@ static void write_record_routes(struct writer *w, const struct core *core,
     char text[COOKIE_TEXT];
     struct writer c = writer_over(text, sizeof text);
     struct cookie cookie = {.callee = {to->binding, to->flow}};
+    bool is_sips = req->uri.scheme == SCHEME_SIPS;
 
     cookie.caller.flow = req->flow;
     cookie.caller.binding = req->caller;
     cookie_write(&c, &core->key_cookie, &cookie, req->call_id, req->from_tag);
-    write_record_route(w, core, to->flow.socket, text, c.len);
+    write_record_route(w, core, to->flow.socket, is_sips, writer_slice(&c));
     if (to->flow.socket != req->flow.socket)
-        write_record_route(w, core, req->flow.socket, text, c.len);
+        write_record_route(w, core, req->flow.socket, is_sips, writer_slice(&c));
 }
 
 /* Methods that make a route set (12.1, RFC 6665 4.4.1, RFC 3515). */

@@ -79,7 +79,7 @@ static bool find_flow(struct core *core, const struct end *end, struct flow *flo
     bool may_dial = true;
 
     return flow_find_socket(core, &target.flow) &&
-           connection_way(core, &target, &may_dial, flow, out);
+           connection_way(core, &target, NULL, &may_dial, flow, out);
 }
 
 static void write_line(struct writer *w, const char *name, struct slice value)

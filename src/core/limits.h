@@ -83,6 +83,12 @@
  */
 #define SHED_TABLE 65536u
 
+/* Domains that have proven themselves and are remembered; 160 KiB. */
+#define PROVEN_LIMIT 4096u
+
+/* Domains that the settings name. */
+#define DOMAINS_LIMIT 1024u
+
 /* Places of one domain that one request is sent to, one after another: its caller waits no longer,
  * and a zone cannot make a flood of it. */
 #define PLACES_LIMIT 8u

@@ -1,7 +1,9 @@
 #include "core/locate.h"
 
 #include "core/connection.h"
+#include "core/peer.h"
 #include "core/penalty.h"
+#include "core/policy.h"
 
 #define HURRY MS(50)               /* for the other family of addresses (RFC 8305 3) */
 #define ANSWER_PATIENCE SECONDS(5) /* for what DNS is asked at a time */
@@ -71,12 +73,13 @@ static void offer_sockets(const struct core *core, struct resolve_wish *wish)
     }
 }
 
-/* RFC 3263 4: what the URI says. */
+/* RFC 3263 4: what the URI says; and of whom something must be proven is only sought by TLS. */
 static struct resolve_wish wish_of(const struct core *core, const struct uri *uri)
 {
     struct resolve_wish wish = {
         .port = (uint16_t)uri->port,
-        .is_sips = uri->scheme == SCHEME_SIPS,
+        .is_sips = uri->scheme == SCHEME_SIPS ||
+                   policy_of(core, uri->host, core->now.wall) != POLICY_OPPORTUNISTIC,
     };
     struct slice name;
 

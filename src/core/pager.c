@@ -75,7 +75,7 @@ static bool send_to(struct core *core, const struct binding *binding, const stru
     bool may_dial = true;
     struct flow way;
 
-    if (!connection_way(core, &target, &may_dial, &way, out))
+    if (!connection_way(core, &target, NULL, &may_dial, &way, out))
         return false;
     client = client_open(core, METHOD_MESSAGE, &way);
     if (!client)

@@ -205,6 +205,8 @@ static enum verdict check_request(struct core *core, struct request *req, struct
         return refuse(core, req, 400, "Bad Request-URI", out);
     if (req->uri.scheme > SCHEME_SIPS)
         return refuse(core, req, 416, NULL, out);
+    if (req->uri.scheme == SCHEME_SIPS && !flow_is_secure(&req->flow)) /* 26.2.2 */
+        return refuse(core, req, 403, "SIPS Without TLS", out);
     if (req->uri.headers.len) /* 19.1.1: not in a Request-URI */
         return refuse(core, req, 400, "Headers In Request-URI", out);
     if (!req->from.uri.len)
@@ -422,7 +424,7 @@ static void renew_flow(const struct core *core, const struct request *req, struc
     if (connection_stands(core, flow))
         return;
     flow->connection = 0;
-    flow->port = 5060;
+    flow->port = transport_port(flow->transport);
     if (host_numeric(req->uri.host, &address) && address.is_v6 == flow->is_v6 &&
         memcmp(address.at, flow->address, sizeof flow->address) == 0 && req->uri.port)
         flow->port = (uint16_t)req->uri.port;
@@ -444,6 +446,8 @@ static enum verdict target_other_end(struct core *core, struct request *req, str
     }
     if (!flow_find_socket(core, &target.flow))
         return refuse(core, req, 480, NULL, out);
+    if (req->uri.scheme == SCHEME_SIPS && !flow_is_secure(&target.flow))
+        return refuse(core, req, 480, "SIPS Not Allowed", out);
     target_add(req, &target, NO_SLICE, NO_SLICE);
     if (req->message.method != METHOD_ACK) {
         req->dialog = dialog_find(core, req->call_id, req->from_tag, req->to_tag);
@@ -562,7 +566,7 @@ static enum verdict forward_statelessly(struct core *core, struct request *req, 
     bool may_dial = true;
 
     to = (struct forwarding){.flow = req->targets.at[0].flow};
-    if (!connection_way(core, &req->targets.at[0], &may_dial, &to.flow, out))
+    if (!connection_way(core, &req->targets.at[0], NULL, &may_dial, &to.flow, out))
         return FINISH; /* the callee's 2xx will come again, and so will this */
     bytes = forward_request(core, req, &to, out);
     actions_push(out, (struct action){.kind = ACTION_SEND, .flow = to.flow, .bytes = bytes});

@@ -5,6 +5,7 @@
 #include "core/fault.h"
 #include "core/location.h"
 #include "core/pending.h"
+#include "core/policy.h"
 #include "core/recall.h"
 
 /* Where the record in progress begins: records are whole between begin and end, so the start is
@@ -119,6 +120,7 @@ void record_restore(struct core *core, struct slice payload, struct moment now, 
     case RECORD_DIALOG_END: dialog_restore_end(core, &r); break;
     case RECORD_CALL: restore_call(core, &r); break;
     case RECORD_CALL_KEPT: calls_restore_kept(core, &r); break;
+    case RECORD_PROVEN: policy_restore(core, &r); break;
     default: break;
     }
 }
@@ -148,6 +150,13 @@ static void persist_call(struct core *core, void *item, struct moment now, struc
         calls_persist_kept(item, out);
 }
 
+static void persist_proven(struct core *core, void *item, struct moment now, struct actions *out)
+{
+    (void)core;
+    (void)now;
+    policy_persist(item, out);
+}
+
 static const struct {
     size_t pool; /* offset in struct core */
     void (*persist)(struct core *core, void *item, struct moment now, struct actions *out);
@@ -156,6 +165,7 @@ static const struct {
     {offsetof(struct core, servers), persist_server},
     {offsetof(struct core, dialogs), persist_dialog},
     {offsetof(struct core, calls), persist_call},
+    {offsetof(struct core, proven), persist_proven},
 };
 
 void record_checkpoint(struct core *core, struct moment now, struct actions *out)

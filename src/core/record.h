@@ -19,6 +19,7 @@ enum record_type {
     RECORD_DIALOG_END,      /* id; the call's record */
     RECORD_CALL,            /* the record of a call, whole (core/calls.h) */
     RECORD_CALL_KEPT,       /* id: the database has it */
+    RECORD_PROVEN,          /* hash of a domain that has proven itself; until when */
 };
 
 /* Starts a record in out->bytes; nothing else may be written there until record_end. */

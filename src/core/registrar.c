@@ -140,7 +140,7 @@ static bool via_is_elsewhere(const struct request *req)
 
     return !host_numeric(req->via.host, &address) || address.is_v6 != req->flow.is_v6 ||
            memcmp(address.at, req->flow.address, sizeof address.at) != 0 ||
-           (req->via.port ? req->via.port : 5060) != req->flow.port;
+           (req->via.port ? req->via.port : transport_port(req->via.transport)) != req->flow.port;
 }
 
 static bool apply(struct core *core, const struct request *req, const struct wishes *wishes,
@@ -287,6 +287,16 @@ static void send_first(struct actions *out, uint32_t from)
     out->at[from] = answer;
 }
 
+/* A sips: Contact is reached by TLS only, and so it must be from here (RFC 5630 3.1.1). */
+static struct fault check_schemes(const struct request *req, const struct wishes *wishes)
+{
+    for (unsigned i = 0; i < wishes->count; i++)
+        if (wishes->at[i].expires && wishes->at[i].uri.scheme == SCHEME_SIPS &&
+            !flow_is_secure(&req->flow))
+            return (struct fault){403, "SIPS Without TLS"};
+    return NO_FAULT;
+}
+
 void registrar_register(struct core *core, struct request *req, struct actions *out)
 {
     uint32_t from = out->count;
@@ -300,6 +310,8 @@ void registrar_register(struct core *core, struct request *req, struct actions *
         return;
     }
     fault = wishes_read(core, req, &wishes);
+    if (!fault.status)
+        fault = check_schemes(req, &wishes);
     if (!fault.status)
         fault = check_order(core, req, &wishes);
     if (fault.status) {

@@ -123,7 +123,7 @@ struct slice reply_end(struct actions *out, struct writer *w, size_t start)
 
 uint16_t reply_sent_by(const struct request *req)
 {
-    return req->via.port ? (uint16_t)req->via.port : 5060;
+    return req->via.port ? (uint16_t)req->via.port : transport_port(req->via.transport);
 }
 
 struct slice reply_end_short(struct actions *out, struct writer *w, size_t start)

@@ -88,6 +88,7 @@ void request_read(struct request *req, const struct flow *flow)
     req->is_repeated = false;
     req->caller = 0;
     req->targets.count = 0;
+    req->has_unfit_target = false;
     req->dialog = NO_HANDLE;
 }
 
@@ -161,7 +162,10 @@ bool host_is_local(const struct core *core, struct slice host, uint32_t port)
 
 bool uri_is_local(const struct core *core, const struct uri *uri)
 {
-    return uri->scheme <= SCHEME_SIPS && host_is_local(core, uri->host, uri->port);
+    if (uri->scheme > SCHEME_SIPS)
+        return false;
+    return host_is_local(core, uri->host, uri->port) ||
+           (uri->scheme == SCHEME_SIPS && !uri->port && host_is_socket(core, uri->host, 5061));
 }
 
 /* A strict router put the URI that we recorded into the Request-URI (16.4). */

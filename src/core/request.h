@@ -40,8 +40,9 @@ struct request {
     bool is_repeated;    /* an exact copy of a request that was authenticated before */
     uint64_t caller;     /* binding by whose flow it came; 0 = none */
     struct target_set targets;
-    struct handle dialog; /* that it is part of, if the observer knows it */
-    struct hash128 merge; /* of what merged requests share, once context_is_merged was called */
+    bool has_unfit_target; /* there was one that only sips: may reach, or only sip: */
+    struct handle dialog;  /* that it is part of, if the observer knows it */
+    struct hash128 merge;  /* of what merged requests share, once context_is_merged was called */
     struct moment now;
 };
 

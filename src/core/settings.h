@@ -49,6 +49,12 @@ struct user_settings {
     uint16_t status;     /* of a reject or test node */
 };
 
+/* Another domain. */
+struct domain_settings {
+    struct slice name;
+    uint8_t policy; /* enum peer_policy */
+};
+
 struct settings {
     struct slice realm;             /* the digest realm; also the domain served */
     const struct slice *localnames; /* further names of this domain: hosts and addresses */
@@ -73,6 +79,9 @@ struct settings {
     bool is_restricted;    /* our own users are served from some networks only */
     uint16_t unregistered; /* status for a user of ours without a phone: 480, or 410 */
 
+    const struct domain_settings *domains; /* of other domains, those that are named */
+    unsigned domain_count;
+    uint8_t policy;               /* enum peer_policy, for all others */
     struct slice resolver;        /* whom DNS is asked: ADDRESS or ADDRESS@PORT each, separated by
                                      blanks; empty: as the system has it */
     struct slice service_route;   /* Route values that phones are to preload (RFC 3608), or empty */

@@ -98,9 +98,20 @@ struct connection {
     struct table_link by_peer;
     struct flow flow; /* its handle included */
     bool is_live;
+    uint8_t policy;        /* of one that we opened for a domain: what was demanded of it */
     uint16_t generation;   /* the last, of one that we open */
+    uint64_t domain;       /* policy_hash of that domain; 0 = it was for none */
+    struct block proven;   /* lines of the domains that the peer has proven to be */
     uint32_t first_client; /* transactions whose request went by it; of a free place that we may
                               open the next such, 0 = none */
+};
+
+/* A domain that has proven itself by TLS (core/policy.h). */
+struct proven_domain {
+    struct pool_item item;
+    struct table_link by_domain;
+    uint64_t domain; /* policy_hash of its name */
+    int64_t until;   /* wall seconds */
 };
 
 struct client_transaction {
@@ -285,6 +296,8 @@ struct core {
         contexts_by_merge, dialogs_by_key, calls_by_id;
     struct nonce_slot *nonces;
     struct connection *connections; /* by place */
+    struct pool proven;             /* struct proven_domain */
+    struct table proven_by_domain;
     struct table connections_by_peer;
     struct pool lookups;
     struct penalty *penalties;

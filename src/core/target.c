@@ -2,12 +2,27 @@
 
 #include "core/connection.h"
 
+/* A sips: request stays one, and goes by TLS alone; no other becomes one (RFC 5630 3.1.3, 5.3). */
+static bool is_fit(const struct request *req, const struct target *target, struct slice uri)
+{
+    bool is_sips = req->uri.scheme == SCHEME_SIPS;
+
+    if (uri.len && slice_equal_nocase(slice_until(uri, min_u64(uri.len, 5)), S("sips:")) != is_sips)
+        return false;
+    return !is_sips || target->way == WAY_SOUGHT || flow_is_secure(&target->flow);
+}
+
 void target_add(struct request *req, const struct target *target, struct slice uri,
                 struct slice path)
 {
     struct target_set *set = &req->targets;
-    unsigned i = set->count++;
+    unsigned i = set->count;
 
+    if (!is_fit(req, target, uri)) {
+        req->has_unfit_target = true;
+        return;
+    }
+    set->count++;
     assert(i < BRANCH_LIMIT);
     for (; i > 0 && set->at[i - 1].q < target->q; i--) { /* higher q first (16.6) */
         set->at[i] = set->at[i - 1];
@@ -19,28 +34,23 @@ void target_add(struct request *req, const struct target *target, struct slice u
     set->paths[i] = path;
 }
 
-/* RFC 3263 4.1: by the URI's transport parameter, or UDP; sips is TLS. */
+/* RFC 3263 4.1: by the URI's transport parameter, or UDP; of sips: by TLS over whatever is named.
+ */
 static bool transport_asked(const struct core *core, const struct uri *uri, struct flow *flow)
 {
     const struct settings *settings = core->settings;
+    bool is_sips = uri->scheme == SCHEME_SIPS;
     struct slice name;
 
-    flow->transport = TRANSPORT_UDP;
+    flow->transport = is_sips ? TRANSPORT_TLS : TRANSPORT_UDP;
     if (uri_param(uri, S("transport"), &name))
         flow->transport = (uint8_t)transport_of(name);
-    if (uri->scheme == SCHEME_SIPS)
+    if (is_sips && flow->transport == TRANSPORT_TCP)
         flow->transport = TRANSPORT_TLS;
     for (unsigned i = 0; uri->scheme <= SCHEME_SIPS && i < settings->socket_count; i++)
         if (settings->sockets[i].transport == flow->transport)
-            return true;
+            return !is_sips || flow_is_secure(flow);
     return false;
-}
-
-static uint16_t port_asked(const struct uri *uri, enum transport transport)
-{
-    if (uri->port)
-        return (uint16_t)uri->port;
-    return transport == TRANSPORT_TLS ? 5061 : 5060;
 }
 
 struct fault target_find(const struct core *core, const struct uri *uri, struct target *target)
@@ -59,7 +69,7 @@ struct fault target_find(const struct core *core, const struct uri *uri, struct 
         target->way = WAY_SOUGHT;
         return NO_FAULT;
     }
-    flow->port = port_asked(uri, flow->transport);
+    flow->port = uri->port ? (uint16_t)uri->port : transport_port(flow->transport);
     flow->is_v6 = address.is_v6;
     memcpy(flow->address, address.at, sizeof address.at);
     if (!flow_choose_socket(core, flow, false))

@@ -7,7 +7,7 @@
 
 /* Adds one, behind those with the same q or a higher one (16.6).  An empty `uri` leaves the
  * Request-URI as it is; `path` leads there (RFC 3327), or is empty; both live as long as the step.
- * There must be room. */
+ * There must be room.  One that may not be asked for by sips:, or without, is passed over. */
 void target_add(struct request *req, const struct target *target, struct slice uri,
                 struct slice path);
 

@@ -275,6 +275,7 @@ struct server {
     struct epoch *epoch;
     struct limits limits;
     struct udp *udp;
+    struct tls *tls;
     struct streams *streams;
     struct sockets sockets;
     struct core *core;
@@ -380,6 +381,24 @@ static bool open_journal(struct server *server)
     return !error;
 }
 
+/* Certificates, unless nothing is listened on by TLS. */
+static bool load_tls(struct server *server, const struct config *config)
+{
+    struct report *report = malloc(sizeof *report);
+    struct certs *certs = NULL;
+
+    server->sources.has_tls = config->has_tls;
+    if (report && config->has_tls) {
+        report_init(report, server->options.config_path);
+        certs = load_certs(&server->sources, config, report);
+        log_report(&server->log, report);
+    }
+    free(report);
+    if (certs)
+        tls_use(server->tls, certs);
+    return certs || !config->has_tls;
+}
+
 /* Memory and open files say how much there may be. */
 static bool open_streams(struct server *server, const struct config *config,
                          struct streams_plan *plan)
@@ -390,7 +409,6 @@ static bool open_streams(struct server *server, const struct config *config,
     *limits = memory_limits(config->user_count + server->user_count, config->bindings);
     limits->connected = (uint32_t)min_u64(limits->connected, possible / 4);
     limits->accepted = (uint32_t)min_u64(limits->accepted, possible - limits->connected);
-    plan->is_listening = config->has_tcp;
     plan->accepted = limits->accepted;
     plan->connected = limits->connected;
     plan->first_socket = udp_count(server->udp);
@@ -446,13 +464,25 @@ static enum status open_sockets(struct server *server)
     }
     struct streams_plan plan = {
         .interface = options->address ? slice_text(options->address) : config->interface,
-        .port = options->port ? options->port : config->port,
     };
-    server->udp = udp_open(plan.interface, plan.port, config->has_udp, &server->log);
-    if (server->udp && open_streams(server, config, &plan) && list_sockets(server))
-        server->epoch = epoch_make(config, &server->sockets, options->is_public);
-    else
+    uint16_t port = options->port ? options->port : config->port;
+    if (config->has_tcp)
+        plan.ports[TRANSPORT_TCP] = port;
+    if (config->has_tls)
+        plan.ports[TRANSPORT_TLS] = config->tls_port ? config->tls_port : (uint16_t)(port + 1);
+    plan.may_lack[TRANSPORT_TLS] = !config->wants_tls;
+    plan.tls = server->tls = tls_create(&server->log);
+    server->udp = udp_open(plan.interface, port, config->has_udp, &server->log);
+    if (!server->tls || !server->udp || !open_streams(server, config, &plan) ||
+        !list_sockets(server)) {
         config_free(config);
+        return STATUS_USAGE;
+    }
+    if (!load_tls(server, config)) {
+        config_free(config);
+        return STATUS_CONFIG;
+    }
+    server->epoch = epoch_make(config, &server->sockets, options->is_public);
     return server->epoch ? STATUS_FINE : STATUS_USAGE;
 }
 
@@ -477,6 +507,7 @@ static bool open_loop(struct server *server)
         .core = server->core,
         .udp = server->udp,
         .streams = server->streams,
+        .tls = server->tls,
         .store = server->store,
         .store_error = server->store_error,
         .keeper = server->keeper,
@@ -549,6 +580,8 @@ static void close_server(struct server *server)
         udp_close(server->udp);
     if (server->streams)
         streams_close(server->streams);
+    if (server->tls)
+        tls_destroy(server->tls);
     free((void *)(uintptr_t)server->sockets.at);
     if (server->epoch)
         epoch_free(server->epoch);

@@ -379,6 +379,13 @@ static enum client_status drop(struct session *session, char **words)
     return status == CLIENT_FINE ? session_finish(session) : status;
 }
 
+static enum client_status forget(struct session *session, char **words)
+{
+    enum client_status status = session_ask(session, "command", "forget", "domain", words[0], NULL);
+
+    return status == CLIENT_FINE ? session_finish(session) : status;
+}
+
 static enum client_status message(struct session *session, char **words)
 {
     enum client_status status =
@@ -466,6 +473,7 @@ static const struct command_row commands[] = {
     {"activate", "USER ADDRESS", 2, 2, activate, "registers a phone that cannot, until released"},
     {"release", "USER", 1, 1, release, "takes the registrations of a user away"},
     {"drop", "CALL|USER", 1, 1, drop, "ends a call, or all calls of a user, on both sides"},
+    {"forget", "DOMAIN", 1, 1, forget, "lets a domain do without the proof that it once gave"},
     {"message", "USER TEXT", 2, 2, message, "sends a text to the phones of a user"},
     {"down", "", 0, 0, simple, "ends the server"},
 };

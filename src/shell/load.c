@@ -302,6 +302,20 @@ struct config *load_config(const struct sources *sources, struct report *report)
     return config;
 }
 
+struct certs *load_certs(const struct sources *sources, const struct config *config,
+                         struct report *report)
+{
+    const struct certs_plan plan = {
+        .state_path = sources->state_path,
+        .realm = config->settings.realm,
+        .certfile = config->certfile,
+        .keyfile = config->keyfile,
+        .authfile = config->authfile,
+    };
+
+    return certs_load(&plan, report);
+}
+
 /* The same address by another transport is the same name. */
 static bool is_named(const struct sockets *sockets, unsigned i)
 {
@@ -355,6 +369,8 @@ struct epoch *epoch_make(struct config *config, const struct sockets *sockets, b
 
 void epoch_free(struct epoch *epoch)
 {
+    if (epoch->certs)
+        certs_free(epoch->certs);
     config_free(epoch->config);
     free(epoch->localnames);
     free(epoch);

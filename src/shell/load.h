@@ -11,6 +11,7 @@
 #pragma once
 
 #include "config/config.h"
+#include "shell/certs.h"
 
 /* Where the configuration is.  It must outlive every loading. */
 struct sources {
@@ -21,6 +22,7 @@ struct sources {
     struct slice realm;     /* for a configuration that names none */
     bool has_accounts;      /* the system's accounts are users */
     bool is_public;         /* whatever the files say */
+    bool has_tls;           /* certificates are loaded with a configuration that is in force */
 };
 
 /* NULL if there is a fault; it is in the report.  May be called on any thread, on one at a time. */
@@ -31,6 +33,7 @@ struct epoch {
     struct settings settings; /* the configuration's, with what only this machine knows */
     struct slice *localnames;
     char hostname[256];
+    struct certs *certs; /* until somebody has taken them over; NULL: none were wanted */
 };
 
 /* All that we listen on. */
@@ -38,6 +41,10 @@ struct sockets {
     const struct socket_settings *at;
     unsigned count;
 };
+
+/* The certificates that a configuration names; NULL if there is a fault. */
+struct certs *load_certs(const struct sources *sources, const struct config *config,
+                         struct report *report);
 
 /* Takes the configuration over; NULL, and it is freed, if there is no memory. */
 struct epoch *epoch_make(struct config *config, const struct sockets *sockets, bool is_public);

@@ -42,6 +42,7 @@ struct loop {
     struct core *core;
     struct udp *udp;
     struct streams *streams;
+    struct tls *tls;
     struct store *store;
     struct keeper *keeper;
     struct log *log;
@@ -93,7 +94,7 @@ static void carry_out_one(struct loop *loop, const struct action *act)
     else if (act->kind == ACTION_SEND)
         streams_send(loop->streams, &act->flow, act->bytes);
     else if (act->kind == ACTION_CONNECT)
-        streams_connect(loop->streams, &act->flow);
+        streams_connect(loop->streams, &act->flow, act->bytes);
     else if (act->kind == ACTION_CLOSE)
         streams_end(loop->streams, &act->flow);
     else if (act->kind == ACTION_CALL)
@@ -407,8 +408,8 @@ void log_report(struct log *log, const struct report *report)
 /* Sockets and the core's memory are what they were at the start. */
 static void note_unchanged(struct loop *loop, const struct config *old, const struct config *fresh)
 {
-    if (old->port != fresh->port || !slice_equal(old->interface, fresh->interface) ||
-        old->bindings != fresh->bindings)
+    if (old->port != fresh->port || old->tls_port != fresh->tls_port ||
+        !slice_equal(old->interface, fresh->interface) || old->bindings != fresh->bindings)
         log_line(loop->log, LOG_WARNING,
                  "interface, port and mapped count from the next start on; stop and start sipw");
 }
@@ -468,6 +469,9 @@ static void begin_configuration(struct loop *loop, struct keeper_job *users)
     note_unchanged(loop, old->config, loop->fresh->config);
     step(loop, &(struct event){.kind = EVENT_SETTINGS, .settings = &loop->fresh->settings});
     *loop->epoch = loop->fresh;
+    if (loop->fresh->certs)
+        tls_use(loop->tls, loop->fresh->certs);
+    loop->fresh->certs = NULL;
     epoch_free(old);
     change_resolver(loop);
     loop->fresh = NULL;
@@ -792,6 +796,7 @@ struct loop *loop_create(const struct loop_parts *parts)
     *loop = (struct loop){.core = parts->core,
                           .udp = parts->udp,
                           .streams = parts->streams,
+                          .tls = parts->tls,
                           .store = parts->store,
                           .keeper = parts->keeper,
                           .database = parts->database,

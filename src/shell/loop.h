@@ -26,6 +26,7 @@ struct loop_parts {
     struct core *core;
     struct udp *udp;
     struct streams *streams;
+    struct tls *tls;
     struct store *store;
     int store_error; /* -errno where the journal cannot be written from the start */
     struct keeper *keeper;

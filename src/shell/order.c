@@ -19,6 +19,7 @@ enum member {
     MEMBER_DISPLAY = 1 << 8,
     MEMBER_SINCE = 1 << 9,
     MEMBER_CALL = 1 << 10,
+    MEMBER_DOMAIN = 1 << 11,
 };
 
 #define PASSWORD (MEMBER_USER | MEMBER_REALM | MEMBER_MD5 | MEMBER_SHA256)
@@ -40,6 +41,7 @@ static const struct {
     {"display", MEMBER_DISPLAY, NAME_LIMIT},
     {"since", MEMBER_SINCE, 19},
     {"call", MEMBER_CALL, CONTACT_LIMIT},
+    {"domain", MEMBER_DOMAIN, NAME_LIMIT},
 };
 
 static const struct row {
@@ -57,6 +59,7 @@ static const struct row {
     {"release",       ORDER_CORE,         ADMIN_RELEASE,  MEMBER_USER, 0},
     {"message",       ORDER_CORE,         ADMIN_MESSAGE,  MEMBER_USER | MEMBER_TEXT, 0},
     {"drop",          ORDER_CORE,         ADMIN_DROP,     MEMBER_CALL, 0},
+    {"forget",        ORDER_CORE,         ADMIN_FORGET,   MEMBER_DOMAIN, 0},
     {"check",         ORDER_CHECK,        ADMIN_NONE,     0, 0},
     {"events",        ORDER_EVENTS,       ADMIN_NONE,     0, 0},
     {"trace",         ORDER_TRACE,        ADMIN_NONE,     0, MEMBER_TRACE},
@@ -160,6 +163,7 @@ static bool take_member(struct order *order, unsigned member, struct slice text,
         return slice_number(text, INT64_MAX, &order->since) ||
                refuse(fault, "bad-request", "since is a number of seconds, as Unix counts them");
     case MEMBER_TEXT:
+    case MEMBER_DOMAIN:
     case MEMBER_CALL: order->request.text = text; return true;
     case MEMBER_ADDRESS:
         return read_address(text, &order->request.target) ||

@@ -58,17 +58,39 @@ int reload_descriptor(const struct reload *reload)
     return reload->done;
 }
 
+/* A configuration with its certificates, or NULL. */
+static struct epoch *read_epoch(struct reload *reload)
+{
+    struct config *config = load_config(reload->sources, &reload->report);
+    struct certs *certs = NULL;
+    struct epoch *epoch;
+
+    if (!config)
+        return NULL;
+    if (reload->sources->has_tls) {
+        certs = load_certs(reload->sources, config, &reload->report);
+        if (!certs) {
+            config_free(config);
+            return NULL;
+        }
+    }
+    epoch = epoch_make(config, reload->sockets, reload->sources->is_public);
+    if (epoch) {
+        epoch->certs = certs;
+        return epoch;
+    }
+    if (certs)
+        certs_free(certs);
+    report_fault(&reload->report, (struct place){0}, "no memory for this configuration");
+    return NULL;
+}
+
 static void *read_it(void *self)
 {
     struct reload *reload = self;
     uint64_t one = 1;
 
-    struct config *config = load_config(reload->sources, &reload->report);
-    if (config) {
-        reload->epoch = epoch_make(config, reload->sockets, reload->sources->is_public);
-        if (!reload->epoch)
-            report_fault(&reload->report, (struct place){0}, "no memory for this configuration");
-    }
+    reload->epoch = read_epoch(reload);
     while (write(reload->done, &one, sizeof one) < 0 && errno == EINTR)
         continue;
     return NULL;

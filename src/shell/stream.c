@@ -9,11 +9,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define QUEUE_PAUSE (64u << 10)     /* so much unread: its requests wait until it has read */
-#define ACCEPT_BATCH 16u            /* taken from one listening socket in one round */
-#define CONNECT_PATIENCE SECONDS(8) /* three SYNs */
-#define LINGER_PATIENCE SECONDS(2)  /* for the peer to read why it is closed */
-#define FULL_AGAIN SECONDS(60)      /* between two lines that say so */
+#define QUEUE_PAUSE (64u << 10)       /* so much unread: its requests wait until it has read */
+#define ACCEPT_BATCH 16u              /* taken from one listening socket in one round */
+#define CONNECT_PATIENCE SECONDS(8)   /* three SYNs */
+#define GREETING_PATIENCE SECONDS(10) /* for all of a handshake */
+#define LINGER_PATIENCE SECONDS(2)    /* for the peer to read why it is closed */
+#define FULL_AGAIN SECONDS(60)        /* between two lines that say so */
+#define GREETED_A_ROUND 8u            /* steps of handshakes, of up to a millisecond each */
 
 /* ---- places */
 
@@ -55,14 +57,16 @@ static uint32_t host_hash(const struct flow *flow)
 
 static bool host_has_room(const struct streams *streams, const struct flow *flow)
 {
-    unsigned count = 0;
+    unsigned count = 0, greeting = 0;
 
     for (uint32_t i = table_first(&streams->by_host, host_hash(flow)); i;
          i = table_next(&streams->by_host, i)) {
         const struct flow *other = &streams->at[i].flow;
-        count += other->is_v6 == flow->is_v6 &&
-                 memcmp(other->address, flow->address, host_bytes(flow)) == 0;
-        if (count == STREAMS_PER_ADDRESS)
+        if (other->is_v6 != flow->is_v6 ||
+            memcmp(other->address, flow->address, host_bytes(flow)) != 0)
+            continue;
+        greeting += streams->at[i].state == STREAM_GREETING;
+        if (++count == STREAMS_PER_ADDRESS || greeting == GREETINGS_PER_ADDRESS)
             return false;
     }
     return true;
@@ -74,6 +78,7 @@ static duration idle_longest(const struct stream *stream)
 {
     switch (stream->state) {
     case STREAM_CONNECTING: return CONNECT_PATIENCE;
+    case STREAM_GREETING: return GREETING_PATIENCE;
     case STREAM_LINGERING: return LINGER_PATIENCE;
     default: return stream->is_ours ? STREAM_IDLE_OURS : STREAM_IDLE;
     }
@@ -106,13 +111,27 @@ static uint64_t name_for_epoll(const struct streams *streams, const struct strea
     return (uint64_t)stream->flow.connection << 32 | place_of(streams, stream);
 }
 
+static bool wants_room(const struct stream *stream)
+{
+    if (stream->state == STREAM_CONNECTING)
+        return true;
+    if (stream->channel && stream->channel->wants_room)
+        return true;
+    return stream->state != STREAM_GREETING && stream->queue_at < stream->queue_end;
+}
+
+static bool is_paused(const struct stream *stream)
+{
+    if (stream->state == STREAM_GREETING)
+        return false;
+    return stream->queue_end - stream->queue_at > QUEUE_PAUSE || stream->state == STREAM_ENDING ||
+           stream->state == STREAM_CONNECTING;
+}
+
 static void look_for(struct streams *streams, struct stream *stream)
 {
-    uint32_t queued = stream->queue_end - stream->queue_at;
-    bool is_paused = queued > QUEUE_PAUSE || stream->state == STREAM_ENDING ||
-                     stream->state == STREAM_CONNECTING;
-    uint32_t interest = (is_paused ? 0u : (uint32_t)EPOLLIN) |
-                        (queued || stream->state == STREAM_CONNECTING ? (uint32_t)EPOLLOUT : 0u);
+    uint32_t interest = (is_paused(stream) ? 0u : (uint32_t)EPOLLIN) |
+                        (wants_room(stream) ? (uint32_t)EPOLLOUT : 0u);
     struct epoll_event event = {.events = interest, .data.u64 = name_for_epoll(streams, stream)};
 
     if (interest == stream->interest)
@@ -128,40 +147,20 @@ static void name_of(const struct stream *stream, char *text, size_t limit)
     snprintf(text, limit, "tcp-%08x", stream->flow.connection);
 }
 
+/* What a channel knows would be lost. */
 static void keep(struct stream *stream)
 {
     char name[32];
 
+    if (stream->flow.transport != TRANSPORT_TCP)
+        return;
     name_of(stream, name, sizeof name);
     stream->is_kept = notify_store(stream->descriptor, name);
 }
 
 /* ---- ending */
 
-/* Whoever has the descriptor, too: the connection ends. */
-static void die(struct streams *streams, struct stream *stream)
-{
-    char name[32];
-
-    name_of(stream, name, sizeof name);
-    shutdown(stream->descriptor, SHUT_RDWR);
-    close(stream->descriptor);
-    if (stream->is_kept)
-        notify_forget(name);
-    timer_clear(&streams->timers, &stream->timer);
-    table_remove(&streams->by_host, place_of(streams, stream));
-    if (stream->held)
-        madvise(held_of(streams, stream), HELD_ROOM, MADV_DONTNEED);
-    if (stream->queue_end)
-        madvise(queue_of(streams, stream), STREAM_QUEUE, MADV_DONTNEED);
-    if (streams->current == stream)
-        streams->current = NULL;
-    stream->state = STREAM_DEAD;
-    stream->next = streams->dead;
-    streams->dead = place_of(streams, stream);
-}
-
-/* Once the core has been told, its place may be another's. */
+/* Once the core has been told, if it knew of it, its place may be another's. */
 static void leave_place(struct streams *streams, struct stream *stream)
 {
     bool is_ours = stream->is_ours;
@@ -174,8 +173,47 @@ static void leave_place(struct streams *streams, struct stream *stream)
     streams->free = place_of(streams, stream);
 }
 
+static void drop_channel(struct stream *stream)
+{
+    if (stream->channel)
+        stream->channel->kind->drop(stream->channel);
+    stream->channel = NULL;
+}
+
+/* Whoever has the descriptor, too: the connection ends. */
+static void die(struct streams *streams, struct stream *stream)
+{
+    char name[32];
+
+    name_of(stream, name, sizeof name);
+    if (stream->state == STREAM_GREETING && !stream->is_ours)
+        streams->greeting--;
+    drop_channel(stream);
+    shutdown(stream->descriptor, SHUT_RDWR);
+    close(stream->descriptor);
+    if (stream->is_kept)
+        notify_forget(name);
+    timer_clear(&streams->timers, &stream->timer);
+    table_remove(&streams->by_host, place_of(streams, stream));
+    if (stream->held)
+        madvise(held_of(streams, stream), HELD_ROOM, MADV_DONTNEED);
+    if (stream->queue_end)
+        madvise(queue_of(streams, stream), STREAM_QUEUE, MADV_DONTNEED);
+    if (streams->current == stream)
+        streams->current = NULL;
+    if (!stream->is_known) {
+        leave_place(streams, stream);
+        return;
+    }
+    stream->state = STREAM_DEAD;
+    stream->next = streams->dead;
+    streams->dead = place_of(streams, stream);
+}
+
 static void linger(struct streams *streams, struct stream *stream)
 {
+    if (stream->channel)
+        stream->channel->kind->end(stream->channel);
     shutdown(stream->descriptor, SHUT_WR);
     stream->state = STREAM_LINGERING;
     stream->active_at = streams->now;
@@ -189,8 +227,11 @@ static void linger(struct streams *streams, struct stream *stream)
 /* Bytes that left; 0 if none could, below if the stream is broken. */
 static ssize_t give(struct stream *stream, const char *at, size_t len)
 {
-    ssize_t count = send(stream->descriptor, at, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t count;
 
+    if (stream->channel)
+        return stream->channel->kind->give(stream->channel, at, len);
+    count = send(stream->descriptor, at, len, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (count >= 0)
         return count;
     return errno == EAGAIN || errno == EINTR || errno == ENOBUFS ? 0 : -1;
@@ -223,7 +264,8 @@ static bool queue(struct streams *streams, struct stream *stream, struct slice b
 static void flush(struct streams *streams, struct stream *stream)
 {
     char *at = queue_of(streams, stream);
-    ssize_t count = give(stream, at + stream->queue_at, stream->queue_end - stream->queue_at);
+    uint32_t len = stream->queue_end - stream->queue_at;
+    ssize_t count = len ? give(stream, at + stream->queue_at, len) : 0;
 
     if (count < 0) {
         die(streams, stream);
@@ -245,11 +287,17 @@ static void flush(struct streams *streams, struct stream *stream)
     look_for(streams, stream);
 }
 
+/* What is sent to it waits. */
+static bool is_beginning(const struct stream *stream)
+{
+    return stream->state == STREAM_CONNECTING || stream->state == STREAM_GREETING;
+}
+
 static void put(struct streams *streams, struct stream *stream, struct slice bytes)
 {
     ssize_t count = 0;
 
-    if (stream->state != STREAM_CONNECTING && stream->queue_at == stream->queue_end)
+    if (!is_beginning(stream) && stream->queue_at == stream->queue_end)
         count = give(stream, bytes.at, bytes.len);
     if (count < 0)
         die(streams, stream);
@@ -263,8 +311,8 @@ void streams_send(struct streams *streams, const struct flow *to, struct slice b
 {
     struct stream *stream = find(streams, to);
 
-    if (stream && (stream->state == STREAM_OPEN || stream->state == STREAM_CONNECTING ||
-                   stream->state == STREAM_ENDING))
+    if (stream &&
+        (stream->state == STREAM_OPEN || is_beginning(stream) || stream->state == STREAM_ENDING))
         put(streams, stream, bytes);
 }
 
@@ -312,19 +360,41 @@ static uint32_t free_place(const struct streams *streams)
     return streams->unused;
 }
 
+/* What its transport needs below its bytes; false if it cannot be had. */
+static bool lay_channel(struct streams *streams, struct stream *stream,
+                        const struct peer_plan *plan)
+{
+    uint8_t transport = stream->flow.transport;
+
+    if (transport != TRANSPORT_TLS && transport != TRANSPORT_WSS)
+        return true;
+    stream->channel = plan ? tls_connect(streams->plan.tls, stream->descriptor, plan)
+                           : tls_accept(streams->plan.tls, stream->descriptor);
+    return stream->channel != NULL;
+}
+
+/* A new connection's handshake is one too many. */
+static bool is_crowded(const struct streams *streams, const struct flow *flow)
+{
+    return flow->transport != TRANSPORT_TCP && flow->transport != TRANSPORT_WS &&
+           streams->greeting == STREAM_GREETINGS;
+}
+
 /* Takes a place for an accepted connection, or closes it. */
 static struct stream *welcome(struct streams *streams, unsigned listener, int fd,
                               const union netaddr *peer)
 {
-    struct flow flow = {.transport = TRANSPORT_TCP,
+    struct flow flow = {.transport = (uint8_t)streams->listeners[listener].transport,
                         .socket = (uint16_t)(streams->plan.first_socket + listener)};
     uint32_t place = free_place(streams);
     struct stream *stream = &streams->at[place];
 
     netaddr_to_flow(peer, &flow);
-    if (!place || !host_has_room(streams, &flow)) {
-        say_full(streams, place ? "one address has 256 already"
-                                : "there are as many as memory and open files allow");
+    if (!place || is_crowded(streams, &flow) || !host_has_room(streams, &flow)) {
+        say_full(streams, !place ? "there are as many as memory and open files allow"
+                          : is_crowded(streams, &flow)
+                              ? "1024 handshakes of TLS are under way"
+                              : "one address has 256 already, or 64 handshakes of TLS");
         close(fd);
         return NULL;
     }
@@ -334,10 +404,13 @@ static struct stream *welcome(struct streams *streams, unsigned listener, int fd
     stream->flow = flow;
     stream->descriptor = fd;
     uint32_t next = stream->next;
-    if (!stream_begin(streams, stream, STREAM_OPEN)) {
+    if (!lay_channel(streams, stream, NULL) ||
+        !stream_begin(streams, stream, stream->channel ? STREAM_GREETING : STREAM_OPEN)) {
+        drop_channel(stream);
         close(fd);
         return NULL;
     }
+    streams->greeting += stream->state == STREAM_GREETING;
     if (place == streams->unused)
         streams->unused++;
     else
@@ -346,35 +419,39 @@ static struct stream *welcome(struct streams *streams, unsigned listener, int fd
     return stream;
 }
 
-/* NULL when there is none to be had now. */
+/* One that carries messages from now on; NULL when there is none to be had now. */
 static struct stream *accept_one(struct streams *streams, unsigned listener)
 {
     while (streams->accepted < ACCEPT_BATCH) {
         union netaddr peer;
-        int fd = tcp_accept(streams->listening[listener], &peer);
+        int fd = tcp_accept(streams->listeners[listener].descriptor, &peer);
 
         if (fd < 0)
             break;
         streams->accepted++;
         struct stream *stream = welcome(streams, listener, fd, &peer);
-        if (stream)
+        if (stream && stream->state == STREAM_OPEN)
             return stream;
     }
     return NULL;
 }
 
-void streams_connect(struct streams *streams, const struct flow *to)
+void streams_connect(struct streams *streams, const struct flow *to, struct slice plan_bytes)
 {
+    struct peer_plan plan = {0};
     struct stream *stream = &streams->at[connection_place(to->connection)];
     union netaddr peer = netaddr_of_flow(to);
 
     assert(stream->state == STREAM_FREE);
     stream->flow = *to;
-    stream->is_ours = true;
+    stream->is_ours = stream->is_known = true;
     stream->descriptor =
-        tcp_dial(&streams->addresses[to->socket - streams->plan.first_socket], &peer);
-    if (stream->descriptor >= 0 && stream_begin(streams, stream, STREAM_CONNECTING))
+        tcp_dial(&streams->listeners[to->socket - streams->plan.first_socket].address, &peer);
+    peer_read(plan_bytes, &plan);
+    if (stream->descriptor >= 0 && lay_channel(streams, stream, &plan) &&
+        stream_begin(streams, stream, STREAM_CONNECTING))
         return;
+    drop_channel(stream);
     if (stream->descriptor >= 0)
         close(stream->descriptor);
     stream->state = STREAM_DEAD;
@@ -382,14 +459,44 @@ void streams_connect(struct streams *streams, const struct flow *to)
     streams->dead = place_of(streams, stream);
 }
 
+/* From now on it carries messages. */
+static void stand(struct streams *streams, struct stream *stream)
+{
+    if (stream->state == STREAM_GREETING && !stream->is_ours)
+        streams->greeting--;
+    stream->state = STREAM_OPEN;
+    stream->active_at = streams->now;
+    flush(streams, stream);
+    if (stream->state != STREAM_OPEN || !stream->channel)
+        return;
+    stream->next = streams->fresh;
+    streams->fresh = place_of(streams, stream);
+}
+
+/* The others' turn is in the next round: messages come first. */
+static void greet(struct streams *streams, struct stream *stream)
+{
+    if (streams->greeted++ >= GREETED_A_ROUND)
+        return;
+    switch (stream->channel->kind->ready(stream->channel)) {
+    case CHANNEL_BEGINS: look_for(streams, stream); break;
+    case CHANNEL_STANDS: stand(streams, stream); break;
+    case CHANNEL_FAILED: die(streams, stream); break;
+    }
+}
+
 static void finish_connecting(struct streams *streams, struct stream *stream)
 {
     if (!tcp_is_connected(stream->descriptor)) {
         die(streams, stream);
-        return;
+    } else if (stream->channel) {
+        stream->state = STREAM_GREETING;
+        stream->active_at = streams->now;
+        arm(streams, stream);
+        greet(streams, stream);
+    } else {
+        stand(streams, stream);
     }
-    stream->state = STREAM_OPEN;
-    flush(streams, stream);
 }
 
 /* ---- taking bytes */
@@ -397,8 +504,11 @@ static void finish_connecting(struct streams *streams, struct stream *stream)
 /* Bytes taken; 0 if there are none now, below if the stream has ended. */
 static ssize_t take(struct stream *stream, char *at, size_t room)
 {
-    ssize_t count = recv(stream->descriptor, at, room, MSG_DONTWAIT);
+    ssize_t count;
 
+    if (stream->channel)
+        return stream->channel->kind->take(stream->channel, at, room);
+    count = recv(stream->descriptor, at, room, MSG_DONTWAIT);
     if (count > 0)
         return count;
     return count < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
@@ -423,6 +533,8 @@ static void read_from(struct streams *streams, struct stream *stream)
         streams->current = stream;
         streams->rest = slice_of(at, stream->held + (size_t)count);
     }
+    if (stream->channel)
+        look_for(streams, stream);
 }
 
 /* The rest of the current stream's bytes is no whole message: it is kept for the next. */
@@ -497,15 +609,22 @@ static void attend(struct streams *streams, const struct epoll_event *ready)
         finish_connecting(streams, stream);
         return;
     }
+    if (stream->state == STREAM_GREETING) {
+        greet(streams, stream);
+        return;
+    }
     if (stream->state == STREAM_LINGERING) {
         drain(streams, stream);
         return;
     }
     if (stream->state != STREAM_OPEN && stream->state != STREAM_ENDING)
         return;
+    uint32_t readable = EPOLLIN | EPOLLHUP | EPOLLERR;
+    if (stream->channel && stream->channel->wants_room)
+        readable |= EPOLLOUT;
     if (ready->events & EPOLLOUT)
         flush(streams, stream);
-    if (stream->state == STREAM_OPEN && ready->events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+    if (stream->state == STREAM_OPEN && ready->events & readable)
         read_from(streams, stream);
     else if (stream->state == STREAM_ENDING && ready->events & (EPOLLHUP | EPOLLERR))
         die(streams, stream);
@@ -530,6 +649,7 @@ void streams_take(struct streams *streams, instant now)
     streams->now = now;
     expire(streams);
     streams->accepted = 0;
+    streams->greeted = 0;
     streams->ready_next = 0;
     streams->ready_count = epoll_wait(streams->epoll, streams->ready, READY_BATCH, 0);
 }
@@ -541,7 +661,10 @@ static bool next_begun(struct streams *streams, struct event *event)
     if (!streams->fresh)
         return false;
     streams->fresh = stream->next;
+    stream->is_known = true;
     *event = (struct event){.kind = EVENT_OPENED, .flow = stream->flow};
+    if (stream->channel)
+        event->bytes = tls_proven(stream->channel);
     return true;
 }
 
@@ -563,6 +686,7 @@ static bool next_accepted(struct streams *streams, unsigned listener, struct eve
 
     if (!stream)
         return false;
+    stream->is_known = true;
     *event = (struct event){.kind = EVENT_OPENED, .flow = stream->flow};
     return true;
 }
@@ -603,7 +727,7 @@ int streams_descriptor(const struct streams *streams)
 
 unsigned streams_socket_count(const struct streams *streams)
 {
-    return streams->listeners;
+    return streams->listener_count;
 }
 
 const struct socket_settings *streams_settings(const struct streams *streams)

@@ -1,13 +1,14 @@
 /*
  * Streams: connections that carry one message after another (RFC 3261 18), accepted and opened.
- * TCP is the first kind; what is particular to it is how bytes are taken and given.
+ * By transport they differ in what lies below, which is where bytes are taken and given
+ * (shell/channel.h), and in what makes messages of bytes.
  *
  * A stream's handle (core/flow.h) is its place here.  Whole messages are handed to the core from
  * where they were received; only what is not whole yet is kept.  What a peer does not take at once
  * is queued, up to a limit; one that does not read is not read from, and in the end closed.
  *
- * Accepted streams are put into the service manager's store (sd_pid_notify_with_fds(3)), so that
- * they outlive us: the next run finds them under their old handles.
+ * Accepted TCP streams are put into the service manager's store (sd_pid_notify_with_fds(3)), so
+ * that they outlive us: the next run finds them under their old handles.
  */
 #pragma once
 
@@ -16,11 +17,15 @@
 #include "core/settings.h"
 #include "shell/log.h"
 #include "shell/netaddr.h"
+#include "shell/tls.h"
 
 /* An office behind one address; of IPv6, one network of 64 bits. */
 #define STREAMS_PER_ADDRESS 256u
 /* Bytes that wait for a peer to read: a few of the largest messages. */
 #define STREAM_QUEUE (256u << 10)
+/* Handshakes that are under way: of all, some 40 MiB; and of one address. */
+#define STREAM_GREETINGS 1024u
+#define GREETINGS_PER_ADDRESS 64u
 /* For a message once begun, the first one, or a peer to read. */
 #define STREAM_PATIENCE SECONDS(32)
 /* No registration lasts longer. */
@@ -32,11 +37,13 @@ struct streams;
 
 struct streams_plan {
     struct slice interface; /* addresses to listen on; see netaddr_list_local */
-    uint16_t port;
-    bool is_listening;            /* false: there are none, and nothing can be opened either */
-    unsigned first_socket;        /* of ours in the settings: those of UDP come first */
-    uint32_t accepted, connected; /* as in struct limits */
-    uint32_t generation;          /* of the first handles; unlike another run's */
+    /* By transport; 0: no socket of it, and nothing can be opened by it either. */
+    uint16_t ports[TRANSPORT_COUNT];
+    bool may_lack[TRANSPORT_COUNT]; /* that cannot be listened on is said, and no more */
+    struct tls *tls;                /* for transports that need it, else NULL */
+    unsigned first_socket;          /* of ours in the settings: those of UDP come first */
+    uint32_t accepted, connected;   /* as in struct limits */
+    uint32_t generation;            /* of the first handles; unlike another run's */
     instant now;
 };
 
@@ -65,5 +72,5 @@ bool streams_next(struct streams *streams, struct event *event);
 
 /* The core's actions. */
 void streams_send(struct streams *streams, const struct flow *to, struct slice bytes);
-void streams_connect(struct streams *streams, const struct flow *to);
+void streams_connect(struct streams *streams, const struct flow *to, struct slice plan);
 void streams_end(struct streams *streams, const struct flow *flow);

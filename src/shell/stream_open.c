@@ -2,6 +2,7 @@
 #include "shell/stream_parts.h"
 #include "shell/tcp.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -12,7 +13,7 @@
 
 /* ---- what the last run left with the service manager */
 
-/* The listening socket whose address a connection has; the count if there is none any more. */
+/* The TCP socket whose address a connection has; the count if there is none any more. */
 static unsigned listener_of(const struct streams *streams, int fd)
 {
     union netaddr own = {0};
@@ -20,8 +21,10 @@ static unsigned listener_of(const struct streams *streams, int fd)
     unsigned n = 0;
 
     if (getsockname(fd, &own.any, &len) < 0)
-        return streams->listeners;
-    while (n < streams->listeners && !netaddr_same_host(&own, &streams->addresses[n]))
+        return streams->listener_count;
+    while (n < streams->listener_count &&
+           !(streams->listeners[n].transport == TRANSPORT_TCP &&
+             netaddr_same_host(&own, &streams->listeners[n].address)))
         n++;
     return n;
 }
@@ -35,7 +38,7 @@ static void adopt(struct streams *streams, int fd, uint32_t connection)
     socklen_t len = sizeof peer;
 
     if (place && place <= streams->plan.accepted && stream->state == STREAM_FREE &&
-        listener < streams->listeners && getpeername(fd, &peer.any, &len) == 0) {
+        listener < streams->listener_count && getpeername(fd, &peer.any, &len) == 0) {
         stream->flow = (struct flow){.transport = TRANSPORT_TCP,
                                      .socket = (uint16_t)(streams->plan.first_socket + listener),
                                      .connection = connection};
@@ -44,7 +47,7 @@ static void adopt(struct streams *streams, int fd, uint32_t connection)
         stream->descriptor = fd;
         stream->has_spoken = true;
         if (stream_begin(streams, stream, STREAM_OPEN)) {
-            stream->is_kept = true;
+            stream->is_kept = stream->is_known = true;
             stream->next = streams->fresh;
             streams->fresh = place;
             if (streams->unused <= place)
@@ -84,33 +87,60 @@ uint32_t streams_possible(void)
                : (uint32_t)min_u64(files.rlim_cur - FILES_SPARED, UINT32_MAX);
 }
 
-static bool add_listener(struct streams *streams, const union netaddr *address)
+static void say_listen(const struct streams *streams, enum transport transport,
+                       const union netaddr *address, int error)
 {
-    unsigned n = streams->listeners;
-    struct writer host = writer_over(streams->hosts[n], sizeof streams->hosts[n]);
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = n | LISTENER};
-    int fd = tcp_listen(address, streams->log);
+    char text[NETADDR_TEXT + 8], why[256];
+    struct writer w = writer_over(text, sizeof text);
+    bool may_lack = streams->plan.may_lack[transport];
 
-    if (fd < 0)
-        return false;
+    netaddr_write(&w, address);
+    write_slice(&w, transport == TRANSPORT_TCP ? S("/tcp") : S("/tls"));
+    if (error == EADDRINUSE)
+        snprintf(why, sizeof why,
+                 " is in use: stop the other server or choose another port with %s",
+                 transport == TRANSPORT_TCP ? "-P" : "tls-port in <stack>");
+    else if (error == EADDRNOTAVAIL)
+        snprintf(why, sizeof why, ": this machine has no such address; choose another with -A");
+    else
+        snprintf(why, sizeof why, " cannot be opened: %s", strerror(error));
+    log_line(streams->log, may_lack ? LOG_WARNING : LOG_FAILURE, "%.*s%s%s", (int)w.len, text, why,
+             may_lack ? "; until then there is no TLS there" : "");
+}
+
+static bool add_listener(struct streams *streams, enum transport transport,
+                         const union netaddr *address)
+{
+    unsigned n = streams->listener_count;
+    struct listener *listener = &streams->listeners[n];
+    struct writer host = writer_over(listener->host, sizeof listener->host);
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = n | LISTENER};
+    int fd = tcp_listen(address);
+
+    if (fd < 0) {
+        say_listen(streams, transport, address, -fd);
+        return streams->plan.may_lack[transport];
+    }
     if (epoll_ctl(streams->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
         close(fd);
         return false;
     }
     netaddr_write_host(&host, address);
-    streams->listening[n] = fd;
-    streams->addresses[n] = *address;
+    listener->descriptor = fd;
+    listener->transport = transport;
+    listener->address = *address;
     streams->settings[n] =
-        (struct socket_settings){TRANSPORT_TCP, writer_slice(&host), streams->plan.port};
-    streams->listeners++;
+        (struct socket_settings){transport, writer_slice(&host), streams->plan.ports[transport]};
+    streams->listener_count++;
     return true;
 }
 
-static bool listen_all(struct streams *streams)
+static bool listen_by(struct streams *streams, enum transport transport)
 {
     union netaddr found[LOCAL_LIMIT];
     struct slice bad;
-    int count = netaddr_list_local(streams->plan.interface, streams->plan.port, found, &bad);
+    uint16_t port = streams->plan.ports[transport];
+    int count = netaddr_list_local(streams->plan.interface, port, found, &bad);
 
     if (bad.len || count <= 0) {
         log_line(streams->log, LOG_FAILURE,
@@ -118,7 +148,15 @@ static bool listen_all(struct streams *streams)
         return false;
     }
     for (int i = 0; i < count; i++)
-        if (!add_listener(streams, &found[i]))
+        if (!add_listener(streams, transport, &found[i]))
+            return false;
+    return true;
+}
+
+static bool listen_all(struct streams *streams)
+{
+    for (enum transport transport = 0; transport < TRANSPORT_COUNT; transport++)
+        if (streams->plan.ports[transport] && !listen_by(streams, transport))
             return false;
     return true;
 }
@@ -186,7 +224,7 @@ struct streams *streams_open(const struct streams_plan *plan, struct log *log)
         streams_close(streams);
         return NULL;
     }
-    if (plan->is_listening && !listen_all(streams)) {
+    if (!listen_all(streams)) {
         streams_close(streams);
         return NULL;
     }
@@ -210,12 +248,16 @@ void streams_close(struct streams *streams)
         const struct stream *stream = &streams->at[place];
         if (stream->state == STREAM_FREE || stream->state == STREAM_DEAD)
             continue;
+        if (stream->channel) {
+            stream->channel->kind->end(stream->channel);
+            stream->channel->kind->drop(stream->channel);
+        }
         if (!stream->is_kept)
             shutdown(stream->descriptor, SHUT_RDWR);
         close(stream->descriptor);
     }
-    for (unsigned i = 0; i < streams->listeners; i++)
-        close(streams->listening[i]);
+    for (unsigned i = 0; i < streams->listener_count; i++)
+        close(streams->listeners[i].descriptor);
     if (streams->epoll >= 0)
         close(streams->epoll);
     give_back(streams->at, count * sizeof *streams->at);

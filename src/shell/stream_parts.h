@@ -6,6 +6,7 @@
 
 #include "base/table.h"
 #include "base/timers.h"
+#include "shell/channel.h"
 #include "shell/stream.h"
 
 #include <sys/epoll.h>
@@ -18,6 +19,7 @@
 enum stream_state {
     STREAM_FREE,
     STREAM_CONNECTING,
+    STREAM_GREETING, /* connected; its channel is being set up */
     STREAM_OPEN,
     STREAM_ENDING,    /* what is queued still leaves; nothing more is read */
     STREAM_LINGERING, /* the peer has our end, and shall send its own */
@@ -28,9 +30,11 @@ struct stream {
     struct flow flow;
     struct table_link by_host;
     struct timer timer;
+    struct channel *channel; /* NULL: a plain stream */
     int descriptor;
     uint8_t state;
     bool is_ours;    /* we opened it */
+    bool is_known;   /* the core has heard of it */
     bool is_kept;    /* the service manager has it, too */
     bool has_spoken; /* a whole message came by it */
     uint16_t generation;
@@ -45,16 +49,24 @@ struct stream {
     instant active_at;
 };
 
+/* One of our sockets; in the order of the settings. */
+struct listener {
+    int descriptor;
+    enum transport transport;
+    union netaddr address;
+    char host[NETADDR_TEXT];
+};
+
+#define LISTENER_LIMIT (LOCAL_LIMIT * TRANSPORT_COUNT)
+
 struct streams {
     struct log *log;
     struct streams_plan plan;
     instant now;
     int epoll;
-    unsigned listeners;
-    int listening[LOCAL_LIMIT];
-    union netaddr addresses[LOCAL_LIMIT];
-    struct socket_settings settings[LOCAL_LIMIT];
-    char hosts[LOCAL_LIMIT][NETADDR_TEXT];
+    unsigned listener_count;
+    struct listener listeners[LISTENER_LIMIT];
+    struct socket_settings settings[LISTENER_LIMIT];
 
     size_t places;     /* the last */
     struct stream *at; /* by place */
@@ -63,14 +75,16 @@ struct streams {
     struct table by_host;
     void *host_memory;
     struct timers timers;
-    uint32_t free;   /* places to accept into; when there are none, ... */
-    uint32_t unused; /* ... this and those above, which never were used nor touched */
-    uint32_t dead;   /* whose end the core does not know yet */
-    uint32_t fresh;  /* whose beginning it does not know yet */
+    uint32_t free;     /* places to accept into; when there are none, ... */
+    uint32_t unused;   /* ... this and those above, which never were used nor touched */
+    uint32_t dead;     /* whose end the core does not know yet */
+    uint32_t fresh;    /* whose beginning it does not know yet */
+    uint32_t greeting; /* accepted ones whose handshake is under way */
     instant full_said_at;
 
     struct epoll_event ready[READY_BATCH];
     int ready_count, ready_next;
+    unsigned greeted;       /* in this round */
     unsigned accepted;      /* from the listening socket at hand */
     struct stream *current; /* whose bytes are being framed */
     struct slice rest;

@@ -30,40 +30,20 @@ static int make_socket(const union netaddr *address)
     return fd;
 }
 
-static void log_listen(struct log *log, const union netaddr *address, int error)
-{
-    char text[NETADDR_TEXT];
-    struct writer w = writer_over(text, sizeof text);
-
-    netaddr_write(&w, address);
-    if (error == EADDRINUSE)
-        log_line(log, LOG_FAILURE,
-                 "%.*s/tcp is in use: stop the other server or choose another port with -P",
-                 (int)w.len, text);
-    else if (error == EADDRNOTAVAIL)
-        log_line(log, LOG_FAILURE,
-                 "%.*s/tcp: this machine has no such address; choose another with -A", (int)w.len,
-                 text);
-    else
-        log_line(log, LOG_FAILURE, "%.*s/tcp cannot be opened: %s", (int)w.len, text,
-                 strerror(error));
-}
-
-int tcp_listen(const union netaddr *address, struct log *log)
+int tcp_listen(const union netaddr *address)
 {
     int fd = make_socket(address);
-    int on = 1;
+    int on = 1, error;
 
-    if (fd >= 0) {
-        /* Of old connections, not of servers. */
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-        if (bind(fd, &address->any, netaddr_length(address)) == 0 && listen(fd, WAITING_LIMIT) == 0)
-            return fd;
-    }
-    log_listen(log, address, errno);
-    if (fd >= 0)
-        close(fd);
-    return -1;
+    if (fd < 0)
+        return -errno;
+    /* Of old connections, not of servers. */
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(fd, &address->any, netaddr_length(address)) == 0 && listen(fd, WAITING_LIMIT) == 0)
+        return fd;
+    error = errno;
+    close(fd);
+    return -error;
 }
 
 int tcp_accept(int listening, union netaddr *peer)

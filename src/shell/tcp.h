@@ -1,15 +1,14 @@
 /* TCP sockets that carry SIP: listening, accepted and opened ones, all non-blocking. */
 #pragma once
 
-#include "shell/log.h"
 #include "shell/netaddr.h"
 
 /* How long what was sent may stay unacknowledged before the connection counts as broken
  * (TCP_USER_TIMEOUT), in milliseconds. */
 #define TCP_PATIENCE 32000u
 
-/* Listens on that address; -1, and it was logged why and what to do, if that is not possible. */
-int tcp_listen(const union netaddr *address, struct log *log);
+/* Listens on that address; -errno if that is not possible. */
+int tcp_listen(const union netaddr *address);
 
 /* The next that waits to be accepted, and whose it is; -1 if there is none. */
 int tcp_accept(int listening, union netaddr *peer);

@@ -32,3 +32,20 @@ bool via_next(struct slice *rest, struct via *via);
 
 struct slice transport_name(enum transport transport); /* as in Via: "UDP" */
 enum transport transport_of(struct slice name);        /* case does not count */
+
+/* Where none is named (18.2.2, RFC 7118 7). */
+static inline uint16_t transport_port(enum transport transport)
+{
+    switch (transport) {
+    case TRANSPORT_TLS: return 5061;
+    case TRANSPORT_WS: return 80;
+    case TRANSPORT_WSS: return 443;
+    default: return 5060;
+    }
+}
+
+/* Nobody on the way reads or changes what goes by it. */
+static inline bool transport_is_secure(enum transport transport)
+{
+    return transport == TRANSPORT_TLS || transport == TRANSPORT_WSS;
+}

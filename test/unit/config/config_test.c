@@ -195,15 +195,17 @@ static void sections_set_the_server(void **state)
     config_free(config);
 }
 
-static void transports_are_a_list_and_both_by_default(void **state)
+static void transports_are_a_list_and_all_by_default(void **state)
 {
     static const struct {
         const char *text;
-        bool has_udp, has_tcp;
+        bool has_udp, has_tcp, has_tls;
     } cases[] = {
-        {"", true, true},         {"udp", true, false}, {"TCP", false, true},
-        {"udp, tcp", true, true}, {"tls", true, true},  {" tcp ", false, true},
-        {"tcp tls", false, true},
+        {"", true, true, true},         {"udp", true, false, false},
+        {"TCP", false, true, false},    {"udp, tcp", true, true, false},
+        {"tls", false, false, true},    {" tcp ", false, true, false},
+        {"tcp tls", false, true, true}, {"both", true, true, false},
+        {"both Tls", true, true, true},
     };
 
     (void)state;
@@ -214,6 +216,7 @@ static void transports_are_a_list_and_both_by_default(void **state)
         struct config *config = read_fine(text);
         assert_int_equal(config->has_udp, cases[i].has_udp);
         assert_int_equal(config->has_tcp, cases[i].has_tcp);
+        assert_int_equal(config->has_tls, cases[i].has_tls);
         config_free(config);
     }
 }
@@ -339,7 +342,7 @@ static void faults_say_where_and_what_to_write(void **state)
          "x.conf:1:11: port is \"0\"; write a number from 1 to 65535"},
         {"<sipwitch><registry realm='a\\b'/></sipwitch>", "without quotation marks"},
         {"<sipwitch><registry digest='SHA1'/></sipwitch>", "write MD5 or SHA-256"},
-        {"<sipwitch><stack transport='sctp'/></sipwitch>", "write udp, tcp or both"},
+        {"<sipwitch><stack transport='sctp'/></sipwitch>", "write udp, tcp, tls"},
         {"<!DOCTYPE s [<!ENTITY a 'b'>]><sipwitch>&a;</sipwitch>", "a DOCTYPE with declarations; "},
     };
 
@@ -574,7 +577,7 @@ static void faults_of_the_dial_plan_are_refused(void **state)
         {"<provision><user id='u' trs='10'/></provision>", "write a number from 0 to 9"},
         {"<registry unregistered='470'/>", "unregistered in <registry> is 470; write 480 or 410"},
         {"<timers c='60'/>", "write a number from 181 to 3600"},
-        {"<stack transport='smoke'/>", "write udp, tcp or both"},
+        {"<stack transport='smoke'/>", "write udp, tcp, tls"},
     };
 
     (void)state;
@@ -600,7 +603,7 @@ int main(void)
         cmocka_unit_test(attributes_are_child_elements),
         cmocka_unit_test(a_secret_becomes_digests_under_the_realm),
         cmocka_unit_test(a_digest_wins_over_a_secret), cmocka_unit_test(sections_set_the_server),
-        cmocka_unit_test(transports_are_a_list_and_both_by_default),
+        cmocka_unit_test(transports_are_a_list_and_all_by_default),
         cmocka_unit_test(none_is_not_a_published_name),
         cmocka_unit_test(the_first_of_repeated_keys_counts),
         cmocka_unit_test(users_of_all_provision_sections_count_and_the_first_of_a_name_wins),

@@ -46,6 +46,7 @@ static void ends_of_any_kind_come_back_whole(void **state)
     const struct flow flows[] = {
         {.transport = TRANSPORT_UDP, .port = 5062, .socket = 300, .address = {192, 0, 2, 9}},
         {.transport = TRANSPORT_UDP, .is_v6 = true, .port = 1, .socket = 1, .address = {32, 1, 13}},
+        {.transport = TRANSPORT_TLS, .port = 9, .connection = 0xabc00001, .address = {10, 0, 0, 2}},
         {.transport = TRANSPORT_TCP, .port = 9, .connection = 0xabc00001, .address = {10, 0, 0, 1}},
         {.transport = TRANSPORT_TCP,
          .is_v6 = true,

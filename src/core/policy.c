@@ -1,0 +1,141 @@
+#include "core/policy.h"
+
+#include "core/peer.h"
+#include "core/record.h"
+
+#define NOTED_AGAIN (24 * 3600) /* seconds: until what is remembered is written anew */
+
+size_t policy_bytes(void)
+{
+    return pool_bytes(sizeof(struct proven_domain), PROVEN_LIMIT) + table_bytes(PROVEN_LIMIT);
+}
+
+void policy_init(struct core *core, struct arena *from)
+{
+    pool_init(&core->proven, from, sizeof(struct proven_domain), PROVEN_LIMIT, 1);
+    table_init(&core->proven_by_domain, from, PROVEN_LIMIT, core->proven.items,
+               sizeof(struct proven_domain), offsetof(struct proven_domain, by_domain));
+}
+
+uint64_t policy_hash(const struct core *core, struct slice domain)
+{
+    char lower[NAME_LIMIT];
+    size_t len = min_u64(domain.len, sizeof lower);
+
+    if (len && domain.at[len - 1] == '.')
+        len--;
+    for (size_t i = 0; i < len; i++)
+        lower[i] = ascii_lower(domain.at[i]);
+    return hash_sign(&core->key_table, slice_of(lower, len)) | 1u;
+}
+
+static struct proven_domain *find(const struct core *core, uint64_t domain)
+{
+    for (uint32_t i = table_first(&core->proven_by_domain, (uint32_t)domain); i;
+         i = table_next(&core->proven_by_domain, i)) {
+        struct proven_domain *proven = pool_at(&core->proven, i);
+        if (proven->domain == domain)
+            return proven;
+    }
+    return NULL;
+}
+
+static void forget(struct core *core, struct proven_domain *proven)
+{
+    table_remove(&core->proven_by_domain, pool_index(&core->proven, proven));
+    pool_give(&core->proven, proven);
+}
+
+/* Where there is no room, the one that would be forgotten first is forgotten now. */
+static void make_room(struct core *core)
+{
+    struct proven_domain *first = NULL;
+
+    if (core->proven.live < core->proven.limit)
+        return;
+    for (uint32_t i = 1; i <= core->proven.used; i++) {
+        struct proven_domain *proven = pool_live_at(&core->proven, i);
+        if (proven && (!first || proven->until < first->until))
+            first = proven;
+    }
+    forget(core, first);
+}
+
+static struct proven_domain *enter(struct core *core, uint64_t domain)
+{
+    struct proven_domain *proven;
+
+    make_room(core);
+    proven = pool_take(&core->proven);
+    proven->domain = domain;
+    table_insert(&core->proven_by_domain, pool_index(&core->proven, proven), (uint32_t)domain);
+    return proven;
+}
+
+static uint8_t configured(const struct settings *settings, struct slice domain)
+{
+    for (unsigned i = 0; i < settings->domain_count; i++)
+        if (slice_equal_nocase(settings->domains[i].name, domain))
+            return settings->domains[i].policy;
+    return settings->policy;
+}
+
+uint8_t policy_of(const struct core *core, struct slice domain, int64_t wall)
+{
+    uint8_t policy = configured(core->settings, domain);
+    const struct proven_domain *proven;
+
+    if (policy != POLICY_OPPORTUNISTIC)
+        return policy;
+    proven = find(core, policy_hash(core, domain));
+    return proven && proven->until > wall ? POLICY_VERIFIED : POLICY_OPPORTUNISTIC;
+}
+
+void policy_persist(const struct proven_domain *proven, struct actions *out)
+{
+    write_u64(record_begin(out, RECORD_PROVEN, proven->domain), (uint64_t)proven->until);
+    record_end(out);
+}
+
+void policy_note(struct core *core, uint64_t domain, struct moment now, struct actions *out)
+{
+    struct proven_domain *proven = find(core, domain);
+    int64_t until = now.wall + POLICY_MEMORY;
+
+    if (proven && until - proven->until < NOTED_AGAIN && proven->until <= until)
+        return;
+    if (!proven)
+        proven = enter(core, domain);
+    proven->until = until;
+    if (record_wanted(core))
+        policy_persist(proven, out);
+}
+
+bool policy_forget(struct core *core, struct slice domain, struct actions *out)
+{
+    struct proven_domain *proven = find(core, policy_hash(core, domain));
+
+    if (!proven)
+        return false;
+    proven->until = 0;
+    policy_persist(proven, out);
+    forget(core, proven);
+    return true;
+}
+
+void policy_restore(struct core *core, struct reader *r)
+{
+    uint64_t domain = read_u64(r);
+    int64_t until = (int64_t)read_u64(r);
+    struct proven_domain *proven;
+
+    if (r->failed)
+        return;
+    proven = find(core, domain);
+    if (until && !proven)
+        proven = enter(core, domain);
+    if (until)
+        proven->until = until;
+    else if (proven)
+        forget(core, proven);
+}

@@ -1,0 +1,32 @@
+/*
+ * TLS 1.2 and 1.3 (RFC 8446, RFC 9325) as a channel of a stream, by OpenSSL.
+ *
+ * A server's side shows the certificate of the name that was asked for, and asks for one of the
+ * peer, who need have none.  A client's side asks for the domain of its plan.  When a handshake is
+ * done the channel knows which SIP domains the peer has proven to be: by a CA (RFC 5922), or by
+ * DANE (RFC 7673).  A plan may demand it.
+ */
+#pragma once
+
+#include "core/peer.h"
+#include "shell/certs.h"
+#include "shell/channel.h"
+#include "shell/log.h"
+
+#define TLS_PROVEN 1024u /* bytes of the names that a peer has proven; more are not looked at */
+
+struct tls;
+
+/* NULL if there is no memory.  Until tls_use there can be no channel. */
+struct tls *tls_create(struct log *log);
+void tls_destroy(struct tls *tls);
+
+/* From now on handshakes are done with these, which it takes over; connections that stand go on. */
+void tls_use(struct tls *tls, struct certs *certs);
+
+/* A channel over a descriptor; NULL if there is no memory for it. */
+struct channel *tls_accept(struct tls *tls, int descriptor);
+struct channel *tls_connect(struct tls *tls, int descriptor, const struct peer_plan *plan);
+
+/* The domains that the peer has proven to be, a line each; empty if there are none. */
+struct slice tls_proven(const struct channel *channel);
