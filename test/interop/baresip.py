@@ -247,8 +247,9 @@ class Baresip:
         """Give it an account; with interval 0 it does not register."""
         self.transport = transport
         way = "" if transport == "udp" else f";transport={transport}"
+        port = server.port + (transport == "tls")
         self.command("uanew", f"<sip:{user}@{realm}{way}>;auth_user={user};auth_pass={password};"
-                              f'outbound="sip:{server.address}:{server.port}{way}";'
+                              f'outbound="sip:{server.address}:{port}{way}";'
                               f"regint={interval}{options}")
 
     def dial(self, target):

@@ -221,6 +221,18 @@ def tcp_and_udp_phones_call_each_other_both_ways(house):
     call_both_ways(house, "tcp", "udp")
 
 
+def tls_phones_call_each_other_both_ways(house):
+    call_both_ways(house, "tls", "tls")
+
+
+def tls_and_udp_phones_call_each_other_both_ways(house):
+    call_both_ways(house, "tls", "udp")
+
+
+def tcp_and_tls_phones_call_each_other_both_ways(house):
+    call_both_ways(house, "tcp", "tls")
+
+
 def call_outlives_the_server_by(house, alices, bobs):
     """Made before kill -9; their connections are gone after it, their call is not."""
     alice, bob = house.pair(alices, bobs)
@@ -243,6 +255,12 @@ def tcp_call_goes_on_after_kill_9_and_the_callee_hangs_up(house):
 
 def call_to_tcp_goes_on_after_kill_9_and_the_caller_hangs_up(house):
     alice, bob = call_outlives_the_server_by(house, "udp", "tcp")
+    hang_up(alice, bob, house.server)
+
+
+def tls_call_goes_on_after_kill_9_and_the_caller_hangs_up(house):
+    # A baresip that is called by TLS comes back only when it registers again.
+    alice, bob = call_outlives_the_server_by(house, "tls", "udp")
     hang_up(alice, bob, house.server)
 
 
@@ -275,6 +293,10 @@ CHECKS = [
     registration_survives_kill_9,
     tcp_phones_call_each_other_both_ways,
     tcp_and_udp_phones_call_each_other_both_ways,
+    tls_phones_call_each_other_both_ways,
+    tls_and_udp_phones_call_each_other_both_ways,
+    tcp_and_tls_phones_call_each_other_both_ways,
+    tls_call_goes_on_after_kill_9_and_the_caller_hangs_up,
     tcp_call_goes_on_after_kill_9_and_the_caller_hangs_up,
     tcp_call_goes_on_after_kill_9_and_the_callee_hangs_up,
     call_to_tcp_goes_on_after_kill_9_and_the_caller_hangs_up,

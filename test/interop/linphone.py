@@ -19,6 +19,9 @@ sip_tls_port=-1
 default_proxy=0
 guess_hostname=0
 contact=<sip:{user}@{address}>
+root_ca={trusted}
+verify_server_certs=1
+verify_server_cn=0
 media_encryption={encryption}
 media_encryption_mandatory={mandatory}
 zrtp_cache_migration_done=1
@@ -80,7 +83,9 @@ class Linphone(Talker):
         with open(os.path.join(self.folder, "rc"), "w", encoding="utf-8") as file:
             file.write(_RC.format(user=user, password=password, realm=realm,
                                   address=server.address, server=server.address,
-                                  port=server.port, transport=transport, encryption=encryption,
+                                  port=server.port + (transport == "tls"),
+                                  trusted=os.path.join(server.state, "certs/self-signed.pem"),
+                                  transport=transport, encryption=encryption,
                                   mandatory=int(encryption != "none"),
                                   sip_port=_free_port(lab.ADDRESS),
                                   audio_port=_free_port(lab.ADDRESS) & ~1,

@@ -70,19 +70,19 @@ class House:
         phone.expect("REGISTER_OK")
         return phone
 
-    def linphone(self, user, tone=None, encryption="none", secret=None):
+    def linphone(self, user, tone=None, encryption="none", secret=None, transport="udp"):
         phone = self._keep(Linphone(user, secret or password(user), self.server, self.folder,
-                                    tone and self.tone(tone), encryption))
+                                    tone and self.tone(tone), encryption, transport))
         return phone if secret else phone.await_registered()
 
     def twinkle(self, user):
         return self._keep(Twinkle(user, password(user), self.server, self.folder))
 
 
-def linphones_call(house, encryption):
+def linphones_call(house, encryption, transport="udp"):
     """Two linphones in a call, each hearing the other."""
-    alice = house.linphone("alice", ALICE_TONE, encryption)
-    bob = house.linphone("bob", BOB_TONE, encryption)
+    alice = house.linphone("alice", ALICE_TONE, encryption, transport=transport)
+    bob = house.linphone("bob", BOB_TONE, encryption, transport=transport)
     alice.dial(f"sip:202@{lab.REALM}")
     bob.await_incoming()
     alice.await_ringing()
@@ -106,6 +106,11 @@ def linphone_calls_linphone_in_the_clear(house):
 
 def linphone_calls_linphone_with_srtp(house):
     linphones_hear_and_hang_up(*linphones_call(house, "srtp"))
+
+
+def linphone_calls_linphone_by_tls_with_srtp(house):
+    """They trust the certificate that the server made."""
+    linphones_hear_and_hang_up(*linphones_call(house, "srtp", "tls"))
 
 
 def linphone_calls_linphone_with_zrtp_and_both_see_the_same_words(house):
@@ -335,6 +340,7 @@ def sipp_with_the_uri_of_another_server_is_refused(house):
 CHECKS = [
     linphone_calls_linphone_in_the_clear,
     linphone_calls_linphone_with_srtp,
+    linphone_calls_linphone_by_tls_with_srtp,
     linphone_calls_linphone_with_zrtp_and_both_see_the_same_words,
     linphone_with_a_wrong_password_is_refused,
     linphone_calls_baresip,

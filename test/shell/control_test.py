@@ -12,6 +12,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -946,6 +947,7 @@ def sippasswd_works_without_a_server():
         one.start()
         expect(is_admitted(one, "alice", "later"), "it does not count")
         one.end()
+        shutil.rmtree(os.path.join(one.state, "certs"))
         for name in os.listdir(one.state):
             os.unlink(os.path.join(one.state, name))
         os.chown(one.state, NOBODY, NOBODY)

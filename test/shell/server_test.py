@@ -10,6 +10,7 @@ import ctypes
 import glob
 import hashlib
 import os
+import random
 import re
 import resource
 import signal
@@ -54,14 +55,18 @@ def expect(so, why):
 
 
 def free_port():
-    """A port that is free on UDP and TCP, IPv4 and IPv6."""
+    """A port that is free on UDP and TCP, IPv4 and IPv6, and the next one on TCP, for TLS. It is
+    none of those that the system gives to who asks for any."""
     while True:
+        port = random.randrange(12000, 32000, 2)
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as datagrams, \
-                socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as streams:
-            datagrams.bind(("::", 0))
+                socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as streams, \
+                socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as secure:
             with contextlib.suppress(OSError):
-                streams.bind(("::", datagrams.getsockname()[1]))
-                return datagrams.getsockname()[1]
+                datagrams.bind(("::", port))
+                streams.bind(("::", port))
+                secure.bind(("::", port + 1))
+                return port
 
 
 def cpu_seconds(pid):
@@ -457,7 +462,8 @@ def state_is_private():
         expect(os.stat(one.state).st_mode & 0o007 == 0, "others can read the state directory")
         for name in os.listdir(one.state):
             mode = os.stat(os.path.join(one.state, name)).st_mode & 0o777
-            expect(mode == (0o660 if name == "control" else 0o600), f"{name} has mode {mode:o}")
+            allowed = {"control": 0o660, "certs": 0o700}.get(name, 0o600)
+            expect(mode == allowed, f"{name} has mode {mode:o}")
 
 
 def realm_is_made_once():

@@ -765,7 +765,7 @@ def transports_are_chosen():
     with server(config("sctp")) as one:
         status, said = one.refuse()
         expect(status == 2, f"exit status {status}")
-        one_line(said, "sctp", "write udp, tcp or both")
+        one_line(said, "sctp", "write udp, tcp, tls")
 
 
 CHECKS = [answers_over_tcp_on_both_families, messages_come_in_any_pieces, largest_message_is_taken,
