@@ -1,5 +1,7 @@
 #include "base/json.h"
 
+#include "base/utf8.h"
+
 /* Nothing stands between the last thing written and the next: a member or an item does. */
 static void separate(struct writer *w)
 {
@@ -7,23 +9,6 @@ static void separate(struct writer *w)
 
     if (last != '{' && last != '[')
         write_char(w, ',');
-}
-
-/* Length of the UTF-8 sequence (RFC 3629) that a text begins with; 0 if it is none. */
-static size_t sequence_length(struct slice s)
-{
-    uint8_t lead = (uint8_t)s.at[0], second = s.len > 1 ? (uint8_t)s.at[1] : 0;
-    size_t len = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-
-    if (lead > 0xf4 || len > s.len)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if (((uint8_t)s.at[i] & 0xc0) != 0x80)
-            return 0;
-    if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f) ||
-        (lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second > 0x8f))
-        return 0; /* overlong, a surrogate, or beyond U+10FFFF */
-    return len;
 }
 
 static void write_escape(struct writer *w, unsigned code)
@@ -57,7 +42,7 @@ static void write_string(struct writer *w, struct slice s, size_t limit)
 
     write_char(w, '"');
     while (rest.len) {
-        size_t len = sequence_length(rest);
+        size_t len = utf8_sequence(rest);
 
         if (len)
             write_sequence(w, slice_until(rest, len));
