@@ -268,14 +268,45 @@ static bool read_transports(struct loading *l, struct config *config)
             config->has_tcp = true;
         else if (slice_equal_nocase(name, S("tls")))
             config->has_tls = config->wants_tls = true;
+        else if (slice_equal_nocase(name, S("ws")))
+            config->has_ws = config->wants_ws = true;
+        else if (slice_equal_nocase(name, S("wss")))
+            config->has_wss = config->wants_wss = true;
         else if (slice_equal_nocase(name, S("both")))
             config->has_udp = config->has_tcp = true;
         else
             return fault_in_main(l, "transport in <stack> is", name,
-                                 "write udp, tcp, tls, or several of them");
+                                 "write udp, tcp, tls, ws, wss, or several of them");
     }
-    if (!config->has_udp && !config->has_tcp && !config->has_tls)
-        config->has_udp = config->has_tcp = config->has_tls = true;
+    if (!config->has_udp && !config->has_tcp && !config->has_tls && !config->has_ws &&
+        !config->has_wss)
+        config->has_udp = config->has_tcp = config->has_tls = config->has_ws = config->has_wss =
+            true;
+    return true;
+}
+
+/* Ports are beside that of the others; and whose pages come by them. */
+static bool read_websockets(struct loading *l, struct config *config)
+{
+    struct settings *settings = &config->settings;
+    struct slice *origins = keep_array(&l->whole->keeper, ORIGINS_LIMIT, sizeof *origins);
+    struct slice rest = l->values.origins, word;
+
+    if (!origins)
+        return false;
+    config->ws_port = (uint16_t)l->values.ws_port;
+    config->wss_port = (uint16_t)l->values.wss_port;
+    config->wants_ws |= config->ws_port != 0;
+    config->wants_wss |= config->wss_port != 0;
+    settings->origins = origins;
+    while (loading_word_of(&rest, " ,\t\r\n", &word)) {
+        if (settings->origin_count == ORIGINS_LIMIT)
+            return fault_in_main(l, "origins in <stack> has too many:", word,
+                                 "write 64 at most, or * for all");
+        if (slice_find(word, '/') < word.len && word.at[word.len - 1] == '/')
+            word.len--; /* an address as a browser shows it */
+        origins[settings->origin_count++] = loading_keep(l, word);
+    }
     return true;
 }
 
@@ -424,7 +455,8 @@ static bool read_settings(struct loading *l)
     return read_localnames(l) && check_realm(l, settings->realm) &&
            read_digest(l, &settings->sha256_first) &&
            read_unregistered(l, &settings->unregistered) && read_transports(l, config) &&
-           read_tls(l, config) && read_service_route(l, &settings->service_route) &&
+           read_tls(l, config) && read_websockets(l, config) &&
+           read_service_route(l, &settings->service_route) &&
            read_resolver(l, &settings->resolver) && read_trust_anchor(l, &config->trust_anchor);
 }
 

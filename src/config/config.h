@@ -56,9 +56,9 @@ struct config {
     struct user_settings *users;
     uint32_t user_count;
     struct slice interface; /* addresses to listen on */
-    uint16_t port, tls_port;
-    bool has_udp, has_tcp, has_tls; /* transports listened on */
-    bool wants_tls;                 /* it was asked for: without it there is no start */
+    uint16_t port, tls_port, ws_port, wss_port;
+    bool has_udp, has_tcp, has_tls, has_ws, has_wss; /* transports listened on */
+    bool wants_tls, wants_ws, wants_wss; /* they were asked for: without them there is no start */
     struct slice certfile, keyfile, authfile;
     bool is_traced;            /* from the start on */
     struct slice trust_anchor; /* a file by which DNS is validated; empty: the root's */

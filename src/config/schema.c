@@ -37,12 +37,22 @@ static const struct key stack_keys[] = {
         "Addresses to listen on, separated by blanks or commas: * is all of the machine's, 0.0.0.0 "
         "all of IPv4, :: all of IPv6."),
     START_NUMBER("port", AT(port), 1, 65535, "5060", "Port to listen on."),
-    START_TEXT("transport", AT(transport), "udp tcp tls",
+    START_TEXT("transport", AT(transport), "udp tcp tls ws wss",
         "What is listened on, separated by blanks or commas: udp and tcp, on the same port, which "
-        "both stands for, and tls. Unless tls is written here, the server starts without it where "
-        "its port is in use."),
+        "both stands for, tls, and for phones in browsers ws and wss, which is ws over tls. Unless "
+        "tls, ws or wss is written here, the server starts without it where its port is in use."),
     START_NUMBER("tls-port", AT(tls_port), 1, 65535, "the port after the other",
         "Port to listen on for TLS."),
+    START_NUMBER("ws-port", AT(ws_port), 1, 65535, "6 above port: 5066",
+        "Port to listen on for WebSockets. Browsers open none on 5060 and 5061, and from a page "
+        "that came by https none that is not wss, unless it is on their own machine."),
+    START_NUMBER("wss-port", AT(wss_port), 1, 65535, "7 above port: 5067",
+        "Port to listen on for WebSockets over TLS."),
+    TEXT("origins", AT(origins), NULL,
+        "Web sites, beside those of this domain, whose pages may open WebSockets: origins like "
+        "https://www.example.com or hosts, separated by blanks or commas; * is all. Pages whose "
+        "host is the realm, a name under it, one of localnames or an address of the server may "
+        "anyway."),
     TEXT("certfile", AT(certfile), NULL,
         "A PEM file with the server's certificate, what leads from it to a CA, and its key. Where "
         "there is none, certs/REALM.pem in the state directory counts, and without that one a "

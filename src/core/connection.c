@@ -283,7 +283,7 @@ bool connection_reach_domain(struct core *core, struct flow *to, const struct pe
         *to = standing->flow;
         return true;
     }
-    if (!place || !flow_find_socket(core, to))
+    if (!place || flow_is_web(to) || !flow_find_socket(core, to))
         return false;
     connection = &core->connections[place];
     core->free_connection = connection->first_client;

@@ -23,7 +23,8 @@ void connection_closed(struct core *core, const struct flow *flow, instant now);
 bool connection_stands(const struct core *core, const struct flow *flow);
 
 /* Completes a flow to a peer that listens: by a connection that there is, or a new one.  False if
- * there is no room for another, or none of our sockets is of that kind. */
+ * there is no room for another, none of our sockets is of that kind, or it is one that only a phone
+ * can open. */
 bool connection_reach(struct core *core, struct flow *to, struct actions *out);
 
 /* The same to a domain's server, of whom the plan demands what it must prove.  A connection that

@@ -46,3 +46,9 @@ static inline bool flow_is_reliable(const struct flow *f)
 {
     return f->transport != TRANSPORT_UDP;
 }
+
+/* A browser's: it opens connections and takes none (RFC 7118). */
+static inline bool flow_is_web(const struct flow *f)
+{
+    return f->transport == TRANSPORT_WS || f->transport == TRANSPORT_WSS;
+}

@@ -98,7 +98,7 @@ static struct slice transport_param(enum transport transport, bool is_sips)
         [TRANSPORT_TCP] = S(";transport=tcp"),
         [TRANSPORT_TLS] = S(";transport=tls"),
         [TRANSPORT_WS] = S(";transport=ws"),
-        [TRANSPORT_WSS] = S(";transport=wss"),
+        [TRANSPORT_WSS] = S(";transport=ws"), /* it is TLS by its port (RFC 7118 5.2) */
     };
 
     return is_sips && transport == TRANSPORT_TLS ? NO_SLICE : params[transport];

@@ -59,6 +59,8 @@ struct settings {
     struct slice realm;             /* the digest realm; also the domain served */
     const struct slice *localnames; /* further names of this domain: hosts and addresses */
     unsigned localname_count;
+    const struct slice *origins; /* further web pages whose WebSockets are taken (core/origin) */
+    unsigned origin_count;
     const struct socket_settings *sockets;
     unsigned socket_count;
     bool is_public;                /* callers of other domains may reach our users */

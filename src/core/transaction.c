@@ -6,6 +6,7 @@
 #include "core/fault.h"
 #include "core/forward.h"
 #include "core/locate.h"
+#include "core/location.h"
 #include "core/pending.h"
 #include "core/proxy.h"
 
@@ -106,11 +107,28 @@ void server_arm(struct core *core, struct server_transaction *server)
         timer_set(&core->timers, &server->timer, due);
 }
 
+/* The browser that the request came from, if it is back by another connection: it listens nowhere
+ * (RFC 7118 5). */
+static bool is_back(const struct core *core, const struct server_transaction *server,
+                    struct flow *flow)
+{
+    const struct context *context = server->context && flow_is_web(&server->flow)
+                                        ? pool_at(&core->contexts, server->context)
+                                        : NULL;
+    const struct binding *binding =
+        context && context->caller ? location_binding(core, context->caller) : NULL;
+
+    if (!binding || !connection_stands(core, &binding->flow))
+        return false;
+    *flow = binding->flow;
+    return true;
+}
+
 /* 18.2.2: responses go by the connection that the request came by or, if that is gone, by one to
  * where its sender listens. */
 static bool find_sender(struct core *core, struct server_transaction *server, struct actions *out)
 {
-    if (connection_stands(core, &server->flow))
+    if (connection_stands(core, &server->flow) || is_back(core, server, &server->flow))
         return true;
     server->flow.connection = 0;
     server->flow.port = server->sent_by;

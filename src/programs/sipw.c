@@ -387,8 +387,10 @@ static bool load_tls(struct server *server, const struct config *config)
     struct report *report = malloc(sizeof *report);
     struct certs *certs = NULL;
 
-    server->sources.has_tls = config->has_tls;
-    if (report && config->has_tls) {
+    bool is_wanted = config->has_tls || config->has_wss;
+
+    server->sources.has_tls = is_wanted;
+    if (report && is_wanted) {
         report_init(report, server->options.config_path);
         certs = load_certs(&server->sources, config, report);
         log_report(&server->log, report);
@@ -396,7 +398,7 @@ static bool load_tls(struct server *server, const struct config *config)
     free(report);
     if (certs)
         tls_use(server->tls, certs);
-    return certs || !config->has_tls;
+    return certs || !is_wanted;
 }
 
 /* Memory and open files say how much there may be. */
@@ -470,7 +472,13 @@ static enum status open_sockets(struct server *server)
         plan.ports[TRANSPORT_TCP] = port;
     if (config->has_tls)
         plan.ports[TRANSPORT_TLS] = config->tls_port ? config->tls_port : (uint16_t)(port + 1);
+    if (config->has_ws)
+        plan.ports[TRANSPORT_WS] = config->ws_port ? config->ws_port : (uint16_t)(port + 6);
+    if (config->has_wss)
+        plan.ports[TRANSPORT_WSS] = config->wss_port ? config->wss_port : (uint16_t)(port + 7);
     plan.may_lack[TRANSPORT_TLS] = !config->wants_tls;
+    plan.may_lack[TRANSPORT_WS] = !config->wants_ws;
+    plan.may_lack[TRANSPORT_WSS] = !config->wants_wss;
     plan.tls = server->tls = tls_create(&server->log);
     server->udp = udp_open(plan.interface, port, config->has_udp, &server->log);
     if (!server->tls || !server->udp || !open_streams(server, config, &plan) ||

@@ -34,3 +34,8 @@ static void hash_sha256(const struct slice *parts, unsigned count, uint8_t *out)
 const struct digest_table digests_openssl = {
     .hash = {[ALGORITHM_MD5] = hash_md5, [ALGORITHM_SHA256] = hash_sha256},
 };
+
+void digests_sha1(struct slice bytes, uint8_t sum[20])
+{
+    SHA1((const unsigned char *)bytes.at, bytes.len, sum);
+}

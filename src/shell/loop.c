@@ -469,6 +469,7 @@ static void begin_configuration(struct loop *loop, struct keeper_job *users)
     note_unchanged(loop, old->config, loop->fresh->config);
     step(loop, &(struct event){.kind = EVENT_SETTINGS, .settings = &loop->fresh->settings});
     *loop->epoch = loop->fresh;
+    streams_obey(loop->streams, &loop->fresh->settings);
     if (loop->fresh->certs)
         tls_use(loop->tls, loop->fresh->certs);
     loop->fresh->certs = NULL;
@@ -822,6 +823,7 @@ struct loop *loop_create(const struct loop_parts *parts)
     for (unsigned i = 0; i < udp_count(loop->udp); i++)
         loop->polled[POLL_SOCKETS + i] =
             (struct pollfd){.fd = udp_descriptor(loop->udp, i), .events = POLLIN};
+    streams_obey(loop->streams, &(*loop->epoch)->settings);
     if (parts->store_error)
         fail_store(loop, strerror(-parts->store_error));
     return loop;

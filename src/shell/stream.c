@@ -85,13 +85,13 @@ static duration idle_longest(const struct stream *stream)
 }
 
 /* When it must have done what is expected of it. */
-static instant due_of(const struct stream *stream)
+static instant end_of(const struct stream *stream)
 {
     instant due = stream->active_at + idle_longest(stream);
 
     if (!stream->is_ours && !stream->has_spoken)
         due = min_u64(due, stream->opened_at + STREAM_PATIENCE);
-    if (stream->held)
+    if (stream->begun_at)
         due = min_u64(due, stream->begun_at + STREAM_PATIENCE);
     if (stream->queue_at < stream->queue_end || stream->state == STREAM_ENDING)
         due = min_u64(due, stream->stuck_since + STREAM_PATIENCE);
@@ -100,7 +100,12 @@ static instant due_of(const struct stream *stream)
 
 static void arm(struct streams *streams, struct stream *stream)
 {
-    timer_set(&streams->timers, &stream->timer, due_of(stream));
+    timer_set(&streams->timers, &stream->timer, min_u64(end_of(stream), web_ping_due(stream)));
+}
+
+void stream_rearm(struct streams *streams, struct stream *stream)
+{
+    arm(streams, stream);
 }
 
 /* ---- what epoll looks for */
@@ -293,7 +298,7 @@ static bool is_beginning(const struct stream *stream)
     return stream->state == STREAM_CONNECTING || stream->state == STREAM_GREETING;
 }
 
-static void put(struct streams *streams, struct stream *stream, struct slice bytes)
+void stream_put(struct streams *streams, struct stream *stream, struct slice bytes)
 {
     ssize_t count = 0;
 
@@ -311,9 +316,27 @@ void streams_send(struct streams *streams, const struct flow *to, struct slice b
 {
     struct stream *stream = find(streams, to);
 
-    if (stream &&
-        (stream->state == STREAM_OPEN || is_beginning(stream) || stream->state == STREAM_ENDING))
-        put(streams, stream, bytes);
+    if (!stream ||
+        !(stream->state == STREAM_OPEN || is_beginning(stream) || stream->state == STREAM_ENDING))
+        return;
+    if (stream_is_web(stream))
+        web_send(streams, stream, bytes);
+    else
+        stream_put(streams, stream, bytes);
+}
+
+void stream_end(struct streams *streams, struct stream *stream)
+{
+    if (streams->current == stream)
+        streams->current = NULL;
+    stream->state = STREAM_ENDING;
+    stream->stuck_since = streams->now;
+    if (stream->queue_at == stream->queue_end) {
+        linger(streams, stream);
+        return;
+    }
+    look_for(streams, stream);
+    arm(streams, stream);
 }
 
 void streams_end(struct streams *streams, const struct flow *flow)
@@ -322,9 +345,10 @@ void streams_end(struct streams *streams, const struct flow *flow)
 
     if (!stream || (stream->state != STREAM_OPEN && stream->state != STREAM_ENDING))
         return;
-    stream->state = STREAM_ENDING;
-    if (stream->queue_at == stream->queue_end)
-        linger(streams, stream);
+    if (stream_is_web(stream))
+        web_end(streams, stream, WEBSOCKET_BAD_MESSAGE);
+    else
+        stream_end(streams, stream);
 }
 
 /* ---- beginning */
@@ -369,7 +393,9 @@ static bool lay_channel(struct streams *streams, struct stream *stream,
     if (transport != TRANSPORT_TLS && transport != TRANSPORT_WSS)
         return true;
     stream->channel = plan ? tls_connect(streams->plan.tls, stream->descriptor, plan)
-                           : tls_accept(streams->plan.tls, stream->descriptor);
+                      : stream_is_web(stream)
+                          ? tls_accept_browser(streams->plan.tls, stream->descriptor)
+                          : tls_accept(streams->plan.tls, stream->descriptor);
     return stream->channel != NULL;
 }
 
@@ -430,7 +456,7 @@ static struct stream *accept_one(struct streams *streams, unsigned listener)
             break;
         streams->accepted++;
         struct stream *stream = welcome(streams, listener, fd, &peer);
-        if (stream && stream->state == STREAM_OPEN)
+        if (stream && stream->state == STREAM_OPEN && !stream_is_web(stream))
             return stream;
     }
     return NULL;
@@ -467,7 +493,7 @@ static void stand(struct streams *streams, struct stream *stream)
     stream->state = STREAM_OPEN;
     stream->active_at = streams->now;
     flush(streams, stream);
-    if (stream->state != STREAM_OPEN || !stream->channel)
+    if (stream->state != STREAM_OPEN || !stream->channel || stream_is_web(stream))
         return;
     stream->next = streams->fresh;
     streams->fresh = place_of(streams, stream);
@@ -529,8 +555,10 @@ static void read_from(struct streams *streams, struct stream *stream)
     if (count < 0) {
         die(streams, stream);
     } else if (count > 0) {
-        stream->active_at = streams->now;
+        if (!stream->is_upgraded) /* there a message counts, a pong does not */
+            stream->active_at = streams->now;
         streams->current = stream;
+        streams->pong_len = 0;
         streams->rest = slice_of(at, stream->held + (size_t)count);
     }
     if (stream->channel)
@@ -538,7 +566,7 @@ static void read_from(struct streams *streams, struct stream *stream)
 }
 
 /* The rest of the current stream's bytes is no whole message: it is kept for the next. */
-static void hold(struct streams *streams)
+void stream_hold(struct streams *streams)
 {
     struct stream *stream = streams->current;
     char *at = held_of(streams, stream);
@@ -550,7 +578,7 @@ static void hold(struct streams *streams)
     if (!stream->begun_at)
         stream->begun_at = streams->now;
     stream->held = (uint32_t)streams->rest.len;
-    if (!stream->held)
+    if (!stream->held && !websocket_is_amid(&stream->socket))
         stream->begun_at = 0;
     if (was_held && !stream->held)
         madvise(at, HELD_ROOM, MADV_DONTNEED);
@@ -567,16 +595,18 @@ static bool next_message(struct streams *streams, struct event *event)
 {
     while (streams->current) {
         struct stream *stream = streams->current;
-        struct frame frame = frame_next(streams->rest, &stream->scanned);
 
+        if (stream_is_web(stream))
+            return web_next(streams, event);
+        struct frame frame = frame_next(streams->rest, &stream->scanned);
         *event = (struct event){.flow = stream->flow, .fault = frame.fault};
         event->bytes = slice_until(streams->rest, frame.len);
         switch (frame.kind) {
-        case FRAME_NONE: hold(streams); break;
+        case FRAME_NONE: stream_hold(streams); break;
         case FRAME_SKIP: drop_front(streams, frame.len); break;
         case FRAME_PING:
             drop_front(streams, frame.len);
-            put(streams, stream, S("\r\n")); /* RFC 5626 4.4.1 */
+            stream_put(streams, stream, S("\r\n")); /* RFC 5626 4.4.1 */
             break;
         case FRAME_MESSAGE:
             drop_front(streams, frame.len);
@@ -637,8 +667,10 @@ static void expire(struct streams *streams)
     while ((timer = timers_expire(&streams->timers, streams->now))) {
         struct stream *stream =
             (struct stream *)(void *)((char *)timer - offsetof(struct stream, timer));
-        if (due_of(stream) <= streams->now)
+        if (end_of(stream) <= streams->now)
             die(streams, stream);
+        else if (web_ping_due(stream) <= streams->now)
+            web_ping(streams, stream);
         else
             arm(streams, stream); /* it was active since */
     }

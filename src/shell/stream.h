@@ -70,6 +70,9 @@ bool streams_have_news(const struct streams *streams);
 void streams_take(struct streams *streams, instant now);
 bool streams_next(struct streams *streams, struct event *event);
 
+/* Whose pages may open WebSockets: settings that live until the next are obeyed. */
+void streams_obey(struct streams *streams, const struct settings *settings);
+
 /* The core's actions. */
 void streams_send(struct streams *streams, const struct flow *to, struct slice bytes);
 void streams_connect(struct streams *streams, const struct flow *to, struct slice plan);

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#define FRAMED_ROOM (MESSAGE_LIMIT + WEBSOCKET_WRITE_HEAD)
 #define FILES_SPARED 256u /* open files of others: sockets, journal, libraries */
 
 /* ---- what the last run left with the service manager */
@@ -90,22 +91,30 @@ uint32_t streams_possible(void)
 static void say_listen(const struct streams *streams, enum transport transport,
                        const union netaddr *address, int error)
 {
+    static const struct slice names[TRANSPORT_COUNT] = {
+        [TRANSPORT_TCP] = S("/tcp"),
+        [TRANSPORT_TLS] = S("/tls"),
+        [TRANSPORT_WS] = S("/ws"),
+        [TRANSPORT_WSS] = S("/wss"),
+    };
     char text[NETADDR_TEXT + 8], why[256];
     struct writer w = writer_over(text, sizeof text);
     bool may_lack = streams->plan.may_lack[transport];
 
     netaddr_write(&w, address);
-    write_slice(&w, transport == TRANSPORT_TCP ? S("/tcp") : S("/tls"));
+    write_slice(&w, names[transport]);
     if (error == EADDRINUSE)
         snprintf(why, sizeof why,
-                 " is in use: stop the other server or choose another port with %s",
-                 transport == TRANSPORT_TCP ? "-P" : "tls-port in <stack>");
+                 " is in use: stop the other server or choose another port with %s%s",
+                 transport == TRANSPORT_TCP ? "-P" : names[transport].at + 1,
+                 transport == TRANSPORT_TCP ? "" : "-port in <stack>");
     else if (error == EADDRNOTAVAIL)
         snprintf(why, sizeof why, ": this machine has no such address; choose another with -A");
     else
         snprintf(why, sizeof why, " cannot be opened: %s", strerror(error));
-    log_line(streams->log, may_lack ? LOG_WARNING : LOG_FAILURE, "%.*s%s%s", (int)w.len, text, why,
-             may_lack ? "; until then there is no TLS there" : "");
+    log_line(streams->log, may_lack ? LOG_WARNING : LOG_FAILURE, "%.*s%s%s%s%s", (int)w.len, text,
+             why, may_lack ? "; until then there is no " : "",
+             may_lack ? transport_name(transport).at : "", may_lack ? " there" : "");
 }
 
 static bool add_listener(struct streams *streams, enum transport transport,
@@ -182,8 +191,9 @@ static bool make_places(struct streams *streams)
     streams->queues = reserve(count * STREAM_QUEUE);
     streams->host_memory = reserve(table);
     streams->scratch = reserve(READ_ROOM);
+    streams->framed = reserve(FRAMED_ROOM);
     if (!streams->at || !streams->held || !streams->queues || !streams->host_memory ||
-        !streams->scratch)
+        !streams->scratch || !streams->framed)
         return false;
     struct arena arena = arena_over(streams->host_memory, table);
     table_init(&streams->by_host, &arena, (uint32_t)streams->places, streams->at,
@@ -265,5 +275,6 @@ void streams_close(struct streams *streams)
     give_back(streams->queues, count * STREAM_QUEUE);
     give_back(streams->host_memory, table_bytes((uint32_t)streams->places) + 64);
     give_back(streams->scratch, READ_ROOM);
+    give_back(streams->framed, FRAMED_ROOM);
     free(streams);
 }

@@ -8,11 +8,12 @@
 #include "base/timers.h"
 #include "shell/channel.h"
 #include "shell/stream.h"
+#include "sip/websocket.h"
 
 #include <sys/epoll.h>
 
 #define READ_ROOM (64u << 10)  /* bytes taken with one call: the fairness among streams */
-#define HELD_ROOM (128u << 10) /* of one stream: a message not yet whole, and one read more */
+#define HELD_ROOM (132u << 10) /* of one stream: a message not yet whole, and one read more */
 #define READY_BATCH 64         /* streams looked after in one round */
 #define LISTENER (UINT64_C(1) << 31)
 
@@ -33,10 +34,11 @@ struct stream {
     struct channel *channel; /* NULL: a plain stream */
     int descriptor;
     uint8_t state;
-    bool is_ours;    /* we opened it */
-    bool is_known;   /* the core has heard of it */
-    bool is_kept;    /* the service manager has it, too */
-    bool has_spoken; /* a whole message came by it */
+    bool is_ours;     /* we opened it */
+    bool is_known;    /* the core has heard of it */
+    bool is_kept;     /* the service manager has it, too */
+    bool has_spoken;  /* a whole message came by it */
+    bool is_upgraded; /* a WebSocket, after its opening handshake */
     uint16_t generation;
     uint32_t interest;            /* what epoll looks for */
     uint32_t next;                /* free, dead or new: the next of these */
@@ -47,6 +49,8 @@ struct stream {
     instant stuck_since;          /* since when nothing of the queue left */
     instant opened_at;
     instant active_at;
+    instant pinged_at;       /* a WebSocket, last */
+    struct websocket socket; /* its reader */
 };
 
 /* One of our sockets; in the order of the settings. */
@@ -89,6 +93,12 @@ struct streams {
     struct stream *current; /* whose bytes are being framed */
     struct slice rest;
     char *scratch;
+
+    const struct settings *obeyed; /* whose pages may open WebSockets */
+    instant origin_said_at;        /* that one may not */
+    char *framed;                  /* a message that goes out in a frame */
+    char pong[WEBSOCKET_WRITE_HEAD + WEBSOCKET_CONTROL_LIMIT]; /* the current stream's next */
+    size_t pong_len;                                           /* 0 = it is owed none */
 };
 
 static inline uint32_t place_of(const struct streams *streams, const struct stream *stream)
@@ -99,3 +109,39 @@ static inline uint32_t place_of(const struct streams *streams, const struct stre
 /* From now on epoll tells of it and time runs for it; its flow is set and its descriptor open.
  * False if epoll will not have it. */
 bool stream_begin(struct streams *streams, struct stream *stream, enum stream_state state);
+
+/* ---- stream.c, for stream_web.c */
+
+/* Gives it those bytes, or queues them; it may die of it. */
+void stream_put(struct streams *streams, struct stream *stream, struct slice bytes);
+
+/* The rest of the current stream's bytes is nothing whole: it is kept for the next, and the stream
+ * is no longer current. */
+void stream_hold(struct streams *streams);
+
+/* Its times have changed. */
+void stream_rearm(struct streams *streams, struct stream *stream);
+
+/* Nothing more is read; it ends when what is queued has left. */
+void stream_end(struct streams *streams, struct stream *stream);
+
+/* ---- stream_web.c: WebSockets (RFC 7118), over TCP or over TLS */
+
+static inline bool stream_is_web(const struct stream *stream)
+{
+    return flow_is_web(&stream->flow);
+}
+
+/* The next event of the current stream, a WebSocket's; false if it gives none, and then it may no
+ * longer be current. */
+bool web_next(struct streams *streams, struct event *event);
+
+/* Sends a message of its own. */
+void web_send(struct streams *streams, struct stream *stream, struct slice message);
+
+/* Says goodbye, with that code, and ends it. */
+void web_end(struct streams *streams, struct stream *stream, unsigned code);
+
+/* When it is to be asked whether it is there; NEVER if it is no WebSocket that stands. */
+instant web_ping_due(const struct stream *stream);
+void web_ping(struct streams *streams, struct stream *stream);

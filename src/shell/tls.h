@@ -26,6 +26,8 @@ void tls_use(struct tls *tls, struct certs *certs);
 
 /* A channel over a descriptor; NULL if there is no memory for it. */
 struct channel *tls_accept(struct tls *tls, int descriptor);
+/* A browser is not asked for a certificate, for it would ask its user for one. */
+struct channel *tls_accept_browser(struct tls *tls, int descriptor);
 struct channel *tls_connect(struct tls *tls, int descriptor, const struct peer_plan *plan);
 
 /* The domains that the peer has proven to be, a line each; empty if there are none. */

@@ -121,7 +121,7 @@ class Server:
         """The next line of its log that has this."""
         for line in self.process.stderr:
             if part in line:
-                return
+                return line
         raise Failure(f"it ended without saying {part!r}")
 
     def segments(self):
