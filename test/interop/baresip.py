@@ -39,6 +39,7 @@ module_path {modules}
 module g711.so
 module srtp.so
 module dtls_srtp.so
+module ice.so
 module sndfile.so
 module aufile.so
 module aubridge.so
@@ -122,7 +123,7 @@ class Recording:
 class Baresip:
     """One phone, with a folder of its own."""
 
-    def __init__(self, name, folder, tone=None, address=lab.ADDRESS):
+    def __init__(self, name, folder, tone=None, address=lab.ADDRESS, more=""):
         self.name, self.address, self.transport = name, address, "udp"
         self.sip_port = _free_port(socket.SOCK_DGRAM, address)
         self.folder = os.path.join(folder, name)
@@ -136,9 +137,9 @@ class Baresip:
         self._control = None
         self._control_port = _free_port(socket.SOCK_STREAM, "127.0.0.1")
         self.process = None
-        self._write_folder(tone)
+        self._write_folder(tone, more)
 
-    def _write_folder(self, tone):
+    def _write_folder(self, tone, more):
         os.makedirs(self.folder)
         modules = glob.glob("/usr/lib/baresip/modules") or glob.glob("/usr/lib/*/baresip/modules")
         if not modules:
@@ -147,7 +148,7 @@ class Baresip:
             file.write(_CONFIG.format(
                 address=self.address, sip_port=self.sip_port, control_port=self._control_port,
                 name=self.name, recordings=self.folder, modules=modules[0],
-                source=f"aufile,{tone}" if tone else "aubridge,silence"))
+                source=f"aufile,{tone}" if tone else "aubridge,silence") + more)
         # Accounts come by command: one read from a file would register before
         # anybody listens to the events.
         for name in ("accounts", "contacts"):

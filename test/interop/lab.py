@@ -52,6 +52,14 @@ def enter():
         _run(["mount", "--bind", "/dev/null", "/etc/resolv.conf"])
 
 
+def add_interface(address):
+    """One more, beside the loopback interface: browsers offer no sound on that."""
+    for words in (["link", "add", "web0", "type", "veth", "peer", "name", "web1"],
+                  ["link", "set", "web0", "up"], ["link", "set", "web1", "up"],
+                  ["address", "add", f"{address}/24", "dev", "web0"]):
+        _run(["ip", *words])
+
+
 def need(*commands):
     """Each command's Debian package bears its name, but for these."""
     packages = {"baresip": "baresip-core", "dig": "bind9-dnsutils", "ip": "iproute2", "keymgr": "knot", "knotd": "knot",
