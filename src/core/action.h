@@ -17,6 +17,8 @@ enum action_kind {
                             until it stands; EVENT_CLOSED if it never will.  `bytes`: by TLS, what
                             it must prove (core/peer.h), or empty */
     ACTION_CLOSE,        /* end a stream, once all that was sent to it has left */
+    ACTION_EXPECT,       /* from now on the peer of a stream keeps it alive (RFC 5626): end it when
+                            nothing has come for FLOW_SILENCE */
     ACTION_PERSIST,      /* append bytes to the journal as one record */
     ACTION_CHECKPOINTED, /* all that lives is in the newest segment: drop the older ones */
     ACTION_LOG,          /* a line for the administrator; rare, never one a message */

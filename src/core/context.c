@@ -352,7 +352,8 @@ static void forward_group(struct core *core, struct context *context, const stru
     if (end - first > 1 || req->message.first[HEADER_MAX_BREADTH])
         breadth = req->max_breadth / (end - first);
     for (unsigned i = first; i < end; i++)
-        open_branch(core, context, i);
+        if (!context_targets(context)[i].is_next_flow)
+            open_branch(core, context, i);
     context->next_target = (uint8_t)end;
     if (context->flags & CONTEXT_INVITE) {
         pending_put(core, server, out);
@@ -768,13 +769,49 @@ static void fail(struct core *core, struct context *context, const struct messag
         pending_put(core, server, out);
 }
 
+/* RFC 5626 7: the way there has failed, not the phone. */
+static bool has_lost_flow(const struct client_transaction *client, const struct message *response,
+                          unsigned status)
+{
+    bool is_silent = status == 408 && client->method == METHOD_INVITE && !client->has_run_out;
+
+    return response ? response->status == 430 : status == 503 || is_silent;
+}
+
+/* Sends it by the next flow of the same phone; false if there is none, or nobody waits for it. */
+static bool try_next_flow(struct core *core, struct context *context, unsigned index,
+                          struct moment now, struct actions *out)
+{
+    struct server_transaction *server = pool_at(&core->servers, context->server);
+    struct request req;
+
+    if (context_is_over(context) || ++index >= context->next_target ||
+        !context_targets(context)[index].is_next_flow || !context->request.at ||
+        !context_read(core, context, now, &req))
+        return false;
+    open_branch(core, context, index);
+    if (context->flags & CONTEXT_INVITE)
+        pending_put(core, server, out);
+    send_branch(core, context, &req, index, req.message.first[HEADER_MAX_BREADTH] ? 1 : 0, out);
+    return pool_get(&core->clients, context->branches[index]) != NULL;
+}
+
 void context_decide(struct core *core, struct context *context, struct client_transaction *client,
                     const struct message *response, struct fault fault, struct moment now,
                     struct actions *out)
 {
+    unsigned index = client->branch;
+
     assert(context->open);
     context->open--;
-    context->branches[client->branch] = NO_HANDLE;
+    context->branches[index] = NO_HANDLE;
+    if (has_lost_flow(client, response, fault.status) &&
+        try_next_flow(core, context, index, now, out))
+        return;
+    if (response && response->status == 430 && context_targets(context)[index].binding) {
+        response = NULL; /* said to us, who know of no other flow: the phone is away */
+        fault = (struct fault){503, NULL};
+    }
     if (response && response->status < 300)
         accept(core, context, client, response, now, out);
     else

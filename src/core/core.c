@@ -77,6 +77,7 @@ struct core *core_create(void *memory, const struct core_origin *origin, struct 
     core->key_cookie = hash_derive(&origin->secret, S("cookie"));
     core->key_tag = hash_derive(&origin->secret, S("tag"));
     core->key_nonce = hash_derive(&origin->secret, S("nonce"));
+    core->key_gruu = hash_derive(&origin->secret, S("gruu"));
     core->run = (uint32_t)random_next(&core->random);
     core->wall_zero = wall_zero(now);
     core->now = now;

@@ -1,5 +1,7 @@
 #include "core/dial.h"
 
+#include "core/gruu.h"
+#include "core/instance.h"
 #include "core/location.h"
 #include "core/target.h"
 
@@ -86,14 +88,31 @@ static struct fault add_static(struct dialing *d, struct slice contact, const st
     return fault;
 }
 
+/* A phone: the best of its flows, and behind it the others, for when that fails. */
+static void add_phone(struct dialing *d, struct binding *binding)
+{
+    struct binding *flows[BINDINGS_PER_AOR];
+    unsigned count = instance_flows(d->core, binding, flows);
+    unsigned before = d->req->targets.count;
+
+    for (unsigned i = 0; i < count && has_room(d); i++) {
+        struct target target = {
+            .binding = flows[i]->id,
+            .flow = flows[i]->flow,
+            .q = flows[0]->q,
+            .is_next_flow = d->req->targets.count > before,
+        };
+        target_add(d->req, &target, binding_contact(flows[i]), binding_path(flows[i]));
+    }
+}
+
 static void add_bindings(struct dialing *d, const struct user *user)
 {
     const struct core *core = d->core;
 
-    for (const struct binding *b = location_first(core, user); b; b = location_next(core, b)) {
-        struct target target = {.binding = b->id, .flow = b->flow, .q = b->q};
-        if (has_room(d) && !location_has_newer_flow(core, b))
-            target_add(d->req, &target, binding_contact(b), binding_path(b));
+    for (struct binding *b = location_first(core, user); b; b = location_next(core, b)) {
+        if (user->kind != USER_PERSON || instance_is_best(core, b))
+            add_phone(d, b);
         if (user->kind != USER_PERSON)
             return; /* the newest takes the place of the others */
     }
@@ -283,4 +302,18 @@ struct fault dial(struct core *core, struct request *req, struct slice name, str
     if (fault.status && !req->sender)
         return (struct fault){480, NULL};
     return fault;
+}
+
+struct fault dial_gruu(struct core *core, struct request *req)
+{
+    struct dialing d = {.core = core, .req = req};
+    unsigned status;
+    struct binding *binding = gruu_find(core, &req->uri, &status);
+
+    if (!binding)
+        return (struct fault){(uint16_t)(req->sender ? status : 480), NULL};
+    if (!req->sender && location_user(core, binding)->is_closed)
+        return (struct fault){480, NULL};
+    add_phone(&d, binding);
+    return req->targets.count ? NO_FAULT : (struct fault){480, NULL};
 }

@@ -14,3 +14,6 @@
  * URI) is one, too.  URIs that have to be made are written to `text`. */
 struct fault dial(struct core *core, struct request *req, struct slice name, struct writer *text,
                   struct slice *elsewhere);
+
+/* The same for a GRUU (core/gruu.h), which reaches one phone. */
+struct fault dial_gruu(struct core *core, struct request *req);

@@ -64,6 +64,11 @@
 /* Bytes of a Contact URI or a Call-ID that is bound. */
 #define CONTACT_LIMIT 2048u
 
+/* Seconds within which a phone that keeps a stream as a flow is asked to show life (RFC 5626 4.4.1
+ * has the same where nothing is asked), and after which it counts as gone. */
+#define FLOW_TIMER 120u
+#define FLOW_SILENCE SECONDS(FLOW_TIMER + FLOW_TIMER / 2)
+
 /* Bytes of a binding's Path (RFC 3327) and of an instance ID (RFC 5626 4.1). */
 #define PATH_LIMIT 2048u
 #define INSTANCE_LIMIT 256u

@@ -363,19 +363,6 @@ struct slice binding_instance(const struct binding *binding)
     return slice_of(path.at + path.len, binding->instance_len);
 }
 
-bool location_has_newer_flow(const struct core *core, const struct binding *binding)
-{
-    const struct user *user = location_user(core, binding);
-
-    if (!binding->reg_id)
-        return false;
-    for (const struct binding *b = location_first(core, user); b; b = location_next(core, b))
-        if (b != binding && b->reg_id && b->expires > binding->expires &&
-            slice_equal_nocase(binding_instance(b), binding_instance(binding)))
-            return true;
-    return false;
-}
-
 /* Puts new texts into a binding; false, and nothing changed, if there is no room. */
 static bool set_texts(struct core *core, struct binding *binding,
                       const struct binding_request *from)

@@ -47,9 +47,6 @@ struct binding *location_first(const struct core *core, const struct user *user)
 struct binding *location_next(const struct core *core, const struct binding *binding);
 struct user *location_user(const struct core *core, const struct binding *binding);
 
-/* RFC 5626 7: another flow of the same instance was registered later, and is to be used. */
-bool location_has_newer_flow(const struct core *core, const struct binding *binding);
-
 struct slice binding_contact(const struct binding *binding);
 struct slice binding_call_id(const struct binding *binding);
 struct slice binding_path(const struct binding *binding);

@@ -6,6 +6,8 @@
 #include "core/record.h"
 #include "core/transaction.h"
 
+#define NEXT_FLOW 0x8000u /* in a target's q: see is_next_flow */
+
 static struct writer *begin(const struct server_transaction *server, enum record_type type,
                             struct actions *out)
 {
@@ -26,7 +28,7 @@ static void write_targets(struct core *core, const struct context *context, stru
         write_u64(w, target->binding);
         write_flow(w, &target->flow);
         write_u8(w, target->way);
-        write_u16(w, target->q);
+        write_u16(w, (uint16_t)(target->q | (target->is_next_flow ? NEXT_FLOW : 0)));
         write_counted(w, context_target_uri(context, i));
         write_counted(w, context_target_path(context, i));
         write_u64(w, client ? client_branch(core, client) : 0);
@@ -267,6 +269,8 @@ static bool read_targets(struct core *core, struct context *context, struct read
         targets[i].flow = read_flow(r);
         targets[i].way = read_u8(r);
         targets[i].q = read_u16(r);
+        targets[i].is_next_flow = targets[i].q & NEXT_FLOW;
+        targets[i].q &= NEXT_FLOW - 1;
         uris[i] = read_counted(r);
         paths[i] = read_counted(r);
         branches[i] = read_u64(r);

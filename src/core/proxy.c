@@ -7,6 +7,8 @@
 #include "core/dialog.h"
 #include "core/failover.h"
 #include "core/forward.h"
+#include "core/gruu.h"
+#include "core/instance.h"
 #include "core/load.h"
 #include "core/locate.h"
 #include "core/location.h"
@@ -141,9 +143,13 @@ static enum verdict check_loop(struct core *core, struct request *req, bool *is_
     }
 }
 
+/* What a request to a proxy may demand, and one to the server itself. */
+static const struct slice no_options[3] = {{NULL, 0}};
+static const struct slice own_options[3] = {S("path"), S("outbound"), S("gruu")};
+
 /* Writes an Unsupported field with the options of a field that are not `known` (8.2.2.3). */
 static unsigned write_unsupported(struct writer *w, const struct request *req, enum header header,
-                                  struct slice known)
+                                  const struct slice known[3])
 {
     const struct message *m = &req->message;
     unsigned count = 0;
@@ -152,7 +158,8 @@ static unsigned write_unsupported(struct writer *w, const struct request *req, e
         struct slice rest = message_value(m, i);
         struct slice option;
         while (list_next(&rest, &option)) {
-            if (!option.len || slice_equal_nocase(option, known))
+            if (!option.len || slice_equal_nocase(option, known[0]) ||
+                slice_equal_nocase(option, known[1]) || slice_equal_nocase(option, known[2]))
                 continue;
             write_slice(w, count++ ? S(", ") : S("Unsupported: "));
             write_slice(w, option);
@@ -163,9 +170,10 @@ static unsigned write_unsupported(struct writer *w, const struct request *req, e
     return count;
 }
 
-/* 420, if the request demands an option other than `known`. */
+/* 420, if the request demands an option other than these. */
 static enum verdict refuse_extensions(struct core *core, const struct request *req,
-                                      enum header header, struct slice known, struct actions *out)
+                                      enum header header, const struct slice known[3],
+                                      struct actions *out)
 {
     size_t start = out->bytes.len;
     struct writer *w = reply_begin(core, req, 420, NO_SLICE, out);
@@ -219,7 +227,7 @@ static enum verdict check_request(struct core *core, struct request *req, struct
     if (check_loop(core, req, &is_spiral, out) == FINISH)
         return FINISH;
     if (m->first[HEADER_PROXY_REQUIRE] &&
-        refuse_extensions(core, req, HEADER_PROXY_REQUIRE, NO_SLICE, out) == FINISH)
+        refuse_extensions(core, req, HEADER_PROXY_REQUIRE, no_options, out) == FINISH)
         return FINISH;
     if (message_count(m, HEADER_ASSERTION) > ASSERTION_LIMIT)
         return refuse(core, req, 400, "Too Many Asserted Identities", out);
@@ -302,7 +310,8 @@ static bool comes_from_its_end(const struct core *core, const struct request *re
 
     if (!end->binding)
         return memcmp(end->flow.address, req->flow.address, 16) == 0;
-    return flow_equal(flow, &req->flow) || is_back(core, flow, &req->flow);
+    return flow_equal(flow, &req->flow) || is_back(core, flow, &req->flow) ||
+           (binding && instance_has_flow(core, binding, &req->flow));
 }
 
 static enum verdict demand_proof(struct core *core, struct request *req, enum header header,
@@ -430,25 +439,55 @@ static void renew_flow(const struct core *core, const struct request *req, struc
         flow->port = (uint16_t)req->uri.port;
 }
 
+/* RFC 5627 6: the phone is asked by its own URI.  A GRUU of another user leads out of the dialog,
+ * and counts for nothing. */
+static struct binding *follow_gruu(const struct core *core, const struct request *req,
+                                   struct binding *binding, bool *is_gruu)
+{
+    unsigned status;
+    struct binding *named =
+        uri_is_gruu(&req->uri) && is_ours(core, req) ? gruu_find(core, &req->uri, &status) : NULL;
+
+    *is_gruu = named && named->user == binding->user;
+    return *is_gruu ? named : binding;
+}
+
+/* The flows of a phone that is in a dialog. */
+static void add_flows(const struct core *core, struct request *req, struct binding *binding)
+{
+    struct binding *flows[BINDINGS_PER_AOR];
+    bool is_gruu;
+    unsigned count = instance_flows(core, follow_gruu(core, req, binding, &is_gruu), flows);
+
+    for (unsigned i = 0; i < count; i++) {
+        struct target target = {
+            .binding = flows[i]->id,
+            .flow = flows[i]->flow,
+            .q = 1000,
+            .is_next_flow = req->targets.count > 0,
+        };
+        if (flow_find_socket(core, &target.flow))
+            target_add(req, &target, is_gruu ? binding_contact(flows[i]) : NO_SLICE, NO_SLICE);
+    }
+}
+
 /* The other end of the dialog, wherever it is now; one that has unregistered, where it was. */
 static enum verdict target_other_end(struct core *core, struct request *req, struct actions *out)
 {
     const struct end *end =
         req->direction == COOKIE_TO_CALLEE ? &req->cookie.callee : &req->cookie.caller;
-    const struct binding *binding = end->binding ? location_binding(core, end->binding) : NULL;
+    struct binding *binding = end->binding ? location_binding(core, end->binding) : NULL;
     struct target target = {.flow = end->flow, .q = 1000};
 
     if (binding) {
-        target.binding = binding->id;
-        target.flow = binding->flow;
+        add_flows(core, req, binding);
     } else {
         renew_flow(core, req, &target.flow);
+        if (flow_find_socket(core, &target.flow))
+            target_add(req, &target, NO_SLICE, NO_SLICE);
     }
-    if (!flow_find_socket(core, &target.flow))
-        return refuse(core, req, 480, NULL, out);
-    if (req->uri.scheme == SCHEME_SIPS && !flow_is_secure(&target.flow))
-        return refuse(core, req, 480, "SIPS Not Allowed", out);
-    target_add(req, &target, NO_SLICE, NO_SLICE);
+    if (!req->targets.count)
+        return refuse(core, req, 480, req->has_unfit_target ? "SIPS Not Allowed" : NULL, out);
     if (req->message.method != METHOD_ACK) {
         req->dialog = dialog_find(core, req->call_id, req->from_tag, req->to_tag);
         dialog_request(core, req);
@@ -478,6 +517,10 @@ static enum verdict target_dialed(struct core *core, struct request *req, struct
     struct slice elsewhere;
     struct fault fault;
 
+    if (uri_is_gruu(&req->uri)) {
+        fault = dial_gruu(core, req);
+        return fault.status ? refuse_firmly(core, req, fault.status, fault.reason, out) : PASS;
+    }
     uri_unescape(&w, req->uri.user);
     if (w.failed)
         return refuse_firmly(core, req, req->sender ? 404 : 480, NULL, out);
@@ -513,7 +556,7 @@ static enum verdict answer_options(struct core *core, struct request *req, struc
     struct writer *w = reply_begin(core, req, 200, NO_SLICE, out);
 
     write_slice(w, ALLOW);
-    write_slice(w, S("Accept: application/sdp\r\nSupported: path, outbound\r\n"));
+    write_slice(w, S("Accept: application/sdp\r\nSupported: path, outbound, gruu\r\n"));
     reply_finish(core, req, 200, start, out);
     return FINISH;
 }
@@ -536,7 +579,7 @@ static enum verdict refuse_method(struct core *core, const struct request *req, 
 static enum verdict answer_for_server(struct core *core, struct request *req, struct actions *out)
 {
     if (req->message.first[HEADER_REQUIRE] &&
-        refuse_extensions(core, req, HEADER_REQUIRE, S("path"), out) == FINISH)
+        refuse_extensions(core, req, HEADER_REQUIRE, own_options, out) == FINISH)
         return FINISH;
     if (req->message.method == METHOD_OPTIONS)
         return answer_options(core, req, out);
@@ -561,13 +604,17 @@ static enum verdict find_target_set(struct core *core, struct request *req, stru
 /* An ACK makes no transaction: it is sent on, once for each time it came (16.11). */
 static enum verdict forward_statelessly(struct core *core, struct request *req, struct actions *out)
 {
-    struct forwarding to;
+    struct forwarding to = {0};
     struct slice bytes;
     bool may_dial = true;
+    unsigned i = 0;
 
-    to = (struct forwarding){.flow = req->targets.at[0].flow};
-    if (!connection_way(core, &req->targets.at[0], NULL, &may_dial, &to.flow, out))
+    while (i < req->targets.count &&
+           !connection_way(core, &req->targets.at[i], NULL, &may_dial, &to.flow, out))
+        i++;
+    if (i == req->targets.count)
         return FINISH; /* the callee's 2xx will come again, and so will this */
+    to.uri = req->targets.uris[i];
     bytes = forward_request(core, req, &to, out);
     actions_push(out, (struct action){.kind = ACTION_SEND, .flow = to.flow, .bytes = bytes});
     return FINISH;

@@ -1,6 +1,7 @@
 #include "core/registrar.h"
 
 #include "core/fault.h"
+#include "core/gruu.h"
 #include "core/location.h"
 #include "core/realm.h"
 #include "core/reply.h"
@@ -173,8 +174,29 @@ static bool apply(struct core *core, const struct request *req, const struct wis
                          req->now, out);
 }
 
+/* RFC 5626 6, RFC 5627 5.3 */
+static void write_instance(struct core *core, const struct binding *binding, const struct uri *aor,
+                           struct writer *w)
+{
+    if (!binding->instance_len)
+        return;
+    write_slice(w, S(";+sip.instance="));
+    write_slice(w, binding_instance(binding));
+    if (binding->reg_id) {
+        write_slice(w, S(";reg-id="));
+        write_number(w, binding->reg_id);
+    }
+    if (aor)
+        gruu_write(w, core, binding, aor);
+}
+
 static void write_contacts(struct core *core, const struct request *req, struct writer *w)
 {
+    bool knows_gruus = message_has_option(&req->message, HEADER_SUPPORTED, S("gruu")) ||
+                       message_has_option(&req->message, HEADER_REQUIRE, S("gruu"));
+    struct uri aor;
+
+    knows_gruus = knows_gruus && uri_parse(req->to.uri, &aor);
     for (const struct binding *b = location_first(core, req->sender); b;
          b = location_next(core, b)) {
         duration left = b->expires > req->now.boot ? b->expires - req->now.boot : 0;
@@ -184,12 +206,7 @@ static void write_contacts(struct core *core, const struct request *req, struct 
         write_slice(w, binding_contact(b));
         write_slice(w, S(">;expires="));
         write_number(w, min_u64((left + SECONDS(1) - 1) / SECONDS(1), UINT32_MAX));
-        if (b->reg_id) {
-            write_slice(w, S(";+sip.instance="));
-            write_slice(w, binding_instance(b));
-            write_slice(w, S(";reg-id="));
-            write_number(w, b->reg_id);
-        }
+        write_instance(core, b, knows_gruus ? &aor : NULL, w);
         if (b->q != 1000) {
             write_slice(w, S(";q=0."));
             write_number(w, b->q / 100u);
@@ -262,6 +279,14 @@ static void write_line(struct writer *w, const char *name, struct slice value)
     write_slice(w, S("\r\n"));
 }
 
+/* RFC 5626 4.4: a phone keeps a stream alive by itself.  A WebSocket's server does (RFC 7118 6),
+ * and a datagram's flow ends where nobody sees it. */
+static bool is_expected(const struct request *req, const struct wishes *wishes)
+{
+    return wishes->is_flow && flow_is_reliable(&req->flow) && !flow_is_web(&req->flow) &&
+           !wishes->path.len;
+}
+
 static void accept(struct core *core, const struct request *req, const struct wishes *wishes,
                    struct actions *out)
 {
@@ -271,19 +296,30 @@ static void accept(struct core *core, const struct request *req, const struct wi
     write_contacts(core, req, w);
     if (wishes->is_flow)
         write_slice(w, S("Require: outbound\r\n"));
+    if (is_expected(req, wishes)) {
+        write_slice(w, S("Flow-Timer: "));
+        write_number(w, FLOW_TIMER);
+        write_slice(w, S("\r\n"));
+    }
     write_line(w, "Path: ", wishes->path);
     write_line(w, "Service-Route: ", core->settings->service_route);
     write_date(w, req->now.wall);
     reply_send(req, reply_end(out, w, start), out);
     out->at[out->count - 1].promises = true;
+    if (is_expected(req, wishes))
+        actions_push(out, (struct action){.kind = ACTION_EXPECT, .flow = req->flow});
 }
 
 /* The fault for the simulator: the answer overtakes what it promises. */
 static void send_first(struct actions *out, uint32_t from)
 {
-    struct action answer = out->at[out->count - 1];
+    uint32_t last = out->count - 1;
+    struct action answer;
 
-    memmove(&out->at[from + 1], &out->at[from], (out->count - 1 - from) * sizeof answer);
+    while (out->at[last].kind != ACTION_SEND)
+        last--;
+    answer = out->at[last];
+    memmove(&out->at[from + 1], &out->at[from], (last - from) * sizeof answer);
     out->at[from] = answer;
 }
 

@@ -163,6 +163,7 @@ struct target {
     uint8_t way;       /* enum target_way */
     uint8_t tries;     /* places that the request was sent to */
     uint32_t uri_at;   /* in the target set's text */
+    bool is_next_flow; /* of the phone of the target before it: for when that cannot be reached */
 };
 
 /* Response context (16.2): a request being forwarded, until its last branch is decided. */
@@ -276,7 +277,8 @@ struct core {
     const struct settings *settings;
     const struct digest_table *digests;
     struct random random;
-    struct hash_key key_table, key_binding, key_loop, key_branch, key_cookie, key_tag, key_nonce;
+    struct hash_key key_table, key_binding, key_loop, key_branch, key_cookie, key_tag, key_nonce,
+        key_gruu;
     uint32_t run; /* tells this run's nonces from an earlier one's */
     uint32_t nonces_given;
     uint64_t boot;

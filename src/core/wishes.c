@@ -22,20 +22,23 @@ static uint32_t wished_expires(const struct core *core, const struct request *re
     return core->settings->expires;
 }
 
-/* RFC 5626 4.1: counts only where the phone supports it and both are there. */
+/* An instance counts where the phone supports what it is for: flows, which have a reg-id beside it
+ * (RFC 5626 4.1), or GRUUs (RFC 5627 4.1). */
 static struct fault read_instance(const struct request *req, const struct address *contact,
                                   struct wish *wish)
 {
+    const struct message *m = &req->message;
     struct slice instance, reg_id;
-    uint64_t number;
+    uint64_t number = 0;
+    bool is_flow = param_find(contact->params, S("reg-id"), &reg_id) &&
+                   message_has_option(m, HEADER_SUPPORTED, S("outbound"));
 
     wish->instance = NO_SLICE;
     wish->reg_id = 0;
-    if (!param_find(contact->params, S("reg-id"), &reg_id) ||
-        !param_find(contact->params, S("+sip.instance"), &instance) || instance.len < 3 ||
-        !message_has_option(&req->message, HEADER_SUPPORTED, S("outbound")))
+    if (!param_find(contact->params, S("+sip.instance"), &instance) || instance.len < 3 ||
+        !(is_flow || message_has_option(m, HEADER_SUPPORTED, S("gruu"))))
         return NO_FAULT;
-    if (!slice_number(reg_id, INT32_MAX, &number) || !number)
+    if (is_flow && (!slice_number(reg_id, INT32_MAX, &number) || !number))
         return (struct fault){400, "Bad reg-id"};
     if (instance.len > INSTANCE_LIMIT)
         return (struct fault){400, "Instance Too Long"};

@@ -97,6 +97,8 @@ static void carry_out_one(struct loop *loop, const struct action *act)
         streams_connect(loop->streams, &act->flow, act->bytes);
     else if (act->kind == ACTION_CLOSE)
         streams_end(loop->streams, &act->flow);
+    else if (act->kind == ACTION_EXPECT)
+        streams_expect(loop->streams, &act->flow);
     else if (act->kind == ACTION_CALL)
         keeper_put_call(loop->keeper, act->bytes);
     else if (act->kind == ACTION_LOG)

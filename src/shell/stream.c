@@ -1,5 +1,6 @@
 #include "shell/stream_parts.h"
 
+#include "core/limits.h"
 #include "shell/notify.h"
 #include "shell/tcp.h"
 #include "sip/framing.h"
@@ -91,6 +92,8 @@ static instant end_of(const struct stream *stream)
 
     if (!stream->is_ours && !stream->has_spoken)
         due = min_u64(due, stream->opened_at + STREAM_PATIENCE);
+    if (stream->is_expected)
+        due = min_u64(due, stream->heard_at + FLOW_SILENCE);
     if (stream->begun_at)
         due = min_u64(due, stream->begun_at + STREAM_PATIENCE);
     if (stream->queue_at < stream->queue_end || stream->state == STREAM_ENDING)
@@ -351,6 +354,17 @@ void streams_end(struct streams *streams, const struct flow *flow)
         stream_end(streams, stream);
 }
 
+void streams_expect(struct streams *streams, const struct flow *flow)
+{
+    struct stream *stream = find(streams, flow);
+
+    if (!stream || stream->is_expected || stream->state != STREAM_OPEN)
+        return;
+    stream->is_expected = true;
+    stream->heard_at = streams->now;
+    arm(streams, stream);
+}
+
 /* ---- beginning */
 
 bool stream_begin(struct streams *streams, struct stream *stream, enum stream_state state)
@@ -557,6 +571,7 @@ static void read_from(struct streams *streams, struct stream *stream)
     } else if (count > 0) {
         if (!stream->is_upgraded) /* there a message counts, a pong does not */
             stream->active_at = streams->now;
+        stream->heard_at = streams->now;
         streams->current = stream;
         streams->pong_len = 0;
         streams->rest = slice_of(at, stream->held + (size_t)count);

@@ -77,3 +77,4 @@ void streams_obey(struct streams *streams, const struct settings *settings);
 void streams_send(struct streams *streams, const struct flow *to, struct slice bytes);
 void streams_connect(struct streams *streams, const struct flow *to, struct slice plan);
 void streams_end(struct streams *streams, const struct flow *flow);
+void streams_expect(struct streams *streams, const struct flow *flow);

@@ -38,6 +38,7 @@ struct stream {
     bool is_known;    /* the core has heard of it */
     bool is_kept;     /* the service manager has it, too */
     bool has_spoken;  /* a whole message came by it */
+    bool is_expected; /* its peer keeps it alive (RFC 5626) */
     bool is_upgraded; /* a WebSocket, after its opening handshake */
     uint16_t generation;
     uint32_t interest;            /* what epoll looks for */
@@ -49,6 +50,7 @@ struct stream {
     instant stuck_since;          /* since when nothing of the queue left */
     instant opened_at;
     instant active_at;
+    instant heard_at;        /* anything */
     instant pinged_at;       /* a WebSocket, last */
     struct websocket socket; /* its reader */
 };

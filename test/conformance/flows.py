@@ -154,6 +154,144 @@ def newest_flow_of_an_instance_rings_alone(t):
     old.has_nothing(lambda m: m.method == "INVITE", "the old flow rang")
 
 
+def two_flows(t, **more):
+    """Two phones that are flows of one: the second is the newer, by which it is asked first."""
+    first, urn = t.phone(**more), instance()
+    status_is(first.register(f"Contact: {flow(first, urn, 1)}", OUTBOUND, "Expires: 600"), 200)
+    second = t.phone(first.user, **more)
+    status_is(second.register(f"Contact: {flow(second, urn, 2)}", OUTBOUND, "Expires: 900"), 200)
+    return first, second
+
+
+NEXT_FLOW_SCRIPTED = "tries another flow where a script says so"
+
+
+@rule("RFC 5626 7, 11.5", deviates("got no INVITE", NEXT_FLOW_SCRIPTED))
+def failed_flow_is_passed_over_for_the_next(t):
+    first, second = two_flows(t)
+    attempt = Attempt(t.bound(), first.aor())
+    second.take("INVITE", 430)
+    first.take("INVITE", 486)
+    attempt.fails(486)
+
+
+@rule("RFC 5626 11.5", deviates("answered SIP/2.0 430", "hands 430 on to the caller"))
+def failed_flow_is_no_answer_for_the_caller(t):
+    phone = t.phone()
+    status_is(phone.register(f"Contact: {flow(phone, instance(), 1)}", OUTBOUND), 200)
+    attempt = Attempt(t.bound(), phone.aor())
+    phone.take("INVITE", 430)
+    attempt.fails(480)
+
+
+@rule("RFC 5626 7", deviates("got no INVITE", NEXT_FLOW_SCRIPTED), transports=("tcp",))
+def next_flow_is_used_when_the_stream_of_the_first_has_ended(t):
+    first, second = two_flows(t)
+    second.close()
+    attempt = Attempt(t.bound(), first.aor())
+    first.take("INVITE", 486)
+    attempt.fails(486)
+
+
+@rule("RFC 5626 4.4.1, 5.4", deviates("Flow-Timer: []", "asks for none unless it is set"),
+      transports=("tcp",))
+def flow_by_a_stream_is_told_how_often_to_show_life(t):
+    phone = t.phone()
+    answer = status_is(phone.register(f"Contact: {flow(phone, instance(), 1)}", OUTBOUND), 200)
+    expect(answer.all("Flow-Timer") and int(answer.get("Flow-Timer")) > 0,
+           f"Flow-Timer: {answer.all('Flow-Timer')}")
+
+
+# ---- GRUUs
+
+KNOWS_GRUU = "Supported: gruu"
+NO_GRUU = "is set to make none, for its own forms of them need scripts"
+
+
+def with_instance(phone, urn):
+    return f'<{phone.contact()}>;+sip.instance="{urn}"'
+
+
+def gruus(answer, uri):
+    """The public and the temporary GRUU of the Contact with this URI."""
+    value = next(value for value in answer.list("Contact") if uri_of(value) == uri)
+    return [(parameter(value, kind) or "").strip('"') for kind in ("pub-gruu", "temp-gruu")]
+
+
+def registered_with_gruus(t, user=None):
+    phone = t.phone(user)
+    answer = phone.register(f"Contact: {with_instance(phone, instance())}", KNOWS_GRUU)
+    return phone, gruus(status_is(answer, 200), phone.contact())
+
+
+@rule("RFC 5627 5.3", deviates("the public one is", NO_GRUU))
+def phone_that_knows_gruus_is_told_them(t):
+    phone, (public, temporary) = registered_with_gruus(t)
+    expect(public.startswith(f"{phone.aor()};gr="), f"the public one is {public!r}")
+    expect(temporary.endswith(f"@{t.server.domain};gr") and phone.user not in temporary,
+           f"the temporary one is {temporary!r}")
+
+
+@rule("RFC 5627 5.3")
+def phone_that_does_not_know_gruus_is_told_none(t):
+    phone = t.phone()
+    answer = phone.register(f"Contact: {with_instance(phone, instance())}")
+    expect("gruu" not in status_is(answer, 200).get("Contact"), answer.get("Contact"))
+
+
+@rule("RFC 5627 3.2, 6.1", deviates("the public one is", NO_GRUU))
+def gruu_reaches_its_phone_alone(t):
+    phone, (public, temporary) = registered_with_gruus(t)
+    expect(public, f"the public one is {public!r}")
+    other, _ = registered_with_gruus(t, phone.user)
+    caller = t.bound()
+    for uri in public, temporary:
+        attempt = Attempt(caller, uri)
+        invite = phone.take("INVITE", 486)
+        expect(invite.uri == phone.contact(), f"the Request-URI is {invite.uri}")
+        attempt.fails(486)
+    other.has_nothing(lambda m: m.method == "INVITE", "the other phone rang")
+
+
+@rule("RFC 5627 5.3, 6.1", deviates("the public one is", NO_GRUU))
+def temporary_gruu_is_void_after_another_call_id(t):
+    phone, (public, old) = registered_with_gruus(t)
+    expect(public, f"the public one is {public!r}")
+    value = f"Contact: <{phone.contact()}>;+sip.instance=" + public.split("gr=")[1].join(
+        ['"<', '>"'])
+    new = gruus(phone.register(value, KNOWS_GRUU, call_id=unique("r")), phone.contact())[1]
+    caller = t.bound()
+    attempt = Attempt(caller, new)
+    phone.take("INVITE", 486)
+    attempt.fails(486)
+    Attempt(caller, old).fails(404)
+
+
+@rule("RFC 5627 6.1", deviates("the public one is", NO_GRUU))
+def gruu_of_a_phone_that_is_away_is_480(t):
+    phone, (public, temporary) = registered_with_gruus(t)
+    expect(public, f"the public one is {public!r}")
+    phone.register("Contact: *", "Expires: 0")
+    caller = t.bound()
+    Attempt(caller, public).fails(480)
+    Attempt(caller, temporary).fails(404)
+
+
+@rule("RFC 5627 6.1", deviates("the public one is", NO_GRUU))
+def requests_in_a_dialog_to_a_gruu_reach_its_phone(t):
+    phone, (public, _) = registered_with_gruus(t)
+    expect(public, f"the public one is {public!r}")
+    registered_with_gruus(t, phone.user)
+    caller = t.bound()
+    attempt = Attempt(caller, public)
+    phone.take("INVITE", 200, f"Contact: <{public}>")
+    _, dialog = attempt.accepted()
+    phone.await_request("ACK")
+    caller.send(dialog.write("BYE"))
+    bye = phone.take("BYE", 200)
+    expect(bye.uri == phone.contact(), f"the Request-URI is {bye.uri}")
+
+
 @rule("RFC 5626 5.3",
       deviates("got no MESSAGE", "sends to the Contact: flows need a module of another package"))
 def requests_come_by_the_flow_of_the_registration(t):

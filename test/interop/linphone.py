@@ -116,6 +116,14 @@ class Linphone(Talker):
 
         lab.until(is_refused, timeout, f"refusal of the registration of {self.name}")
 
+    def await_trace(self, pattern, timeout=10.0):
+        """Its trace of messages shows this."""
+        def is_shown():
+            with open(self.trace, encoding="utf-8", errors="replace") as file:
+                return re.search(pattern, file.read(), re.MULTILINE)
+
+        lab.until(is_shown, timeout, f"{pattern} in the trace of {self.name}")
+
     def _ask(self, command):
         """Give a command and return what was said since, a moment later."""
         before = len(self.said)

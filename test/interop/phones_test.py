@@ -121,6 +121,20 @@ def linphone_calls_linphone_with_zrtp_and_both_see_the_same_words(house):
     linphones_hear_and_hang_up(alice, bob)
 
 
+def linphone_calls_linphone_by_gruu(house):
+    """Each names itself by the GRUU that it was given: its ACK and BYE are for that."""
+    alice, bob = linphones_call(house, "none")
+    bob.await_tone(ALICE_TONE)
+    for phone, user in (alice, "alice"), (bob, "bob"):
+        phone.await_trace(rf'pub-gruu="sip:{user}@{lab.REALM};gr=urn:uuid:')
+        phone.await_trace(rf"^Contact: .*<sip:{user}@{lab.REALM};gr=urn:uuid:")
+    alice.await_trace(rf"^ACK sip:bob@{lab.REALM};gr=urn:uuid:")
+    bob.hang_up()
+    bob.await_trace(rf"^BYE sip:alice@{lab.REALM};gr=urn:uuid:")
+    alice.await_ended()
+    bob.await_ended()
+
+
 def linphone_with_a_wrong_password_is_refused(house):
     house.linphone("alice", secret="guessed").await_refused()
 
@@ -342,6 +356,7 @@ CHECKS = [
     linphone_calls_linphone_with_srtp,
     linphone_calls_linphone_by_tls_with_srtp,
     linphone_calls_linphone_with_zrtp_and_both_see_the_same_words,
+    linphone_calls_linphone_by_gruu,
     linphone_with_a_wrong_password_is_refused,
     linphone_calls_baresip,
     baresip_calls_linphone,

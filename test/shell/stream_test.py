@@ -23,6 +23,7 @@ import time
 
 sys.dont_write_bytecode = True
 
+from config_test import Clock
 from server_test import (CONFIG, PATIENCE, Failure, Server, expect, free_port, one_line, run,
                          server)
 
@@ -707,6 +708,79 @@ def connection_that_ended_meanwhile_is_given_up():
 
 # ---- NAT
 
+def as_flow(peer, reg_id, instance="<urn:uuid:00000000-0000-1000-8000-000000000001>"):
+    """Registers it as one of the flows of a phone (RFC 5626), and as one that knows GRUUs."""
+    peer.contact += f';+sip.instance="{instance}";reg-id={reg_id}'
+    for _ in range(3):
+        peer.challenge = ""
+        answer = peer.ask("REGISTER", f"sip:{DOMAIN}", "Supported: path, outbound, gruu")
+        if answer.startswith("SIP/2.0 200 "):
+            return answer
+    raise Failure(f"REGISTER was answered {answer!r}")
+
+
+def next_flow_is_used_when_the_stream_of_the_first_has_ended():
+    """In a call, too; and after the server was killed."""
+    with server() as one:
+        one.start()
+        alice = Peer(one).bind()
+        first, second = Peer(one, "bob"), Peer(one, "bob", "udp")
+        as_flow(second, 2)
+        as_flow(first, 1)
+        second.contact, first.contact = (peer.contact.split(";+")[0] for peer in (second, first))
+        invite, answer = call(alice, first)
+        first.close()
+        alice.send(in_dialog(alice, "INFO", answer, invite))
+        second.respond(second.expect("INFO "), "200 OK")
+        alice.expect("SIP/2.0 200 ")
+        second.send(in_dialog(second, "INFO", answer, invite, is_caller=False))
+        alice.respond(alice.expect("INFO "), "200 OK")
+        second.expect("SIP/2.0 200 ")
+        alice.begin("INVITE", "sip:bob@lab.test", call="again")
+        second.respond(second.expect("INVITE "), "486 Busy Here")
+        second.expect("ACK ")
+        alice.expect("SIP/2.0 486 ")
+        one.end(signal.SIGKILL)
+        one.start()
+        alice = alice.again().bind()
+        alice.send(in_dialog(alice, "BYE", answer, invite))
+        second.respond(second.expect("BYE "), "200 OK")
+        alice.expect("SIP/2.0 200 ")
+
+
+def flow_that_shows_no_life_is_closed():
+    with server() as one:
+        clock = Clock(one)
+        one.start("-A", "127.0.0.1", env=clock.environment())
+        flow, lively, plain = Peer(one, "bob"), Peer(one), Peer(one).bind()
+        answer = as_flow(flow, 1)
+        expect(header(answer, "Flow-Timer") == "120", f"Flow-Timer: {header(answer, 'Flow-Timer')}")
+        as_flow(lively, 1)
+        for ahead in 100, 181:
+            clock.look()
+            lively.send("\r\n\r\n")
+            expect(lively.socket.recv(2) == b"\r\n", "the keep-alive has no answer")
+            clock.set(ahead)
+            clock.look()
+        flow.expect_closed()
+        lively.options()
+        plain.options()
+
+
+def gruu_reaches_one_phone():
+    with server() as one:
+        one.start()
+        alice, bob, other = Peer(one).bind(), Peer(one, "bob"), Peer(one, "bob").bind()
+        answer = as_flow(bob, 1)
+        contact = next(value for value in headers(answer, "Contact") if "pub-gruu" in value)
+        for kind in "pub-gruu", "temp-gruu":
+            uri = re.search(f'{kind}="(.*?)"', contact)[1]
+            alice.begin("MESSAGE", uri, call=kind)
+            bob.respond(bob.expect("MESSAGE "), "200 OK")
+            alice.expect("SIP/2.0 200 ")
+        expect(not select.select([other.socket], [], [], 0)[0], "the other phone was asked")
+
+
 def mapping_of_a_phone_behind_nat_is_kept_open():
     with server() as one:
         one.start()
@@ -783,6 +857,8 @@ CHECKS = [answers_over_tcp_on_both_families, messages_come_in_any_pieces, larges
           request_waits_no_longer_than_five_seconds, ringing_call_is_answered_after_kill,
           connections_outlive_a_run_with_a_service_manager,
           connection_that_ended_meanwhile_is_given_up,
+          next_flow_is_used_when_the_stream_of_the_first_has_ended,
+          flow_that_shows_no_life_is_closed, gruu_reaches_one_phone,
           mapping_of_a_phone_behind_nat_is_kept_open, busy_tcp_port_is_refused,
           port_is_free_again_at_once, transports_are_chosen]
 

@@ -290,6 +290,7 @@ static void carry_out(struct testbed *server)
         case ACTION_ASK:
             server->asked[server->asked_count++ % TESTBED_QUESTIONS] = action->ask;
             break;
+        case ACTION_EXPECT:
         case ACTION_LOG:
         case ACTION_ANSWER: break;
         }

@@ -71,9 +71,9 @@ static void test_a_demand_for_path_is_met_and_any_other_named(void **state)
     enrol(&w, (struct enrolment){.cseq = 1,
                                  .fields = CONTACT PATH "Supported: gruu, path\nRequire: path\n"});
     assert_int_equal(world_status(&w, 0), 200);
-    enrol(&w, (struct enrolment){.cseq = 2, .fields = CONTACT "Require: path, gruu\n"});
+    enrol(&w, (struct enrolment){.cseq = 2, .fields = CONTACT "Require: path, sec-agree\n"});
     assert_int_equal(world_status(&w, 0), 420);
-    assert_string_equal(world_header(&w, 0, "Unsupported"), "gruu");
+    assert_string_equal(world_header(&w, 0, "Unsupported"), "sec-agree");
     world_end(&w);
 }
 
