@@ -8,10 +8,12 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(os.path.dirname(HERE), "interop"))
+for folder in "interop", "shell":
+    sys.path.insert(0, os.path.join(os.path.dirname(HERE), folder))
 
 import lab
 from message import Failure
+from names import empty_dns
 from sip import PATIENCE
 
 # RFC 2544's network, as a whole on the loopback interface: phones of their own, none of which is
@@ -57,6 +59,7 @@ class Running:
 
     def __init__(self, folder, stack):
         self.folder = os.path.join(folder, self.name)
+        self.stack = stack
         self.at = {}
         self.processes = []
         os.mkdir(self.folder, 0o700)
@@ -91,13 +94,14 @@ class Sipw(Running):
     name = "sipw"
 
     def start(self):
+        resolver = self.stack.enter_context(empty_dns())
         for number, setting in enumerate(SETTINGS):
             host = f"198.18.0.{1 + number}"
-            self.spawn(self.command(host, setting))
+            self.spawn(self.command(host, setting, resolver))
             self.await_answer(host)
             self.at[setting] = Server(self.name, host)
 
-    def command(self, host, setting):
+    def command(self, host, setting, resolver):
         folder = os.path.join(self.folder, setting)
         os.mkdir(folder, 0o700)
         configuration = os.path.join(folder, "sipwitch.conf")
@@ -106,7 +110,8 @@ class Sipw(Running):
         digest = "<digest>SHA-256</digest>" if setting == "sha256" else ""
         with open(configuration, "w", encoding="ascii") as file:
             file.write(f"<sipwitch><registry><realm>{DOMAIN}</realm>{digest}</registry>"
-                       f"<stack><published>{published}</published>{route}</stack><provision>")
+                       f"<stack><published>{published}</published>{route}"
+                       f"<resolver>{resolver}</resolver></stack><provision>")
             file.writelines(f'<user id="{user}" secret="{secret}"/>\n'
                             for user, secret in USERS.items())
             file.write("</provision></sipwitch>\n")

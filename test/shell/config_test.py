@@ -20,6 +20,7 @@ import threading
 import time
 
 import server_test
+from names import empty_dns
 from server_test import (PATIENCE, ROOT, Failure, Phone, Server, cpu_seconds, expect, one_line,
                          server)
 
@@ -507,21 +508,6 @@ def a_trace_may_begin_with_the_server():
             said = subprocess.run([command, "--prefixpath", one.state, "trace", "show"], text=True,
                                   capture_output=True, timeout=PATIENCE, check=True).stdout
             expect(("OPTIONS sip:lab.test" in said) == kept, f"{stack} {options}: {said!r}")
-
-
-@contextlib.contextmanager
-def empty_dns():
-    """A name server that knows nothing, and answers that at once; as <resolver> names it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.bind(("127.0.0.1", 0))
-
-        def serve():
-            with contextlib.suppress(OSError):
-                while True:
-                    query, peer = one.recvfrom(4096)
-                    one.sendto(query[:2] + b"\x81\x83" + query[4:], peer)
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"127.0.0.1@{one.getsockname()[1]}"
 
 
 @check
