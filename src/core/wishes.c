@@ -69,6 +69,28 @@ static bool is_odd_contact(const struct core *core, const struct request *req,
            (is_odd_host(req, maddr) || host_is_local(core, maddr, uri->port));
 }
 
+/* A phone on this machine may listen by UDP on a port where we do by TLS only. */
+static bool is_this_server(const struct core *core, const struct uri *uri)
+{
+    const struct settings *settings = core->settings;
+    bool is_datagram = uri->scheme == SCHEME_SIP, is_named = true;
+    struct slice name;
+
+    if (!uri_is_local(core, uri))
+        return false;
+    if (uri_param(uri, S("transport"), &name))
+        is_datagram = transport_of(name) == TRANSPORT_UDP;
+    for (unsigned i = 0; uri->port && i < settings->socket_count; i++) {
+        const struct socket_settings *socket = &settings->sockets[i];
+        if (socket->port != uri->port || !slice_equal_nocase(socket->host, uri->host))
+            continue;
+        if ((socket->transport == TRANSPORT_UDP) == is_datagram)
+            return true;
+        is_named = false;
+    }
+    return is_named;
+}
+
 static struct fault read_contact(const struct core *core, const struct request *req,
                                  const struct address *contact, struct wish *wish)
 {
@@ -83,7 +105,7 @@ static struct fault read_contact(const struct core *core, const struct request *
         return (struct fault){400, "Bad Contact"};
     if (wish->uri.scheme > SCHEME_SIPS)
         return (struct fault){416, "Unsupported Contact Scheme"};
-    if (uri_is_local(core, &wish->uri))
+    if (is_this_server(core, &wish->uri))
         return (struct fault){403, "Contact Is This Server"};
     if (is_odd_contact(core, req, &wish->uri))
         return (struct fault){403, "Contact Cannot Be Reached"};
