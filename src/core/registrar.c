@@ -6,6 +6,7 @@
 #include "core/realm.h"
 #include "core/reply.h"
 #include "core/wishes.h"
+#include "sip/date.h"
 
 static bool is_same_flow(const struct binding *binding, const struct wish *wish)
 {
@@ -217,40 +218,6 @@ static void write_contacts(struct core *core, const struct request *req, struct 
     }
 }
 
-static void write_date(struct writer *w, int64_t wall)
-{
-    static const char days[] = "ThuFriSatSunMonTueWed";
-    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    uint64_t second = wall > 0 ? (uint64_t)wall : 0;
-    uint64_t day = second / 86400;
-    /* Days since 0000-03-01, so that the leap day ends a year (H. Hinnant, 2013). */
-    uint64_t shifted = day + 719468;
-    uint64_t era = shifted / 146097;
-    uint64_t of_era = shifted % 146097;
-    uint64_t year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    uint64_t of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    uint64_t month = (5 * of_year + 2) / 153;
-    uint64_t of_month = of_year - (153 * month + 2) / 5 + 1;
-    uint64_t calendar_month = (month + 2) % 12;
-    uint64_t clock[3] = {second / 3600 % 24, second / 60 % 60, second % 60};
-
-    write_slice(w, S("Date: "));
-    write_bytes(w, days + 3 * (day % 7), 3);
-    write_slice(w, S(", "));
-    write_number(w, of_month / 10);
-    write_number(w, of_month % 10);
-    write_char(w, ' ');
-    write_bytes(w, months + 3 * calendar_month, 3);
-    write_char(w, ' ');
-    write_number(w, year_of_era + era * 400 + (calendar_month < 2));
-    for (unsigned i = 0; i < 3; i++) {
-        write_char(w, i ? ':' : ' ');
-        write_number(w, clock[i] / 10);
-        write_number(w, clock[i] % 10);
-    }
-    write_slice(w, S(" GMT\r\n"));
-}
-
 static void refuse(struct core *core, const struct request *req, struct fault fault,
                    struct actions *out)
 {
@@ -303,7 +270,9 @@ static void accept(struct core *core, const struct request *req, const struct wi
     }
     write_line(w, "Path: ", wishes->path);
     write_line(w, "Service-Route: ", core->settings->service_route);
-    write_date(w, req->now.wall);
+    write_slice(w, S("Date: "));
+    date_write(w, req->now.wall);
+    write_slice(w, S("\r\n"));
     reply_send(req, reply_end(out, w, start), out);
     out->at[out->count - 1].promises = true;
     if (is_expected(req, wishes))
