@@ -96,10 +96,10 @@ bool identity_field_parse(struct slice value, struct identity_field *identity)
 
 bool identity_field_signature(const struct identity_field *identity, uint8_t *signature)
 {
-    struct writer w = writer_over((char *)signature, IDENTITY_SIGNATURE);
+    struct writer w = writer_over((char *)signature, ES256_SIGNATURE);
 
     return slice_equal(identity->algorithm, S("ES256")) &&
-           base64url_decode(&w, identity->signature) && w.len == IDENTITY_SIGNATURE;
+           base64url_decode(&w, identity->signature) && w.len == ES256_SIGNATURE;
 }
 
 void identity_field_write(struct writer *w, const struct passport *passport, struct slice covered,
@@ -107,7 +107,7 @@ void identity_field_write(struct writer *w, const struct passport *passport, str
 {
     write_slice(w, covered);
     write_char(w, '.');
-    write_base64url(w, slice_of((const char *)signature, IDENTITY_SIGNATURE));
+    write_base64url(w, slice_of((const char *)signature, ES256_SIGNATURE));
     write_slice(w, S(";info=<"));
     write_slice(w, passport->info);
     write_char(w, '>');

@@ -4,9 +4,8 @@
  */
 #pragma once
 
+#include "sip/es256.h"
 #include "sip/passport.h"
-
-#define IDENTITY_SIGNATURE 64u /* bytes of an ES256 signature: R and S (RFC 7518 3.4) */
 
 struct identity_field {
     struct slice header, payload; /* in base64url; empty in the compact form */

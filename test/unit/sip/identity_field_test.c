@@ -25,7 +25,7 @@ static struct identity_field parsed(const char *value)
 static void the_full_form_falls_into_its_parts(void **state)
 {
     struct identity_field i = parsed(HEADER "." PAYLOAD "." SIGNATURE ";info=<" INFO ">");
-    uint8_t signature[IDENTITY_SIGNATURE];
+    uint8_t signature[ES256_SIGNATURE];
 
     (void)state;
     assert_slice(i.header, HEADER);
@@ -54,7 +54,7 @@ static void types_and_algorithms_may_be_quoted(void **state)
 {
     struct identity_field i =
         parsed("..AA;ppt=\"div\";alg=\"RS256\";y=\"a;b\" ;\r\n INFO =<a:b?c,d>");
-    uint8_t signature[IDENTITY_SIGNATURE];
+    uint8_t signature[ES256_SIGNATURE];
 
     (void)state;
     assert_slice(i.type, "div");
@@ -66,7 +66,7 @@ static void types_and_algorithms_may_be_quoted(void **state)
 
 static void a_signature_has_its_length(void **state)
 {
-    uint8_t signature[IDENTITY_SIGNATURE];
+    uint8_t signature[ES256_SIGNATURE];
     struct identity_field i = parsed(".." SIGNATURE ";info=<a:b>");
 
     (void)state;
@@ -116,7 +116,7 @@ static void broken_fields_are_refused(void **state)
 static void what_is_written_is_read_again(void **state)
 {
     struct passport passport = {.info = S(INFO), .type = S("div")};
-    uint8_t signature[IDENTITY_SIGNATURE], again[IDENTITY_SIGNATURE];
+    uint8_t signature[ES256_SIGNATURE], again[ES256_SIGNATURE];
     struct identity_field i = parsed(".." SIGNATURE ";info=<a:b>");
     char at[512];
     struct writer w = writer_over(at, sizeof at);

@@ -29,7 +29,7 @@ static const struct passport example = {
     .iat = 1471375418,
 };
 
-static struct passport_text text;
+static struct passport_text decoded;
 
 static void assert_written(const struct passport *passport, const char *wanted)
 {
@@ -50,7 +50,7 @@ static bool reads(const char *header, const char *payload, struct passport *pass
 
     write_base64url(&h, slice_text(header));
     write_base64url(&p, slice_text(payload));
-    return passport_read(writer_slice(&h), writer_slice(&p), &text, passport);
+    return passport_read(writer_slice(&h), writer_slice(&p), &decoded, passport);
 }
 
 static void the_example_of_the_rfc_is_written_byte_by_byte(void **state)
@@ -64,7 +64,7 @@ static void the_example_of_the_rfc_is_read(void **state)
     struct passport p;
 
     (void)state;
-    assert_true(passport_read(S(HEADER), S(PAYLOAD), &text, &p));
+    assert_true(passport_read(S(HEADER), S(PAYLOAD), &decoded, &p));
     assert_slice(p.info, INFO);
     assert_int_equal(p.type.len, 0);
     assert_int_equal(p.iat, 1471375418);
@@ -88,7 +88,7 @@ static void a_diverted_call_says_where_it_came_from(void **state)
 
     (void)state;
     assert_written(&diverted, DIV_HEADER "." DIV_PAYLOAD);
-    assert_true(passport_read(S(DIV_HEADER), S(DIV_PAYLOAD), &text, &p));
+    assert_true(passport_read(S(DIV_HEADER), S(DIV_PAYLOAD), &decoded, &p));
     assert_slice(p.type, "div");
     assert_true(passport_same_name(&p.div, &diverted.div));
 }
@@ -117,7 +117,8 @@ static void media_keys_are_sorted_and_have_no_colons(void **state)
     write_base64url(&w, slice_text(payload));
     at[w.len] = 0;
     assert_written(&keyed, at);
-    assert_true(passport_read(S(HEADER), slice_from(writer_slice(&w), sizeof HEADER), &text, &p));
+    assert_true(
+        passport_read(S(HEADER), slice_from(writer_slice(&w), sizeof HEADER), &decoded, &p));
     assert_true(fingerprints_equal(&p.keys, &keyed.keys));
 }
 
@@ -265,7 +266,7 @@ static void the_longest_fits(void **state)
     assert_false(w.failed);
     dot = slice_find(writer_slice(&w), '.');
     assert_true(passport_read(slice_until(writer_slice(&w), dot),
-                              slice_from(writer_slice(&w), dot + 1), &text, &p));
+                              slice_from(writer_slice(&w), dot + 1), &decoded, &p));
     assert_true(fingerprints_equal(&p.keys, &longest.keys));
 }
 
