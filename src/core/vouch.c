@@ -1,0 +1,284 @@
+#include "core/vouch.h"
+
+#include "sip/address.h"
+#include "sip/body.h"
+#include "sip/date.h"
+#include "sip/identity_field.h"
+
+/* ---- what a request says */
+
+struct claims {
+    char orig_at[PASSPORT_NAME], dest_at[PASSPORT_NAME];
+    struct passport passport; /* without info and iat */
+    struct slice domain;      /* of From, in lower case */
+    bool has_date, is_date_bad;
+    int64_t date;
+};
+
+/* The canonical name in a From or To (8.5); false if there is none or it is a number, for which no
+ * domain speaks (8.2). */
+static bool read_name(struct slice value, char *at, struct passport_name *name)
+{
+    struct writer w = writer_over(at, PASSPORT_NAME);
+    struct address address;
+    struct slice tag;
+    struct uri uri;
+
+    if (!address_parse(value, &address, &tag) || !uri_parse(address.uri, &uri) ||
+        passport_is_number(&uri) || !passport_write_uri(&w, &uri))
+        return false;
+    *name = (struct passport_name){false, writer_slice(&w)};
+    return true;
+}
+
+/* To may be a number, which then stands in PASSporTs as its digits (8.3). */
+static bool read_dest(struct slice value, char *at, struct passport_name *name)
+{
+    struct writer w = writer_over(at, PASSPORT_NAME);
+    struct address address;
+    struct slice tag;
+    struct uri uri;
+
+    if (read_name(value, at, name))
+        return true;
+    if (!address_parse(value, &address, &tag) || !uri_parse(address.uri, &uri) ||
+        !passport_is_number(&uri))
+        return false;
+    for (size_t i = 0; i < uri.user.len && uri.user.at[i] != ';'; i++) {
+        char c = uri.user.at[i];
+        if ((c >= '0' && c <= '9') || c == '#' || c == '*')
+            write_char(&w, c);
+    }
+    *name = (struct passport_name){true, writer_slice(&w)};
+    return w.len && !w.failed;
+}
+
+static bool read_keys(const struct message *m, struct fingerprints *keys)
+{
+    struct slice sdp;
+
+    return body_find_sdp(m, &sdp) != BODY_SDP || fingerprints_read(sdp, keys);
+}
+
+static void read_date(const struct message *m, struct claims *claims)
+{
+    claims->has_date = m->first[HEADER_DATE];
+    claims->is_date_bad =
+        claims->has_date && (message_count(m, HEADER_DATE) > 1 ||
+                             !date_parse(message_first(m, HEADER_DATE), &claims->date));
+}
+
+static bool read_claims(const struct message *m, struct claims *claims)
+{
+    struct passport *passport = &claims->passport;
+    struct slice from;
+
+    memset(passport, 0, sizeof *passport);
+    read_date(m, claims);
+    if (!read_name(message_first(m, HEADER_FROM), claims->orig_at, &passport->orig) ||
+        !read_dest(message_first(m, HEADER_TO), claims->dest_at, &passport->dest[0]))
+        return false;
+    passport->dest_count = 1;
+    from = passport->orig.text;
+    claims->domain = slice_from(from, slice_find(from, '@') + 1);
+    return read_keys(m, &passport->keys);
+}
+
+static bool is_fresh(int64_t then, int64_t wall)
+{
+    return then >= wall - VOUCH_FRESH && then <= wall + VOUCH_FRESH;
+}
+
+/* ---- the authentication service */
+
+static bool is_from_domain(const struct message *m, struct slice domain)
+{
+    char at[PASSPORT_NAME];
+    struct passport_name name;
+
+    if (!read_name(message_first(m, HEADER_FROM), at, &name))
+        return false;
+    return slice_equal(slice_from(name.text, slice_find(name.text, '@') + 1), domain);
+}
+
+enum vouching vouch_sign(const struct message *m, const struct voucher *voucher,
+                         const struct es256_table *es256, int64_t wall, struct writer *lines)
+{
+    char covered_at[PASSPORT_SIGNED];
+    struct writer covered = writer_over(covered_at, sizeof covered_at);
+    uint8_t signature[ES256_SIGNATURE];
+    struct claims claims;
+
+    if (!is_from_domain(m, voucher->domain))
+        return VOUCH_NOT_OURS;
+    if (!read_claims(m, &claims))
+        return VOUCH_UNCLEAR;
+    if (claims.is_date_bad || (claims.has_date && !is_fresh(claims.date, wall)) ||
+        wall < voucher->not_before || wall > voucher->not_after)
+        return VOUCH_STALE;
+    claims.passport.info = voucher->info;
+    claims.passport.iat = claims.has_date ? claims.date : wall;
+    passport_write(&covered, &claims.passport);
+    if (covered.failed)
+        return VOUCH_UNCLEAR;
+    if (!es256->sign(voucher->key, writer_slice(&covered), signature))
+        return VOUCH_FAILED;
+    if (!claims.has_date) {
+        write_slice(lines, S("Date: "));
+        date_write(lines, wall);
+        write_slice(lines, S("\r\n"));
+    }
+    write_slice(lines, S("Identity: "));
+    identity_field_write(lines, &claims.passport, writer_slice(&covered), signature);
+    write_slice(lines, S("\r\n"));
+    return lines->failed ? VOUCH_UNCLEAR : VOUCHED;
+}
+
+/* ---- the verification service */
+
+static const struct fault stale = {403, "Stale Date"};
+static const struct fault bad_info = {436, "Bad Identity Info"};
+static const struct fault unsupported = {437, "Unsupported Credential"};
+static const struct fault invalid = {438, "Invalid Identity Header"};
+
+/* What the PASSporT says is what the request says.  Of the compact form it is by its making. */
+static bool agrees(const struct passport *said, const struct claims *claims,
+                   const struct identity_field *field)
+{
+    bool has_dest = false;
+
+    for (unsigned i = 0; i < said->dest_count; i++)
+        has_dest = has_dest || passport_same_name(&said->dest[i], &claims->passport.dest[0]);
+    return has_dest && slice_equal(said->info, field->info) && !said->type.len &&
+           passport_same_name(&said->orig, &claims->passport.orig) &&
+           fingerprints_equal(&said->keys, &claims->passport.keys);
+}
+
+/* A field of the known type against the request; `covered` keeps what a compact one has signed. */
+static struct fault read_field(struct identity_field *field, const struct claims *claims,
+                               struct writer *covered, int64_t *iat)
+{
+    struct passport_text text;
+    struct passport said;
+
+    if (field->covered.len) {
+        if (!passport_read(field->header, field->payload, &text, &said) ||
+            !agrees(&said, claims, field))
+            return invalid;
+        *iat = said.iat;
+        return NO_FAULT;
+    }
+    if (!claims->has_date)
+        return invalid;
+    said = claims->passport;
+    said.info = field->info;
+    said.iat = *iat = claims->date;
+    passport_write(covered, &said);
+    field->covered = writer_slice(covered);
+    return covered->failed ? invalid : NO_FAULT;
+}
+
+static struct fault check_certificate(const struct certificate *certificate, int64_t iat)
+{
+    if (certificate->state == CERTIFICATE_UNREACHABLE)
+        return bad_info;
+    if (certificate->state == CERTIFICATE_UNSUPPORTED || iat < certificate->not_before ||
+        iat > certificate->not_after)
+        return unsupported;
+    return NO_FAULT;
+}
+
+struct checking {
+    certificate_function *certificate;
+    void *self;
+    const struct es256_table *es256;
+    int64_t wall;
+    struct claims claims;
+};
+
+static struct verdict refused(struct fault fault)
+{
+    return (struct verdict){.kind = VERDICT_REFUSED, .fault = fault};
+}
+
+/* Steps 3 to 5 of 6.2.  What costs least is looked at first: nobody makes us fetch or compute
+ * anything for a field that is wrong on its face. */
+static struct verdict check_field(const struct checking *c, struct identity_field *field)
+{
+    char covered_at[PASSPORT_SIGNED];
+    struct writer covered = writer_over(covered_at, sizeof covered_at);
+    uint8_t signature[ES256_SIGNATURE];
+    struct certificate certificate;
+    struct fault fault;
+    int64_t iat = 0;
+
+    if (!slice_equal(field->algorithm, S("ES256")))
+        return refused(unsupported);
+    fault = read_field(field, &c->claims, &covered, &iat);
+    if (fault.status || !identity_field_signature(field, signature))
+        return refused(invalid);
+    if (!is_fresh(iat, c->wall))
+        return refused(stale);
+    if (!slice_starts(field->info, S("https://")))
+        return refused(bad_info);
+    certificate = c->certificate(c->self, field->info, c->claims.domain);
+    if (certificate.state == CERTIFICATE_UNKNOWN)
+        return (struct verdict){.kind = VERDICT_WAITING, .info = field->info};
+    fault = check_certificate(&certificate, iat);
+    if (fault.status)
+        return refused(fault);
+    if (!c->es256->verify(certificate.point, field->covered, signature))
+        return refused(invalid);
+    return (struct verdict){
+        .kind = VERDICT_PROVEN, .info = field->info, .covers_media = c->claims.passport.keys.count};
+}
+
+/* Proof, then hope, then what is wrong with the first (6.2.1). */
+static bool is_better(const struct verdict *new, const struct verdict *old)
+{
+    static const unsigned ranks[] = {
+        [VERDICT_NONE] = 0, [VERDICT_REFUSED] = 1, [VERDICT_WAITING] = 2, [VERDICT_PROVEN] = 3};
+
+    return ranks[new->kind] > ranks[old->kind];
+}
+
+static bool next_identity(const struct message *m, unsigned *field, struct slice *value)
+{
+    while (++*field <= m->field_count) {
+        const struct field *f = &m->fields[*field];
+        struct slice line = slice_of(m->bytes.at + f->line, (size_t)(f->end - f->line));
+        if (f->header != HEADER_OTHER ||
+            !identity_field_is_name(slice_trim(slice_until(line, slice_find(line, ':')))))
+            continue;
+        *value = message_value(m, *field);
+        return true;
+    }
+    return false;
+}
+
+struct verdict vouch_verify(const struct message *m, certificate_function *certificate, void *self,
+                            const struct es256_table *es256, int64_t wall)
+{
+    struct checking checking = {certificate, self, es256, wall, .claims = {.date = 0}};
+    struct verdict best = {.kind = VERDICT_NONE};
+    unsigned field = 0, count = 0;
+    bool is_read = false, is_clear = false;
+    struct slice value;
+
+    while (best.kind != VERDICT_PROVEN && count++ < VOUCH_FIELDS &&
+           next_identity(m, &field, &value)) {
+        struct identity_field identity;
+        struct verdict verdict = refused(invalid);
+        bool is_whole = identity_field_parse(value, &identity);
+        if (is_whole && identity.type.len)
+            continue; /* 6.2 step 1 */
+        if (!is_read)
+            is_clear = read_claims(m, &checking.claims) && !checking.claims.is_date_bad;
+        is_read = true;
+        if (is_whole && is_clear)
+            verdict = check_field(&checking, &identity);
+        if (is_better(&verdict, &best))
+            best = verdict;
+    }
+    return best;
+}
