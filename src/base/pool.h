@@ -8,7 +8,7 @@
  * Items taken one after another are neighbours, however long the pool has been in use: they are
  * taken from a group until that is used up, and from groups that are free by half rather than from
  * those with a place here and there, for which half as much memory again is spent.  What began
- * together ends together, mostly, and is then in few pages instead of in one each (doc/adr/0006).
+ * together ends together, mostly, and is then in few pages instead of in one each (doc/adr/0008).
  */
 #pragma once
 
