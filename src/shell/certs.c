@@ -276,6 +276,11 @@ static bool find_self_signed(struct certs *certs, const struct certs_plan *plan,
 
 /* ---- contexts */
 
+static bool is_file(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
 static SSL_CTX *make_context(const SSL_METHOD *method)
 {
     SSL_CTX *context = SSL_CTX_new(method);
@@ -298,6 +303,17 @@ static SSL_CTX *make_context(const SSL_METHOD *method)
     return NULL;
 }
 
+/* The public CAs are read when the first certificate has to be judged: a start has no 25 ms for
+ * them, and many a server never judges one. */
+static int find_issuer(X509 **issuer, X509_STORE_CTX *judging, X509 *of)
+{
+    X509_STORE *store = X509_STORE_CTX_get0_store(judging);
+
+    X509_STORE_set_get_issuer(store, X509_STORE_CTX_get1_issuer);
+    X509_STORE_set_default_paths(store);
+    return X509_STORE_CTX_get1_issuer(issuer, judging, of);
+}
+
 /* Any purpose: what a certificate may be used for is looked at with its names (shell/tls.c); public
  * CAs no longer issue any for clients. */
 static bool trust(SSL_CTX *context, struct slice authfile, struct report *report)
@@ -305,7 +321,7 @@ static bool trust(SSL_CTX *context, struct slice authfile, struct report *report
     char path[PATH_MAX];
 
     SSL_CTX_set_purpose(context, X509_PURPOSE_ANY);
-    SSL_CTX_set_default_verify_paths(context);
+    X509_STORE_set_get_issuer(SSL_CTX_get_cert_store(context), find_issuer);
     if (!authfile.len)
         return true;
     snprintf(path, sizeof path, "%.*s", (int)authfile.len, authfile.at);
@@ -314,11 +330,6 @@ static bool trust(SSL_CTX *context, struct slice authfile, struct report *report
     return fault(report, path,
                  "no CA certificates can be read from it, as authfile says; write "
                  "them in PEM, or leave authfile out");
-}
-
-static bool is_file(const char *path)
-{
-    return access(path, F_OK) == 0;
 }
 
 /* DOMAIN.pem, and the key in DOMAIN.key, or behind it; false if there is none. */
