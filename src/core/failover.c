@@ -215,6 +215,8 @@ void failover_look(struct core *core, struct client_transaction *client, struct 
         context_seek(core, client, now, out);
     else if (context && is_unheard(client))
         leave_slow(core, context, client, now, out);
+    else
+        client_arm(core, client); /* it ends by its own timers */
 }
 
 /* The branch that a request of ours carries, as far as it came back; empty if it does not. */
