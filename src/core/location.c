@@ -642,12 +642,13 @@ bool location_bound_user(struct slice record, struct slice *user)
     return !r.failed;
 }
 
-bool location_view_record(const struct core *core, struct slice record, struct binding_view *view)
+bool location_view_record(const struct core *core, struct slice record, struct moment now,
+                          struct binding_view *view)
 {
     struct reader r = reader_over(record);
     struct bind_record found;
 
-    if (!read_binding(core, &r, core->now, &found) || found.until <= core->now.boot ||
+    if (!read_binding(core, &r, now, &found) || found.until <= now.boot ||
         !flow_find_socket(core, &found.request.flow))
         return false;
     *view = (struct binding_view){

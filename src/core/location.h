@@ -97,4 +97,5 @@ void location_restore_unbind(struct core *core, struct reader *record);
 /* What such a record says, behind its type: whose binding it is; false if it is broken. */
 bool location_bound_user(struct slice record, struct slice *user);
 /* And the binding that it would become; false if it would not. */
-bool location_view_record(const struct core *core, struct slice record, struct binding_view *view);
+bool location_view_record(const struct core *core, struct slice record, struct moment now,
+                          struct binding_view *view);

@@ -22,6 +22,7 @@ struct note {
 struct recall {
     struct core *core;
     const struct roster *roster;
+    struct moment began; /* as the clocks stood when the records were still to be read */
     struct note *notes;
     uint32_t *by_id, *by_user; /* newest notes; as many as mask + 1 */
     uint32_t mask;
@@ -60,6 +61,7 @@ void recall_begin(struct core *core, void *memory, uint64_t journal_bytes,
     *recall = (struct recall){
         .core = core,
         .roster = roster,
+        .began = core->now,
         .limit = note_limit(journal_bytes),
         .mask = (uint32_t)heads - 1,
         .by_id = arena_take(&arena, heads * sizeof *recall->by_id),
@@ -196,12 +198,21 @@ static uint32_t take_notes(struct recall *recall, struct slice user)
     return taken;
 }
 
+/* Now, as if the wall clock had not been set since: what it says there was written before. */
+static struct moment moment_of(const struct recall *recall)
+{
+    struct moment now = recall->core->now;
+
+    now.wall = recall->began.wall + (int64_t)((now.boot - recall->began.boot) / SECONDS(1));
+    return now;
+}
+
 static void restore_note(struct recall *recall, struct note *note, struct actions *out)
 {
     struct reader r = reader_over(note_record(note));
 
     note->record = NULL;
-    location_restore_bind(recall->core, &r, recall->core->now, out);
+    location_restore_bind(recall->core, &r, moment_of(recall), out);
 }
 
 /* What was bound before it could not be bound any more waits for the walk, which takes it back. */
@@ -281,7 +292,7 @@ bool recall_next(struct recall *recall, uint32_t *cursor, struct binding_view *v
     while (*cursor < recall->used) {
         const struct note *note = &recall->notes[++*cursor];
         if (note->record && newest(recall, note->id) == note &&
-            location_view_record(recall->core, note_record(note), view))
+            location_view_record(recall->core, note_record(note), moment_of(recall), view))
             return true;
     }
     return false;

@@ -204,6 +204,23 @@ static void what_has_expired_is_not_recalled(void **state)
     world_end(&w);
 }
 
+static void the_clock_may_be_set_before_all_is_recalled(void **state)
+{
+    struct rows rows = {0};
+    const struct roster roster = {find, &rows};
+    struct binding_view view;
+    uint32_t cursor = 0;
+    struct world w;
+
+    (void)state;
+    begin_with_bob(&w, &rows, &roster);
+    w.now.wall += 5000; /* more than was promised, and its slack */
+    assert_true(core_next_binding(w.core, &cursor, &view));
+    assert_int_equal(call(&w, "bob"), 2);
+    assert_int_equal(core_census(w.core).bindings, 1);
+    world_end(&w);
+}
+
 static void the_phones_of_a_user_who_is_gone_are_gone(void **state)
 {
     struct rows rows = {0};
@@ -477,6 +494,7 @@ int main(void)
         cmocka_unit_test(the_newest_record_of_a_binding_counts),
         cmocka_unit_test(what_was_removed_is_not_recalled),
         cmocka_unit_test(what_has_expired_is_not_recalled),
+        cmocka_unit_test(the_clock_may_be_set_before_all_is_recalled),
         cmocka_unit_test(the_phones_of_a_user_who_is_gone_are_gone),
         cmocka_unit_test(a_removal_during_the_recall_is_kept),
         cmocka_unit_test(a_checkpoint_waits_for_the_recall),
