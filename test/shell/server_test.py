@@ -450,10 +450,7 @@ def old_segments_go():
             Phone(one.port).bind()
             one.end()
         one.start()
-        end = time.monotonic() + PATIENCE
-        while len(one.segments()) > 1 and time.monotonic() < end:
-            time.sleep(0.01)
-        expect(len(one.segments()) == 1, f"still there: {one.segments()}")
+        until(lambda: len(one.segments()) == 1, "end of the older segments")
 
 
 def state_is_private():
