@@ -84,16 +84,22 @@ static void the_next_flow_is_used_where_the_stream_of_the_first_has_ended(void *
     assert_sent(&w, "486>9 ACK>2");
 }
 
+/* One phone by two flows, and a call to it by the second. */
+static void call_by_the_second(struct flow *first, struct flow *second)
+{
+    *first = world_open(&w, 2, 40002);
+    *second = world_open(&w, 3, 40003);
+    bind_flow(2, first, 1);
+    bind_flow(3, second, 2);
+    PLAY(&w, {"9 INVITE", "100>9 INVITE>3"});
+}
+
 static void a_request_that_nobody_heard_goes_by_the_next_flow(void **state)
 {
     struct flow first, second;
 
     (void)state;
-    first = world_open(&w, 2, 40002);
-    second = world_open(&w, 3, 40003);
-    bind_flow(2, &first, 1);
-    bind_flow(3, &second, 2);
-    PLAY(&w, {"9 INVITE", "100>9 INVITE>3"});
+    call_by_the_second(&first, &second);
     world_close(&w, &second);
     PLAY(&w, {"wait 10", "INVITE>2"});
     ANSWER(&w, .host = 2, .by = &first, .status = 486);
@@ -177,11 +183,7 @@ static void a_dialog_goes_on_by_the_next_flow(void **state)
     struct flow first, second;
 
     (void)state;
-    first = world_open(&w, 2, 40002);
-    second = world_open(&w, 3, 40003);
-    bind_flow(2, &first, 1);
-    bind_flow(3, &second, 2);
-    PLAY(&w, {"9 INVITE", "100>9 INVITE>3"});
+    call_by_the_second(&first, &second);
     ANSWER(&w, .host = 3, .by = &second, .status = 200);
     assert_sent(&w, "200>9");
     world_close(&w, &second);
