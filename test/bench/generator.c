@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "floor.h"
+#include "report.h"
 
 enum { SAMPLES_MAX = 32, WARM_SLICES_MAX = 10, WIRES = 64, HOSTS = 16 };
 
@@ -45,15 +46,6 @@ static const struct option LONG_OPTIONS[] = {
     {"turns", no_argument, NULL, 't'},        {NULL, 0, NULL, 0},
 };
 
-static void options_pids(struct meter *meter, const char *list)
-{
-    for (char *end; *list && meter->process_count < METER_PROCESSES; list = end + (*end == ',')) {
-        meter->processes[meter->process_count++] = (int)strtol(list, &end, 10);
-        if (end == list)
-            return;
-    }
-}
-
 static bool options_sample(struct options *options, const char *value)
 {
     if (options->sample_count == SAMPLES_MAX)
@@ -69,7 +61,7 @@ static bool options_read(struct options *options, int argc, char **argv)
         switch (c) {
         case 'p': options->port = (unsigned)atoi(optarg); break;
         case 'r': options->row = row_find(optarg); break;
-        case 'i': options_pids(&options->meter, optarg); break;
+        case 'i': meter_add(&options->meter, optarg); break;
         case 'a': options->active = (uint32_t)atoi(optarg); break;
         case 'n': options->fresh = (uint32_t)atoi(optarg); break;
         case 'w': options->window = (uint32_t)atoi(optarg); break;
@@ -134,24 +126,6 @@ static struct pace pace_closed(const struct options *options, double seconds, ui
                          .length = (uint64_t)(seconds * (double)SECOND),
                          .timeout = CLOSED_TIMEOUT,
                          .failures_max = UINT64_MAX};
-}
-
-static void report_tally(const struct tally *tally)
-{
-    double done = tally->done ? (double)tally->done : 1;
-    double due = tally->started ? (double)tally->started : 1;
-    printf("{\"ops\": %llu, \"wrong\": %llu, \"missing\": %llu, \"stray\": %llu, "
-           "\"challenged\": %llu, \"untried\": %llu, ",
-           (unsigned long long)tally->done, (unsigned long long)tally->wrong,
-           (unsigned long long)tally->missing, (unsigned long long)tally->stray,
-           (unsigned long long)tally->challenged, (unsigned long long)tally->untried);
-    printf("\"cost\": %.4f, \"rate\": %.1f, \"busy\": %.4f, \"success\": %.6f, "
-           "\"packets\": %.4f, \"p50\": %.2f, \"p99\": %.2f}",
-           (double)tally->cpu / 1e3 / done, (double)tally->done * 1e9 / (double)tally->elapsed,
-           (double)tally->cpu / (double)tally->elapsed, (double)tally->done / due,
-           (double)(tally->sent + tally->received) / 2 / done,
-           (double)latencies_percentile(&tally->latencies, 50) / 1e3,
-           (double)latencies_percentile(&tally->latencies, 99) / 1e3);
 }
 
 /* Every active phone registers, by challenge and answer. */

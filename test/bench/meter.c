@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 instant meter_now(void)
@@ -9,6 +10,15 @@ instant meter_now(void)
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (instant)time.tv_sec * 1000000000u + (instant)time.tv_nsec;
+}
+
+void meter_add(struct meter *meter, const char *list)
+{
+    for (char *end; *list && meter->process_count < METER_PROCESSES; list = end + (*end == ',')) {
+        meter->processes[meter->process_count++] = (int)strtol(list, &end, 10);
+        if (end == list)
+            return;
+    }
 }
 
 static uint64_t meter_read(const char *path, const char *format)

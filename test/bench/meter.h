@@ -21,6 +21,9 @@ struct latencies {
 
 instant meter_now(void);
 
+/* The processes of a list like "12,13". */
+void meter_add(struct meter *meter, const char *list);
+
 /* User and system time of all threads of all processes: the first field of schedstat, ns. */
 uint64_t meter_cpu(const struct meter *meter);
 
