@@ -312,10 +312,10 @@ struct slice forward_request(struct core *core, const struct request *req,
     edit_max_breadth(&s, req, to->max_breadth, &w);
     if (m->method == METHOD_INVITE || m->first[HEADER_SESSION_EXPIRES])
         session_edit_request(&s, core, m, &w);
+    remove_fields(&s, m, HEADER_ASSERTION); /* every phone is untrusted (RFC 3325 5) */
     for (unsigned i = m->first[HEADER_PROXY_AUTHORIZATION]; i; i = m->fields[i].next)
         if (s.count < EDIT_LIMIT - 1 && realm_is_ours(core, message_value(m, i)))
-            remove_field(&s, m, i);         /* said to us, and no one else's to see (22.3) */
-    remove_fields(&s, m, HEADER_ASSERTION); /* every phone is untrusted (RFC 3325 5) */
+            remove_field(&s, m, i); /* said to us, and no one else's to see (22.3) */
     assert(!w.failed);
     splice_write(&out->bytes, m->bytes, &s);
     return text_since(&out->bytes, start);

@@ -56,6 +56,31 @@ static void test_a_stranger_reaches_our_users_only(void **state)
     world_end(&w);
 }
 
+/* Fields to be removed, each apart from the next, as many as one message may have of a kind. */
+static void test_many_fields_to_be_removed_are_no_harm(void **state)
+{
+    struct world w;
+    char extra[16384];
+    size_t len = 0;
+
+    (void)state;
+    world_begin(&w, true);
+    world_register(&w, "bob", "builder", BOB, 5060, 3600);
+    for (unsigned i = 0; i < 60; i++)
+        len += (size_t)snprintf(extra + len, sizeof extra - len,
+                                "Proxy-Authorization: Digest username=\"carol\", "
+                                "realm=\"example.com\", nonce=\"n\", uri=\"sip:a\", "
+                                "response=\"00000000000000000000000000000000\"\n"
+                                "%s\n",
+                                i < ASSERTION_LIMIT ? "Remote-Party-ID: <sip:chief@example.com>"
+                                                    : "Subject: kept");
+    ask(&w, "sip:bob@example.com", extra);
+    assert_int_equal(world_sent_count(&w), 1);
+    assert_int_equal(world_sent_to(&w, 0).address[3], BOB);
+    assert_string_equal(world_header(&w, 0, "Remote-Party-ID"), "");
+    world_end(&w);
+}
+
 static void test_asserted_identities_are_removed(void **state)
 {
     struct world w;
@@ -196,6 +221,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_stranger_reaches_our_users_only),
+        cmocka_unit_test(test_many_fields_to_be_removed_are_no_harm),
         cmocka_unit_test(test_asserted_identities_are_removed),
         cmocka_unit_test(test_a_flood_of_asserted_identities_is_refused),
         cmocka_unit_test(test_a_cookie_is_worth_nothing_in_another_dialog),
