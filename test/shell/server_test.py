@@ -13,6 +13,7 @@ import os
 import random
 import re
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SIPW = os.environ.get("SIPW") or os.path.join(ROOT, "build", "release", "src", "sipw")
 PATIENCE = 10.0
+LINE_PATIENCE = 20.0  # for what the server says of itself, on a busy machine
 
 CONFIG = """<?xml version="1.0"?>
 <sipwitch>
@@ -85,6 +87,7 @@ class Server:
         self.config = os.path.join(folder, "sipwitch.conf")
         self.port = port or free_port()
         self.process = None
+        self.unread = b""  # what it said on standard error, and nobody has looked at yet
         with open(self.config, "w", encoding="utf-8") as file:
             file.write(config)
 
@@ -111,18 +114,36 @@ class Server:
         """Its status and what it said on standard error."""
         self.process.send_signal(how)
         _, said = self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode, said
+        before, self.unread = self.unread.decode(), b""
+        return self.process.returncode, before + said
 
     def discard(self):
         if self.process and self.process.poll() is None:
             self.end(signal.SIGKILL)
 
-    def await_line(self, part):
+    def next_line(self, patience=LINE_PATIENCE):
+        """The next line of its log; None if none comes, and empty if it has ended."""
+        descriptor, end = self.process.stderr.fileno(), time.monotonic() + patience
+        while b"\n" not in self.unread:
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([descriptor], [], [], left)[0]:
+                return None
+            if not (more := os.read(descriptor, 65536)):
+                break
+            self.unread += more
+        line, newline, self.unread = self.unread.partition(b"\n")
+        return (line + newline).decode()
+
+    def await_line(self, part, patience=LINE_PATIENCE):
         """The next line of its log that has this."""
-        for line in self.process.stderr:
+        seen, end = "", time.monotonic() + patience
+        while line := self.next_line(max(0, end - time.monotonic())):
             if part in line:
                 return line
-        raise Failure(f"it ended without saying {part!r}")
+            seen += line
+        how = f"it did not say {part!r} in {patience:g} s" if line is None else \
+            f"it ended without saying {part!r}"
+        raise Failure(f"{how}, but {seen + self.unread.decode()!r}")
 
     def segments(self):
         return sorted(glob.glob(os.path.join(self.state, "journal.[0-9]*")),
@@ -564,6 +585,28 @@ def late_store_stops_no_calls():
         expect(bob.bindings() == [bob.contact()], "bob's binding was not written later")
 
 
+def awaited_line_that_never_comes_is_a_failure():
+    """Of these tests themselves: they end, and say what was there instead."""
+    def what_is_said(part, patience):
+        try:
+            one.await_line(part, patience)
+        except Failure as why:
+            return str(why)
+        raise Failure(f"{part!r} was found")
+    with server() as one:
+        one.start()
+        with open(one.config, "w", encoding="utf-8") as file:
+            file.write("<sipwitch>")
+        one.process.send_signal(signal.SIGHUP)
+        one.await_line(f"{one.config}:1:")
+        one.process.send_signal(signal.SIGHUP)
+        said = what_is_said("no server says this", 1)
+        expect("in 1 s" in said and f"{one.config}:1:" in said, f"told {said!r}")
+        one.process.send_signal(signal.SIGTERM)
+        said = what_is_said("nor this", LINE_PATIENCE)
+        expect("it ended" in said, f"told {said!r}")
+
+
 def usage_is_refused():
     with server() as one:
         for options in ["-P", "0"], ["-P", "sip"], ["--no-such"], ["word"]:
@@ -582,7 +625,7 @@ CHECKS = [answers_options_on_ipv4, answers_options_on_ipv6, listens_on_all_addre
           realm_is_made_once, manager_is_notified, background_start_ends_when_it_is_ready,
           many_users_load_fast,
           failing_store_stops_no_calls_and_is_made_good, late_store_stops_no_calls,
-          usage_is_refused]
+          awaited_line_that_never_comes_is_a_failure, usage_is_refused]
 
 
 def run(checks):

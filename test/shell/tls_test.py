@@ -689,14 +689,14 @@ def expired_certificate_is_said():
 def reload(one):
     """SIGHUP; whether it was taken."""
     one.process.send_signal(signal.SIGHUP)
-    lines = []
-    while True:
-        line = one.process.stderr.readline()
-        lines.append(line)
+    said = ""
+    while line := one.next_line():
+        said += line
         if "is in force" in line:
-            return True, "".join(lines)
+            return True, said
         if "stays in force" in line:
-            return False, "".join(lines)
+            return False, said
+    raise Failure(f"no word of the reload: {said!r}")
 
 
 def certificates_are_replaced_by_a_reload():
