@@ -409,7 +409,7 @@ static bool open_streams(struct server *server, const struct config *config,
     uint32_t possible = streams_possible();
 
     *limits = memory_limits(config->user_count + server->user_count, config->bindings);
-    limits->connected = (uint32_t)min_u64(limits->connected, possible / 4);
+    limits->connected = (uint32_t)min_u64(limits->connected, possible / 16);
     limits->accepted = (uint32_t)min_u64(limits->accepted, possible - limits->connected);
     plan->accepted = limits->accepted;
     plan->connected = limits->connected;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <openssl/ssl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -344,13 +345,13 @@ static void client_measure(struct client *client)
     client_tell(client, &tally);
 }
 
-/* A thousand are opened first, so that what the server needs once is there.  At the end each must
+/* A twentieth is opened first, so that what the server needs once is there.  At the end each must
    still answer. */
 static void client_fill(struct client *client)
 {
     static struct tally opening, asking;
     uint32_t all = client->peer_count;
-    client->peer_count = all - client->count;
+    client->peer_count = all / 20;
     client_run(client, 0, &opening);
     uint64_t before = meter_memory(&client->meter);
     client->peer_count = all;
@@ -358,7 +359,7 @@ static void client_fill(struct client *client)
     client_run(client, 0, &asking);
     uint64_t after = meter_memory(&client->meter);
     printf("\"before\": %llu, \"after\": %llu, \"connections\": %u, \"opening\": ",
-           (unsigned long long)before, (unsigned long long)after, client->count);
+           (unsigned long long)before, (unsigned long long)after, all - all / 20);
     report_tally(&opening);
     printf(", ");
     client_tell(client, &asking);
@@ -410,7 +411,7 @@ static bool client_arguments(struct client *client, int argc, char **argv)
         default: return false;
         }
     }
-    client->peer_count = client->kind == KIND_OPEN ? client->count + 1000 : client->window;
+    client->peer_count = client->kind == KIND_OPEN ? client->count : client->window;
     return client->server.sin_port && client->meter.process_count && client->window;
 }
 
@@ -421,6 +422,7 @@ static bool client_prepare(struct client *client)
     if (getrlimit(RLIMIT_NOFILE, &now) == 0 && now.rlim_cur < files.rlim_cur &&
         setrlimit(RLIMIT_NOFILE, &files) < 0)
         return false;
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes to what the server has closed */
     client->peers = calloc(client->peer_count, sizeof *client->peers);
     client->epoll = epoll_create1(EPOLL_CLOEXEC);
     client->context = SSL_CTX_new(TLS_client_method());
