@@ -1,5 +1,6 @@
 #include "core/calls.h"
 
+#include "core/caller.h"
 #include "core/context.h"
 #include "core/location.h"
 #include "core/record.h"
@@ -42,6 +43,7 @@ void call_write(struct writer *w, const struct call_record *call)
     write_u32(w, call->duration);
     write_u16(w, call->status);
     write_u8(w, call->ender);
+    write_u8(w, call->proof);
     write_counted(w, call->network);
     write_counted(w, call->caller);
     write_counted(w, call->dialed);
@@ -59,6 +61,7 @@ bool call_read(struct reader *r, struct call_record *call)
     call->duration = read_u32(r);
     call->status = read_u16(r);
     call->ender = read_u8(r);
+    call->proof = read_u8(r);
     call->network = read_counted(r);
     call->caller = read_counted(r);
     call->dialed = read_counted(r);
@@ -66,6 +69,14 @@ bool call_read(struct reader *r, struct call_record *call)
     call->display = read_counted(r);
     call->call_id = read_counted(r);
     return !r->failed && call->id;
+}
+
+uint8_t call_proof(struct slice record)
+{
+    struct reader r = reader_over(record);
+    struct call_record call;
+
+    return record.len && call_read(&r, &call) ? call.proof : CALLER_UNTOLD;
 }
 
 struct slice call_reason(const struct call_record *call)
@@ -217,7 +228,11 @@ void calls_describe(const struct core *core, const struct context *context, unsi
 
     if (!address_parse(part(context, context->from), &from, &tag))
         from = (struct address){0};
-    *call = (struct call_record){.id = context->call, .began = context->began};
+    *call = (struct call_record){
+        .id = context->call,
+        .began = context->began,
+        .proof = context->proof,
+    };
     call->network = write_network(texts, &context->flow);
     call->caller = write_party(core, texts, from.uri);
     call->dialed = write_party(core, texts, dialed);

@@ -27,6 +27,7 @@ struct call_record {
     uint32_t duration;    /* seconds from answer to end, by a clock that is never set */
     uint16_t status;      /* the final response to the INVITE */
     uint8_t ender;        /* enum call_ender: whose CANCEL or BYE ended it */
+    uint8_t proof;        /* bits of enum caller_proof: what is proven of the caller */
     struct slice network; /* the address from which it came */
     struct slice caller;  /* a user's id or number, or user@host */
     struct slice dialed;  /* a number or id, or user@host */
@@ -41,6 +42,8 @@ struct call_record {
 void call_write(struct writer *w, const struct call_record *call);
 /* False if it is broken; texts are borrowed. */
 bool call_read(struct reader *r, struct call_record *call);
+/* The proof in a record of which nothing else is looked at; CALLER_UNTOLD if it is none. */
+uint8_t call_proof(struct slice record);
 /* Why a call ended, as GNU SIP Witch's records say it: terminated, busy, declined, rejected,
  * redirect, expired, failed; or dropped. */
 struct slice call_reason(const struct call_record *call);

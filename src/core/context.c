@@ -163,6 +163,7 @@ bool context_read(const struct core *core, const struct context *context, struct
     request_routes(core, req); /* they found no fault when the request came */
     req->now = now;
     req->caller = context->caller;
+    req->proof = context->proof;
     return true;
 }
 
@@ -423,6 +424,7 @@ void context_open(struct core *core, struct request *req, struct actions *out)
     context->flags = is_invite ? CONTEXT_INVITE : 0;
     context->flow = req->flow;
     context->caller = req->caller;
+    context->proof = req->proof;
     context->dialog = req->dialog;
     context->merge = req->merge;
     context->opened_at = req->now.boot;

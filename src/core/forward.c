@@ -1,12 +1,13 @@
 #include "core/forward.h"
 
+#include "core/caller.h"
 #include "core/realm.h"
 #include "core/session.h"
 #include "sip/address.h"
 #include "sip/compose.h"
 
 /* A forwarded request's texts of our own, built beside it; the splice points into them. */
-#define TEXT_LIMIT 1024u
+#define TEXT_LIMIT (1024u + CALLER_FIELD)
 
 static struct slice text_since(const struct writer *w, size_t start)
 {
@@ -286,6 +287,16 @@ static void edit_max_breadth(struct splice *s, const struct request *req, uint32
     splice_add(s, m->headers_end, 0, text_since(w, start));
 }
 
+/* What a phone is told of a caller from outside. */
+static void add_caller(struct splice *s, const struct request *req, struct writer *w)
+{
+    size_t start = w->len;
+
+    caller_write_field(w, req);
+    if (w->len > start)
+        splice_add(s, req->message.headers_end, 0, text_since(w, start));
+}
+
 struct slice forward_request(struct core *core, const struct request *req,
                              const struct forwarding *to, struct actions *out)
 {
@@ -313,6 +324,7 @@ struct slice forward_request(struct core *core, const struct request *req,
     if (m->method == METHOD_INVITE || m->first[HEADER_SESSION_EXPIRES])
         session_edit_request(&s, core, m, &w);
     remove_fields(&s, m, HEADER_ASSERTION); /* every phone is untrusted (RFC 3325 5) */
+    add_caller(&s, req, &w);
     for (unsigned i = m->first[HEADER_PROXY_AUTHORIZATION]; i; i = m->fields[i].next)
         if (s.count < EDIT_LIMIT - 1 && realm_is_ours(core, message_value(m, i)))
             remove_field(&s, m, i); /* said to us, and no one else's to see (22.3) */

@@ -1,6 +1,8 @@
 #include "core/listing.h"
 
 #include "base/json.h"
+#include "core/caller.h"
+#include "core/calls.h"
 #include "core/context.h"
 #include "core/dialog.h"
 #include "core/location.h"
@@ -41,6 +43,16 @@ void write_parties(struct writer *w, struct slice from, struct slice to)
 {
     write_party(w, S("from"), S("display"), from);
     write_party(w, S("to"), S("to_display"), to);
+}
+
+void write_proof(struct writer *w, unsigned proof)
+{
+    char text[CALLER_TEXT];
+    struct writer names = writer_over(text, sizeof text);
+
+    caller_write(&names, proof);
+    if (names.len)
+        json_text(w, S("proof"), writer_slice(&names));
 }
 
 void write_id(struct writer *w, uint64_t id)
@@ -257,6 +269,7 @@ static void row_ringing(const struct core *core, const struct context *context,
     write_id(w, context->merge.low);
     json_text(w, S("state"), S("ringing"));
     write_parties(w, from, to);
+    write_proof(w, context->proof);
     json_text(w, S("call_id"), message_first(&m, HEADER_CALL_ID));
     json_number(w, S("seconds"), seconds_since(context->opened_at, now));
     row_end(w);
@@ -273,6 +286,7 @@ static void row_call(const struct core *core, const struct dialog *dialog, const
     write_call_name(w, dialog);
     json_text(w, S("state"), dialog->state == DIALOG_ENDING ? S("ending") : S("answered"));
     write_parties(w, from, to);
+    write_proof(w, call_proof(dialog_part(dialog, DIALOG_CALL)));
     json_text(w, S("call_id"), dialog_part(dialog, DIALOG_CALL_ID));
     json_number(w, S("began"), dialog->began > 0 ? (uint64_t)dialog->began : 0);
     json_number(w, S("seconds"), seconds_since(dialog->began_at, now));

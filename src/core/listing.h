@@ -9,6 +9,8 @@
 
 /* Members that say who calls whom, by From and To values. */
 void write_parties(struct writer *w, struct slice from, struct slice to);
+/* By what it is proven who calls (core/caller.h), where that is known. */
+void write_proof(struct writer *w, unsigned proof);
 /* By what `drop` names a call. */
 void write_call_name(struct writer *w, const struct dialog *dialog);
 void write_id(struct writer *w, uint64_t id);

@@ -55,6 +55,7 @@ static void put_whole(struct core *core, const struct server_transaction *server
 
     write_flow(w, &context->flow);
     write_u64(w, context->caller);
+    write_u8(w, context->proof);
     write_answers(server, w);
     write_u8(w, context->flags);
     write_u8(w, context->next_target);
@@ -302,6 +303,7 @@ static bool read_context(struct core *core, struct context *context,
 {
     context->flow = read_flow(r);
     context->caller = read_u64(r);
+    context->proof = read_u8(r);
     read_answers(server, r);
     context->flags = read_u8(r);
     context->next_target = read_u8(r);

@@ -1,6 +1,7 @@
 #include "core/proxy.h"
 
 #include "core/branch.h"
+#include "core/caller.h"
 #include "core/connection.h"
 #include "core/context.h"
 #include "core/dial.h"
@@ -379,6 +380,29 @@ static bool is_from_own_phone(struct core *core, struct request *req)
     return req->caller != 0;
 }
 
+/* Who claims to be of this domain. */
+static enum verdict authenticate_own(struct core *core, struct request *req, struct actions *out)
+{
+    req->proof = CALLER_OWN;
+    if (req->access & ACCESS_TRUSTED && is_from_own_phone(core, req))
+        return PASS;
+    if (demand_proof(core, req, HEADER_PROXY_AUTHORIZATION, out) == FINISH)
+        return FINISH;
+    if (!realm_names(core, &req->from, req->sender) && !speaks_for_outside(core, req))
+        return refuse(core, req, 403, NULL, out);
+    req->caller = realm_sender_binding(core, req);
+    return PASS;
+}
+
+/* Somebody of another domain. */
+static enum verdict admit_stranger(struct core *core, struct request *req, struct actions *out)
+{
+    if (!core->settings->is_public || !is_ours(core, req))
+        return refuse(core, req, 403, NULL, out);
+    req->proof = caller_prove(core, req);
+    return PASS;
+}
+
 /* 22: our own users prove who they are; others reach our users only, if the settings say so. */
 static enum verdict authenticate_sender(struct core *core, struct request *req, struct actions *out)
 {
@@ -397,19 +421,8 @@ static enum verdict authenticate_sender(struct core *core, struct request *req, 
         return PASS;
     if (!uri_parse(req->from.uri, &from))
         return refuse(core, req, 400, "Bad From", out);
-    if (is_claimed(core, &from)) {
-        if (req->access & ACCESS_TRUSTED && is_from_own_phone(core, req))
-            return PASS;
-        if (demand_proof(core, req, HEADER_PROXY_AUTHORIZATION, out) == FINISH)
-            return FINISH;
-        if (!realm_names(core, &req->from, req->sender) && !speaks_for_outside(core, req))
-            return refuse(core, req, 403, NULL, out);
-        req->caller = realm_sender_binding(core, req);
-        return PASS;
-    }
-    if (!core->settings->is_public || !is_ours(core, req))
-        return refuse(core, req, 403, NULL, out);
-    return PASS;
+    return is_claimed(core, &from) ? authenticate_own(core, req, out)
+                                   : admit_stranger(core, req, out);
 }
 
 /* A refusal that depends on what may change within seconds: an INVITE gets it from a transaction of

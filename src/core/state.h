@@ -185,6 +185,7 @@ struct context {
     struct span from;     /* From, */
     struct span call_id;  /* and Call-ID */
     uint8_t answerer;     /* the branch that answered first */
+    uint8_t proof;        /* bits of enum caller_proof */
     uint64_t call;        /* the number of the call that it begins; 0 = none, or it was answered */
     int64_t began;        /* wall seconds */
     struct block targets; /* struct target each, then their URIs */

@@ -1,6 +1,7 @@
 #include "core/tell.h"
 
 #include "base/json.h"
+#include "core/calls.h"
 #include "core/dialog.h"
 #include "core/listing.h"
 #include "core/location.h"
@@ -69,6 +70,7 @@ static void tell_of_context(struct core *core, const struct context *context, st
         return;
     w = begin(core, event, out);
     write_parties(w, message_first(&m, HEADER_FROM), message_first(&m, HEADER_TO));
+    write_proof(w, context->proof);
     json_text(w, S("call_id"), message_first(&m, HEADER_CALL_ID));
     if (status)
         json_number(w, S("status"), status);
@@ -93,6 +95,7 @@ static struct writer *begin_dialog(struct core *core, const struct dialog *dialo
 
     write_call_name(w, dialog);
     write_parties(w, dialog_part(dialog, DIALOG_FROM), dialog_part(dialog, DIALOG_TO));
+    write_proof(w, call_proof(dialog_part(dialog, DIALOG_CALL)));
     json_text(w, S("call_id"), dialog_part(dialog, DIALOG_CALL_ID));
     return w;
 }

@@ -166,12 +166,13 @@ static void call_cells(const json_t *row, struct columns *columns)
 
     columns_add(columns, (const char *const[]){row_text(row, "id"), row_text(row, "state"),
                                                spell_seconds(row_number(row, "seconds"), lasts),
-                                               row_text(row, "from"), row_text(row, "to")});
+                                               row_text(row, "from"), row_text(row, "proof"),
+                                               row_text(row, "to")});
 }
 
 static enum client_status show_calls(struct session *session, char **words)
 {
-    static const char *const titles[] = {"CALL", "STATE", ">FOR", "FROM", "TO"};
+    static const char *const titles[] = {"CALL", "STATE", ">FOR", "FROM", "PROOF", "TO"};
     struct columns columns = columns_of(titles, COUNT_OF(titles));
     enum client_status status;
 
@@ -231,6 +232,19 @@ static enum client_status show_stats(struct session *session, char **words)
 
 /* ---- events */
 
+static void print_proof(const json_t *row)
+{
+    const char *proof = row_text(row, "proof");
+    char text[64];
+
+    if (!proof || strcmp(proof, "own") == 0)
+        return;
+    if (strcmp(proof, "none") == 0)
+        printf(", unproven");
+    else
+        printf(", proven by %s", plain_text(proof, text, sizeof text));
+}
+
 static void print_event(const json_t *row)
 {
     char clock[16] = "--:--:--", line[1024], text[1024];
@@ -248,6 +262,7 @@ static void print_event(const json_t *row)
     else
         snprintf(line, sizeof line, "%lld lines", row_number(row, "count"));
     printf("%s  %-12s %s", clock, event, plain_text(line, text, sizeof text));
+    print_proof(row);
     if (json_object_get(row, "status"))
         printf(", %lld", row_number(row, "status"));
     if (reason)

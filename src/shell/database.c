@@ -1,5 +1,7 @@
 #include "shell/database.h"
 
+#include "core/caller.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -31,6 +33,8 @@ static const char *const migrations[] = {
     " UPDATE counts SET users = users + 1; END;"
     "CREATE TRIGGER user_removed AFTER DELETE ON users BEGIN"
     " UPDATE counts SET users = users - 1; END;",
+    /* By what it was proven who called: bits of enum caller_proof; none where nobody noted it. */
+    "ALTER TABLE calls ADD COLUMN proof INTEGER;",
 };
 
 enum statement {
@@ -72,11 +76,11 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
         ("INSERT OR REPLACE INTO passwords (realm, id, md5, sha256) VALUES (?1, ?2, ?3, ?4)"),
     [LAST_CALL] = "SELECT coalesce(max(id), 0) FROM calls",
     [PUT_CALL] = ("INSERT OR IGNORE INTO calls (id, began, answered, ended, duration, status,"
-                  " reason, ended_by, network, caller, dialed, callee, display, call_id)"
-                  " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"),
+                  " reason, ended_by, network, caller, dialed, callee, display, call_id, proof)"
+                  " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"),
     [FORGET_CALLS] = "DELETE FROM calls WHERE id <= (SELECT max(id) FROM calls) - ?1",
     [READ_CALLS] = ("SELECT id, began, answered, ended, duration, status, ended_by, network,"
-                    " caller, dialed, callee, display, call_id FROM calls"
+                    " caller, dialed, callee, display, call_id, proof FROM calls"
                     " WHERE (?1 IS NULL OR caller IN (?1, ?6) OR dialed IN (?1, ?6)"
                     " OR callee IN (?1, ?6))"
                     " AND began >= ?2 AND began < ?3 AND id < ?4 ORDER BY id DESC LIMIT ?5"),
@@ -712,6 +716,8 @@ static bool put_call(struct database *database, const struct call_record *call)
     bind_text(database, PUT_CALL, 12, call->callee);
     bind_text(database, PUT_CALL, 13, call->display);
     bind_text(database, PUT_CALL, 14, call->call_id);
+    if (!(call->proof & CALLER_UNTOLD))
+        sqlite3_bind_int(row, 15, call->proof);
     return done(database, PUT_CALL);
 }
 
@@ -753,6 +759,8 @@ static void read_call(sqlite3_stmt *row, struct call_record *call)
         .callee = column_text(row, 10),
         .display = column_text(row, 11),
         .call_id = column_text(row, 12),
+        .proof = sqlite3_column_type(row, 13) == SQLITE_NULL ? CALLER_UNTOLD
+                                                             : (uint8_t)sqlite3_column_int(row, 13),
     };
 }
 

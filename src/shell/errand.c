@@ -1,6 +1,7 @@
 #include "shell/errand.h"
 
 #include "base/json.h"
+#include "core/listing.h"
 #include "shell/loop.h"
 
 #include <stdlib.h>
@@ -113,6 +114,7 @@ static void write_row(struct writer *w, const struct call_record *call)
         json_text(w, S("ended_by"), slice_text(enders[call->ender]));
     json_text(w, S("network"), call->network);
     json_text(w, S("caller"), call->caller);
+    write_proof(w, call->proof);
     json_text(w, S("dialed"), call->dialed);
     json_text(w, S("callee"), call->callee);
     json_text(w, S("display"), call->display);

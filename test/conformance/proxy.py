@@ -202,7 +202,7 @@ def request_passes_unchanged_but_for_what_a_proxy_writes(t):
               "P-Unknown: x", "Accept-Language: de", "Require: nothing"]
     body = "line\r\n\r\nSIP/2.0 200 OK\r\n\u20ac\0\x01 end"
     sent, request, _ = pass_on(t, "MESSAGE", *fields, body=body)
-    ours = ("via", "record-route", "max-forwards", "content-length")
+    ours = ("via", "record-route", "max-forwards", "content-length", "p-sipwitch-caller")
 
     def rest(message):
         return [(name.lower(), value) for name, value in message.fields

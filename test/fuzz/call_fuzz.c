@@ -47,7 +47,7 @@ static void check_same(const struct call_record *a, const struct call_record *b)
 {
     assert(a->id == b->id && a->began == b->began && a->answered == b->answered &&
            a->ended == b->ended && a->duration == b->duration && a->status == b->status &&
-           a->ender == b->ender);
+           a->ender == b->ender && a->proof == b->proof);
     for (unsigned i = 0; i < TEXTS; i++)
         assert(slice_equal(*texts_of((struct call_record *)(uintptr_t)a, i),
                            *texts_of((struct call_record *)(uintptr_t)b, i)));
@@ -64,6 +64,7 @@ static void check_made(struct slice bytes)
         .duration = read_u32(&numbers),
         .status = read_u16(&numbers),
         .ender = read_u8(&numbers),
+        .proof = read_u8(&numbers),
     };
     size_t cut = read_u16(&numbers);
     char text[CALL_RECORD_LIMIT];

@@ -61,7 +61,8 @@ static bool is_edited(enum header header)
 {
     return header == HEADER_VIA || header == HEADER_MAX_FORWARDS || header == HEADER_ROUTE ||
            header == HEADER_RECORD_ROUTE || header == HEADER_PROXY_AUTHORIZATION ||
-           header == HEADER_MAX_BREADTH || header == HEADER_CONTENT_LENGTH;
+           header == HEADER_MAX_BREADTH || header == HEADER_CONTENT_LENGTH ||
+           header == HEADER_ASSERTION; /* what is told of a stranger */
 }
 
 static struct slice line_of(const struct message *m, unsigned field)

@@ -36,7 +36,7 @@ static void calls_are_listed_with_their_parties(void **state)
     ask(&w, ADMIN_CALLS, "", "");
     assert_answer(&w, "\"state\":\"ringing\",\"from\":\"sip:carol@elsewhere.example\","
                       "\"display\":\"C \\\"the\\\" D\",\"to\":\"sip:bob@example.com\","
-                      "\"call_id\":\"call\",\"seconds\":7}\n{\"done\":true}\n");
+                      "\"proof\":\"none\",\"call_id\":\"call\",\"seconds\":7}\n{\"done\":true}\n");
     ANSWER(&w, .host = 2, .status = 200);
     world_wait(&w, SECONDS(5));
     ask(&w, ADMIN_CALLS, "bob", "");

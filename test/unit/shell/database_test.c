@@ -1,5 +1,6 @@
 #include "unit.h"
 
+#include "core/caller.h"
 #include "shell/database.h"
 #include "shell/folder.h"
 
@@ -222,6 +223,7 @@ static void put_calls(uint64_t first, unsigned count, const char *caller)
             .duration = 7,
             .status = 200,
             .ender = CALL_ENDED_BY_CALLEE,
+            .proof = CALLER_TLS,
             .caller = slice_text(caller),
             .dialed = S("202"),
             .callee = S("bob"),
@@ -275,6 +277,7 @@ static void records_are_put_once_and_read_back(void **state)
     assert_int_equal(call.answered, 0);
     assert_int_equal(call.duration, 7);
     assert_int_equal(call.ender, CALL_ENDED_BY_CALLEE);
+    assert_int_equal(call.proof, CALLER_TLS);
     assert_int_equal(r.rest.len, 0);
     free((void *)(uintptr_t)records.at);
 }

@@ -1,0 +1,60 @@
+#include "core/caller.h"
+
+#include "core/connection.h"
+
+static struct slice from_host(const struct request *req)
+{
+    struct uri uri;
+
+    return uri_parse(req->from.uri, &uri) && uri.scheme <= SCHEME_SIPS ? uri.host : NO_SLICE;
+}
+
+uint8_t caller_prove(const struct core *core, const struct request *req)
+{
+    struct slice host = from_host(req);
+
+    if (host.len > NAME_LIMIT)
+        return 0;
+    return connection_proves(core, &req->flow, host) ? CALLER_TLS : 0;
+}
+
+static void write_names(struct writer *w, unsigned proof)
+{
+    static const struct slice names[] = {S("own"), S("tls")};
+    bool is_first = true;
+
+    for (unsigned i = 0; i < COUNT_OF(names); i++) {
+        if (!(proof >> i & 1))
+            continue;
+        if (!is_first)
+            write_char(w, '+');
+        write_slice(w, names[i]);
+        is_first = false;
+    }
+}
+
+void caller_write(struct writer *w, unsigned proof)
+{
+    if (proof & CALLER_UNTOLD)
+        return;
+    if (proof)
+        write_names(w, proof);
+    else
+        write_slice(w, S("none"));
+}
+
+void caller_write_field(struct writer *w, const struct request *req)
+{
+    if (req->to_tag.len || req->proof & CALLER_OWN)
+        return;
+    write_slice(w, S("P-SIPWITCH-Caller: "));
+    if (req->proof) {
+        write_slice(w, S("verified;domain="));
+        write_slice(w, from_host(req));
+        write_slice(w, S(";by="));
+        write_names(w, req->proof);
+    } else {
+        write_slice(w, S("unverified"));
+    }
+    write_slice(w, S("\r\n"));
+}

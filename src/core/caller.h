@@ -1,0 +1,43 @@
+/*
+ * Who calls from outside, and by what that is proven: for the record of the call, for those who
+ * watch, and for the phone that rings.
+ *
+ * A phone is told by a field of ours in the request that would begin something, where its sender is
+ * none of our own users, who have proven themselves:
+ *
+ *     P-SIPWITCH-Caller: verified;domain=example.com;by=tls
+ *     P-SIPWITCH-Caller: unverified
+ *
+ *     field    =  ("verified" ";domain=" host ";by=" proof *("+" proof) / "unverified")
+ *                 *(SEMI generic-param)
+ *     proof    =  "tls" / token
+ *
+ * The domain is that of From.  Whoever sends such a field to us says nothing by it: it is removed,
+ * like all that begins with P-SIPWITCH-.
+ */
+#pragma once
+
+#include "core/request.h"
+
+/* Bits: what holds of a caller.  None: nothing is proven. */
+enum caller_proof {
+    CALLER_OWN = 1 << 0,    /* one of our own users, by a password or by the flow of its phone */
+    CALLER_TLS = 1 << 1,    /* its domain, by the certificate of its connection (RFC 5922) */
+    CALLER_UNTOLD = 1 << 7, /* nobody noted it: only in the record of a call */
+};
+
+/* Room for what caller_write writes. */
+#define CALLER_TEXT 32u
+
+/* What is proven of a stranger by the way on which the request came; nothing where From names a
+ * host that is longer than a domain. */
+uint8_t caller_prove(const struct core *core, const struct request *req);
+
+/* "none", or the names of what holds, with a + between them; nothing of CALLER_UNTOLD. */
+void caller_write(struct writer *w, unsigned proof);
+
+/* Room for a field, with the longest domain. */
+#define CALLER_FIELD (NAME_LIMIT + 80u)
+
+/* The field for a phone, whole, with its line end; nothing where there is to be none. */
+void caller_write_field(struct writer *w, const struct request *req);
