@@ -10,6 +10,7 @@ SIPW names another server binary than build/release/src/sipw.
 import contextlib
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -272,6 +273,27 @@ def tcp_phone_is_called_after_kill_9(house):
     hang_up(bob, alice, house.server)
 
 
+def cut_connections(server):
+    """Both ends of each hear of it from the kernel."""
+    port = f"( sport = :{server.port} or dport = :{server.port} )"
+    subprocess.run(["ss", "--kill", "--tcp", "state", "established", port], check=True,
+                   capture_output=True)
+    left = subprocess.run(["ss", "--no-header", "--tcp", "state", "established", port],
+                          check=True, capture_output=True, text=True).stdout
+    require(not left, f"connections stand that were cut: {left}")
+
+
+def phone_whose_connection_is_cut_comes_back(house):
+    alice, bob = house.pair("tcp", "tcp")
+    call(alice, bob, "202")
+    cut_connections(house.server)
+    hear_each_other_from_now(alice, bob)
+    hang_up(bob, alice, house.server)
+    cut_connections(house.server)
+    call(bob, alice, "alice")
+    hang_up(alice, bob, house.server)
+
+
 def server_stops_cleanly(house):
     house.pair()
     house.server.stop()
@@ -301,6 +323,7 @@ CHECKS = [
     tcp_call_goes_on_after_kill_9_and_the_callee_hangs_up,
     call_to_tcp_goes_on_after_kill_9_and_the_caller_hangs_up,
     tcp_phone_is_called_after_kill_9,
+    phone_whose_connection_is_cut_comes_back,
     server_stops_cleanly,
 ]
 
