@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "base/cursor.h"
+#include "base/address.h"
 
 enum scheme {
     SCHEME_SIP,
@@ -51,15 +51,5 @@ bool param_next(struct slice *rest, struct slice *name, struct slice *value);
 /* The value of one parameter of a list; false if it is not there. */
 bool param_find(struct slice params, struct slice name, struct slice *value);
 
-/* A numeric host: IPv4 dotted quad or IPv6 with or without brackets.  16 bytes, IPv4 in the
- * first four. */
-struct address_bytes {
-    bool is_v6;
-    uint8_t at[16];
-};
-
-bool host_numeric(struct slice host, struct address_bytes *address);
-/* Dotted quad, or IPv6 (RFC 5952) in brackets. */
-void write_host(struct writer *w, const struct address_bytes *address);
 /* A host name, IPv4 address or IPv6 reference by the grammar of 25.1. */
 bool host_valid(struct slice host);

@@ -23,7 +23,7 @@ static inline void assert_slice_at(struct slice got, struct slice wanted, const 
     if (slice_equal(got, wanted))
         return;
     print_error("\"%.*s\" is not \"%.*s\"\n", (int)got.len, got.at ? got.at : "", (int)wanted.len,
-                wanted.at);
+                wanted.at ? wanted.at : "");
     _fail(file, line);
 }
 
