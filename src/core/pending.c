@@ -122,6 +122,7 @@ void pending_persist(struct core *core, struct server_transaction *server, struc
     case STRANS_PROCEEDING:
     case STRANS_ACCEPTED: pending_put(core, server, out); break;
     case STRANS_COMPLETED:
+    case STRANS_CONFIRMED: /* a copy of the request may be under way as long as that lasts */
         if (server->status && server->response.at)
             pending_put_failed(core, server, block_slice(&server->response), NULL, out);
         break;

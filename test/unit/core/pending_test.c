@@ -101,6 +101,20 @@ static void an_acknowledged_refusal_is_over(void **state)
     assert_int_equal(core_census(w.core).server_transactions, 0);
 }
 
+/* 17.2.1: timer I is there for copies, and a checkpoint or a crash must not end it. */
+static void a_copy_that_comes_after_the_ack_is_absorbed_by_the_new_process(void **state)
+{
+    (void)state;
+    SAY(&w, .host = 9, .more = "Max-Breadth: 1\n");
+    PLAY(&w, {"2 603", "603>9 ACK>2"}, {"9 ACK", ""});
+    world_signal(&w, EVENT_CHECKPOINT);
+    world_forget(&w);
+    world_wait(&w, 0);
+    PLAY(&w, {"restart", ""});
+    SAY(&w, .host = 9, .more = "Max-Breadth: 1\n");
+    assert_sent(&w, "603>9");
+}
+
 static void after_the_answer_late_ones_pass_and_other_phones_are_cancelled(void **state)
 {
     (void)state;
@@ -317,6 +331,7 @@ int main(void)
         WITH(a_cancelled_call_stays_cancelled),
         WITH(a_refused_call_still_awaits_the_others_and_rings_no_more),
         WITH(a_refusal_is_repeated_until_it_is_acknowledged), WITH(an_acknowledged_refusal_is_over),
+        WITH(a_copy_that_comes_after_the_ack_is_absorbed_by_the_new_process),
         WITH(after_the_answer_late_ones_pass_and_other_phones_are_cancelled),
         WITH(a_call_is_answered_after_two_crashes),
         WITH(a_phone_that_is_gone_since_ends_with_timer_b), WITH(a_broken_record_is_passed_over),
