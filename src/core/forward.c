@@ -38,7 +38,7 @@ void stamp_via(struct splice *s, const struct request *req, size_t origin, char 
         struct address_bytes source = {.is_v6 = req->flow.is_v6};
         memcpy(source.at, req->flow.address, sizeof source.at);
         write_slice(&w, S(";received="));
-        write_host(&w, &source);
+        write_address(&w, &source);
         struct slice received = text_since(&w, start);
         if (via->received.at) { /* what the sender claims: 18.2.1 lets only us say it */
             size_t head = sizeof ";received=" - 1;

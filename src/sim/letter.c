@@ -129,7 +129,7 @@ static void copy_vias(struct writer *w, const struct message *request, const str
     memcpy(address.at, source->address, sizeof address.at);
     write_bytes(w, request->bytes.at + f->line, after - f->line);
     put(w, "=%u;received=", source->port);
-    write_host(w, &address);
+    write_address(w, &address);
     write_bytes(w, request->bytes.at + after, f->next_line - after);
     for (unsigned i = f->next; i; i = request->fields[i].next)
         write_bytes(w, request->bytes.at + request->fields[i].line,

@@ -422,6 +422,26 @@ static void responses_go_where_the_via_says(void **state)
     }
 }
 
+/* 25.1, RFC 5118 4.5: here an IPv6 address has no brackets. */
+static void an_ipv6_source_is_named_without_brackets(void **state)
+{
+    struct flow flow = {.transport = TRANSPORT_UDP,
+                        .is_v6 = true,
+                        .port = 40000,
+                        .socket = 1,
+                        .address = {0x20, 0x01, 0x0d, 0xb8, [15] = 9}};
+
+    (void)state;
+    world_receive_by(&w, &flow,
+                     "OPTIONS sip:example.com SIP/2.0\n"
+                     "Via: SIP/2.0/UDP [::1];rport;branch=z9hG4bK1\nMax-Forwards: 70\n"
+                     "From: " CAROL "\nTo: " BOB "\nCall-ID: c\nCSeq: 1 OPTIONS\n"
+                     "Content-Length: 0\n\n");
+    assert_int_equal(world_status(&w, 0), 200);
+    assert_string_equal(world_header(&w, 0, "Via"), "SIP/2.0/UDP [::1];rport=40000;"
+                                                    "branch=z9hG4bK1;received=2001:db8::9");
+}
+
 static void a_copy_of_a_stateless_request_gets_the_same_answer(void **state)
 {
     char first[1024];
@@ -580,7 +600,7 @@ int main(void)
         WITH(the_same_request_by_another_path_is_merged),
         WITH(parts_of_any_length_tell_merged_requests_apart),
         WITH(a_request_without_the_magic_cookie_is_known_by_its_fields),
-        WITH(responses_go_where_the_via_says),
+        WITH(responses_go_where_the_via_says), WITH(an_ipv6_source_is_named_without_brackets),
         WITH(a_copy_of_a_stateless_request_gets_the_same_answer),
         WITH(old_requests_that_share_a_via_get_answers_of_their_own),
         WITH(what_is_no_request_is_dropped_and_what_is_half_one_refused),
