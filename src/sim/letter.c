@@ -76,7 +76,7 @@ bool letter_via(const struct message *m, struct via *via)
 {
     struct slice rest = message_first(m, HEADER_VIA);
 
-    return via_next(&rest, via);
+    return rest.len && via_next(&rest, via);
 }
 
 void letter_read(struct letter *l, const struct message *request, struct writer *routes)
