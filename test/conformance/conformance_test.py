@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """The rules that a registrar and proxy keeps, tried on the running sipw, and on Kamailio.
 
-    conformance_test.py [--server sipw|kamailio|both] [--transport udp|tcp|both] [--list] [WORD...]
+    conformance_test.py [--server sipw|kamailio|both] [--transport udp|tcp|both]
+                        [--family 4|6|both] [--list] [WORD...]
 
-Prints `ok SERVER TRANSPORT RULE` or `not ok SERVER TRANSPORT RULE: why`. With WORDs, only the rules
+Prints `ok SERVER TRANSPORT RULE` or `not ok SERVER TRANSPORT RULE: why`; TRANSPORT is udp6 or tcp6
+over IPv6, where those rules are tried that wait for no timers. With WORDs, only the rules
 whose name contains one of them. Kamailio shows that a rule is no mere habit of sipw: where it does
 otherwise, the rule says so, and the line ends with what it does. It all happens in a network
 namespace of its own, so it needs root or user namespaces. SIPW names another server binary than
@@ -39,6 +41,7 @@ def options():
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--server", choices=[*servers.KINDS, "both"], default="both")
     parser.add_argument("--transport", choices=[*TRANSPORTS, "both"], default="both")
+    parser.add_argument("--family", choices=[*map(str, servers.FAMILIES), "both"], default="both")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("words", nargs="*", metavar="WORD")
     return parser.parse_args()
@@ -65,7 +68,7 @@ def judge(rule, server, transport):
     began = time.monotonic()
     trouble = attempt(rule, server, transport)
     deviation = rule.deviation(server.name, transport)
-    what = f"{server.name} {transport} {rule.name}"
+    what = f"{server.name} {transport}{'6' if server.family == 6 else ''} {rule.name}"
     good = f"ok {what} ({time.monotonic() - began:.1f} s)"
     if not deviation:
         return (f"not ok {what}: {rule.section}: {trouble}", False) if trouble else (good, True)
@@ -76,9 +79,10 @@ def judge(rule, server, transport):
     return f"{good}: it {deviation.why} ({trouble})", True
 
 
-def play(rules, running, transports):
+def play(rules, running, transports, families):
     """All of it, at once as far as it goes; whether all went well."""
-    tasks = [(rule, one.at[rule.setting], transport) for rule in rules for one in running
+    tasks = [(rule, one.at[rule.setting, family], transport) for rule in rules for one in running
+             for family in rule.families if family in families
              for transport in rule.transports if transport in transports]
     longs = [task for task in tasks if task[0].is_long]
     well = True
@@ -95,12 +99,13 @@ def play(rules, running, transports):
 def run(chosen, rules):
     names = list(servers.KINDS) if chosen.server == "both" else [chosen.server]
     transports = TRANSPORTS if chosen.transport == "both" else (chosen.transport,)
+    families = servers.FAMILIES if chosen.family == "both" else (int(chosen.family),)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sipwitch-rules-"))
         running = [servers.KINDS[name](folder, stack) for name in names]
         for one in running:
             one.start()
-        well = play(rules, running, transports)
+        well = play(rules, running, transports, families)
         for one in running:
             if not one.is_well():
                 print(f"not ok {one.name}: it ended: {one.last_words()}")

@@ -343,7 +343,7 @@ def contact_on_the_loopback_from_outside_is_refused(t):
 
 @rule("a phone on the server's own machine is a phone")
 def contact_on_the_loopback_from_inside_is_bound(t):
-    phone = t.bound(host="127.0.0.9")
+    phone = t.bound(host="127.0.0.9" if t.server.family == 4 else "[::1]")
     stranger = t.stranger()
     stranger.send(stranger.request("MESSAGE", phone.aor()))
     phone.take("MESSAGE", 200)

@@ -11,6 +11,7 @@ import itertools
 import threading
 
 from message import expect
+from servers import FAMILIES
 from sip import Attempt, Call, Phone
 
 RULES = []
@@ -40,6 +41,7 @@ class Rule:
     setting: str
     kamailio: tuple
     is_long: bool
+    families: tuple
 
     @property
     def name(self):
@@ -52,10 +54,12 @@ class Rule:
         return next((one for one in self.kamailio if transport in one.transports), None)
 
 
-def rule(section, *kamailio, transports=TRANSPORTS, setting="public", is_long=False):
-    """Declares a rule; `is_long`: it waits for timers of the protocol."""
+def rule(section, *kamailio, transports=TRANSPORTS, setting="public", is_long=False,
+         families=FAMILIES):
+    """Declares a rule; `is_long`: it waits for timers of the protocol, whatever the family."""
     def declare(check):
-        RULES.append(Rule(section, check, transports, setting, kamailio, is_long))
+        RULES.append(Rule(section, check, transports, setting, kamailio, is_long,
+                          (4,) if is_long else families))
         return check
     return declare
 

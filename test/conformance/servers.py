@@ -16,19 +16,26 @@ from message import Failure
 from names import empty_dns
 from sip import PATIENCE
 
-# RFC 2544's network, as a whole on the loopback interface: phones of their own, none of which is
-# the machine itself.
-NETWORK = "198.18.0.1/15"
+# RFC 2544's and RFC 5180's networks, as a whole on the loopback interface: phones of their own, none
+# of which is the machine itself.
+NETWORKS = {4: "198.18.0.0/15", 6: "2001:2::/48"}
+FAMILIES = tuple(NETWORKS)
 PORT = 5060
 DOMAIN = "conf.test"
-USERS = {f"u{n}": f"secret-u{n}" for n in range(4000)} # and their passwords
+USERS = {f"u{n}": f"secret-u{n}" for n in range(9000)} # and their passwords
 
 # What the rules may ask for: a server that takes strangers' calls, and those that differ from it in
 # one thing.  Each has an address of its own.
 SETTINGS = ["public", "closed", "routed", "sha256"]
 SERVICE_ROUTE = "sip:edge.conf.test:5061;lr" # where it is "routed"
-_hosts = (f"198.{18 + n // 65536}.{n // 256 % 256}.{n % 256}" for n in itertools.count(1025)
-          if n % 256 not in (0, 255))
+_hosts = {4: (f"198.{18 + n // 65536}.{n // 256 % 256}.{n % 256}" for n in itertools.count(1025)
+              if n % 256 not in (0, 255)),
+          6: (f"[2001:2:0:{n:x}::1]" for n in itertools.count(1))} # guesses are counted by /64
+
+
+def server_hosts(number):
+    """A server's addresses for a setting, by family; as they are written in URIs."""
+    return {4: f"198.18.0.{number}", 6: f"[2001:2::{number}]"}
 
 
 class Server:
@@ -38,20 +45,28 @@ class Server:
     port = PORT
     users = USERS
 
-    def __init__(self, name, host):
-        self.name, self.host = name, host
+    def __init__(self, name, host, family):
+        self.name, self.host, self.family = name, host, family
 
-    @staticmethod
-    def next_host():
-        return next(_hosts)
+    def address(self):
+        return self.host.strip("[]"), self.port
+
+    def next_host(self):
+        """One that nobody had, of the same family."""
+        return next(_hosts[self.family])
 
 
 def lay_network():
     """The addresses, in the network of our own that the program is in."""
-    done = subprocess.run(["ip", "address", "add", NETWORK, "dev", "lo"], capture_output=True,
-                          text=True, check=False)
-    if done.returncode != 0:
-        raise lab.Unable(f"ip address add {NETWORK}: {done.stderr.strip()}")
+    commands = [["route", "add", "local", network, "dev", "lo"] for network in NETWORKS.values()]
+    commands += [["address", "add", f"{host.strip('[]')}/{128 if family == 6 else 32}", "dev", "lo"]
+                 for first in (1, 101) for number in range(first, first + len(SETTINGS))
+                 for family, host in server_hosts(number).items()]
+    for words in commands:
+        done = subprocess.run(["ip", "-6" if ":" in " ".join(words) else "-4", *words],
+                              capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise lab.Unable(f"ip {' '.join(words)}: {done.stderr.strip()}")
 
 
 class Running:
@@ -60,7 +75,7 @@ class Running:
     def __init__(self, folder, stack):
         self.folder = os.path.join(folder, self.name)
         self.stack = stack
-        self.at = {}
+        self.at = {} # by setting and family
         self.processes = []
         os.mkdir(self.folder, 0o700)
         stack.callback(self.stop)
@@ -79,9 +94,16 @@ class Running:
             for process in self.processes:
                 if process.poll() is not None:
                     raise Failure(f"{self.name} ended: {self.last_words()}")
-            with socket.socket() as one:
-                return one.connect_ex((host, PORT)) == 0
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            with socket.socket(family) as one:
+                return one.connect_ex((host.strip("[]"), PORT)) == 0
         lab.until(answers, PATIENCE, f"answer of {self.name}")
+
+    def enter(self, setting, hosts):
+        """It is asked there for that setting, once it answers."""
+        for family, host in hosts.items():
+            self.await_answer(host)
+            self.at[setting, family] = Server(self.name, host, family)
 
     def last_words(self):
         return lab.tail(os.path.join(self.folder, "log"))
@@ -96,12 +118,11 @@ class Sipw(Running):
     def start(self):
         resolver = self.stack.enter_context(empty_dns())
         for number, setting in enumerate(SETTINGS):
-            host = f"198.18.0.{1 + number}"
-            self.spawn(self.command(host, setting, resolver))
-            self.await_answer(host)
-            self.at[setting] = Server(self.name, host)
+            hosts = server_hosts(1 + number)
+            self.spawn(self.command(hosts, setting, resolver))
+            self.enter(setting, hosts)
 
-    def command(self, host, setting, resolver):
+    def command(self, hosts, setting, resolver):
         folder = os.path.join(self.folder, setting)
         os.mkdir(folder, 0o700)
         configuration = os.path.join(folder, "sipwitch.conf")
@@ -118,7 +139,8 @@ class Sipw(Running):
         binary = os.environ.get("SIPW") or os.path.join(lab.ROOT, "build/release/src/sipw")
         if not os.access(binary, os.X_OK):
             raise lab.Unable(f"{binary} is missing: build it, or name one in SIPW")
-        return [binary, "-f", "-A", host, "-P", str(PORT), "--configpath", configuration,
+        addresses = ",".join(host.strip("[]") for host in hosts.values())
+        return [binary, "-f", "-A", addresses, "-P", str(PORT), "--configpath", configuration,
                 "--prefixpath", os.path.join(folder, "state")]
 
 
@@ -126,9 +148,14 @@ class Kamailio(Running):
     name = "kamailio"
 
     def start(self):
-        hosts = {setting: f"198.18.0.{101 + n}" for n, setting in enumerate(SETTINGS)}
+        hosts = {setting: server_hosts(101 + n) for n, setting in enumerate(SETTINGS)}
+        listen = [f"listen={transport}:{host}:{PORT}" for both in hosts.values()
+                  for host in both.values() for transport in ("udp", "tcp")]
         values = {"DOMAIN": DOMAIN, "SERVICE_ROUTE": SERVICE_ROUTE, "USERS": len(USERS),
-                  **{setting.upper(): host for setting, host in hosts.items()}}
+                  "LISTEN": "\n".join(listen)}
+        for setting, both in hosts.items():
+            values[f"IS_{setting.upper()}"] = " || ".join(
+                f'$Ri == "{host.strip("[]")}"' for host in both.values())
         with open(os.path.join(HERE, "kamailio.cfg"), encoding="ascii") as file:
             text = file.read()
         for name, value in values.items():
@@ -140,9 +167,8 @@ class Kamailio(Running):
             raise lab.Unable("kamailio is missing: apt-get install kamailio")
         self.spawn(["kamailio", "-DD", "-E", "-f", configuration, "-m", "256", "-M", "32",
                     "-x", "tlsf", "-X", "tlsf", "-Y", self.folder, "-w", self.folder])
-        for setting, host in hosts.items():
-            self.await_answer(host)
-            self.at[setting] = Server(self.name, host)
+        for setting, both in hosts.items():
+            self.enter(setting, both)
 
 
 KINDS = {"sipw": Sipw, "kamailio": Kamailio}

@@ -14,6 +14,7 @@ from message import Closed, Failure, Message, contact_uri, expect, unique, uri_o
 
 PATIENCE = 10.0
 T1 = 0.5
+FREEBIND = 78 # IPV6_FREEBIND of <linux/in6.h>
 # As phones have them; a request much shorter than theirs cannot be challenged (see abuse.py).
 COMMON = ["User-Agent: a phone of the conformance rules",
           "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE, INFO, UPDATE"]
@@ -22,7 +23,7 @@ ALGORITHMS = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 
 
 class Phone:
-    """One address; `user` is who it says it is, in `domain`."""
+    """One address; `user` is who it says it is, in `domain`. Its host is written as in URIs."""
 
     def __init__(self, server, user, host=None, transport="udp", port=0, domain=None):
         self.server, self.user, self.transport = server, user, transport
@@ -40,11 +41,14 @@ class Phone:
 
     def open(self, port):
         kind = socket.SOCK_STREAM if self.transport == "tcp" else socket.SOCK_DGRAM
-        one = socket.socket(socket.AF_INET, kind)
+        is_v6 = ":" in self.host
+        one = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, kind)
         one.settimeout(PATIENCE)
-        one.bind((self.host, port))
+        if is_v6: # its whole network leads here, but none of its addresses is said to be ours
+            one.setsockopt(socket.IPPROTO_IPV6, FREEBIND, 1)
+        one.bind((self.host.strip("[]"), port))
         if self.transport == "tcp":
-            one.connect((self.server.host, self.server.port))
+            one.connect(self.server.address())
         return one
 
     def close(self):
@@ -75,7 +79,7 @@ class Phone:
         if self.transport == "tcp":
             self.socket.sendall(data)
         else:
-            self.socket.sendto(data, (self.server.host, self.server.port))
+            self.socket.sendto(data, self.server.address())
 
     def _from_stream(self):
         """A whole message of the stream, or None."""
