@@ -21,6 +21,7 @@ enum due_kind {
     DUE_UNREACHED,  /* the network says that a datagram did not arrive */
     DUE_PHASE,      /* the next part of the hour */
     DUE_WIRE,       /* a stream ends, as the core asked, or could not be opened */
+    DUE_DIAL,       /* one that the core asked for stands */
     DUE_INSPECTION, /* the judge looks into the core */
     DUE_KIND_COUNT,
 };

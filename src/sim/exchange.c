@@ -29,7 +29,7 @@ struct exchange *exchange_begin(struct sim *sim, struct phone *phone, enum purpo
                            .cseq = letter->cseq,
                            .bytes = copy_slice(writer_slice(&w)),
                            .began = sim->now,
-                           .resend_at = letter->is_by_stream ? NEVER : sim->now + T1,
+                           .resend_at = phone_is_by_stream(phone) ? NEVER : sim->now + T1,
                            .resend_after = T1,
                            .end_at = sim->now + LONG,
                            .is_unsent = phone->connect_at != NEVER};
@@ -194,6 +194,7 @@ struct answer *answer_begin(struct sim *sim, struct phone *phone, const struct m
     *a = (struct answer){.next = phone->answers,
                          .method = request->method,
                          .request = copy_slice(request->bytes),
+                         .flow = phone->heard_by,
                          .resend_at = NEVER,
                          .end_at = request->method == METHOD_INVITE ? NEVER : sim->now + LONG,
                          .reply_at = NEVER,
@@ -216,12 +217,12 @@ void answer_send(struct sim *sim, struct phone *phone, struct answer *a, const s
     assert(!w.failed);
     copy_replace(&a->response, writer_slice(&w));
     a->status = reply->status;
-    phone_send(sim, phone, a->response);
+    phone_send_by(sim, phone, &a->flow, a->response);
     if (a->method == METHOD_INVITE && reply->status >= 200) {
         a->resend_after = T1;
         a->resend_at = sim->now + T1;
         a->end_at = sim->now + LONG;
-        if (phone->traits & TRAIT_STREAM && reply->status >= 300)
+        if (flow_is_reliable(&a->flow) && reply->status >= 300)
             a->resend_at = NEVER; /* timer G (17.2.1); a 2xx is repeated all the same (13.3.1.4) */
     }
 }
@@ -233,7 +234,7 @@ static void expire_answer(struct sim *sim, struct phone *phone, struct answer *a
         answer_send(sim, phone, a, &(struct reply){.status = 200, .to_tag = S("slow")});
     }
     if (sim->now >= a->resend_at && sim->now < a->end_at) {
-        phone_send(sim, phone, a->response);
+        phone_send_by(sim, phone, &a->flow, a->response);
         a->resend_after = min_u64(2 * a->resend_after, T2);
         a->resend_at = sim->now + a->resend_after;
     }
@@ -305,7 +306,8 @@ void exchange_resume(struct sim *sim, struct phone *phone)
 void exchange_break(struct sim *sim, struct phone *phone)
 {
     for (struct exchange *e = phone->exchanges; e; e = e->next)
-        if (e->state == EXCHANGE_CALLING || e->state == EXCHANGE_PROCEEDING)
+        if ((e->state == EXCHANGE_CALLING || e->state == EXCHANGE_PROCEEDING) &&
+            (!phone->door.transport || e->purpose == FOR_REGISTRATION))
             e->end_at = sim->now;
 }
 

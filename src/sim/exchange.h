@@ -72,6 +72,7 @@ struct answer {
     struct slice response; /* the last; owned */
     unsigned status;       /* of it, 0 = none */
     uint32_t call;
+    struct flow flow;  /* by which the request came */
     instant resend_at; /* of a failure, or a 2xx, to an INVITE */
     duration resend_after;
     instant end_at;
@@ -96,7 +97,8 @@ instant exchange_deadline(const struct phone *phone);
 /* There is a stream again: what waits for it is sent. */
 void exchange_resume(struct sim *sim, struct phone *phone);
 
-/* The stream that they went by is gone: requests without a final response fail. */
+/* The stream that they went by is gone: requests without a final response fail, unless the server
+ * may bring that to the phone's door. */
 void exchange_break(struct sim *sim, struct phone *phone);
 
 /* Forgets all of them, as a phone that loses its power. */

@@ -42,8 +42,9 @@ void letter_write(struct writer *w, const struct letter *l)
     write_slice(w, method);
     write_char(w, ' ');
     write_slice(w, l->uri);
-    write_slice(w, l->is_by_stream ? S(" SIP/2.0\r\nVia: SIP/2.0/TCP ")
-                                   : S(" SIP/2.0\r\nVia: SIP/2.0/UDP "));
+    write_slice(w, S(" SIP/2.0\r\nVia: SIP/2.0/"));
+    write_slice(w, transport_name(l->transport ? l->transport : TRANSPORT_UDP));
+    write_char(w, ' ');
     write_slice(w, l->sent_by);
     write_slice(w, l->has_rport ? S(";rport;branch=") : S(";branch="));
     write_slice(w, l->branch);
@@ -98,7 +99,7 @@ void letter_read(struct letter *l, const struct message *request, struct writer 
             (size_t)((via.params.at ? via.params.at : via.text.at + via.text.len) - via.host.at))),
         .branch = via.branch,
         .has_rport = via.has_rport,
-        .is_by_stream = via.transport == TRANSPORT_TCP,
+        .transport = via.transport,
         .max_forwards = 70,
         .from = message_first(request, HEADER_FROM),
         .to = message_first(request, HEADER_TO),

@@ -12,7 +12,7 @@ struct letter {
     struct slice sent_by; /* of the Via: host and port */
     struct slice branch;
     bool has_rport;
-    bool is_by_stream;
+    enum transport transport; /* of the Via */
     unsigned max_forwards;
     struct slice from, to; /* whole values, with tags */
     struct slice call_id;

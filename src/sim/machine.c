@@ -200,13 +200,13 @@ static void persist(struct sim *sim, const struct held *held)
     write_record(sim, held->bytes, SIZE_MAX);
 }
 
-/* What the core wants of a stream is done a little later. */
-static void note_wish(struct sim *sim, const struct flow *flow, duration later)
+/* A stream is ended in a step of its own. */
+static void wish_end(struct sim *sim, const struct flow *flow)
 {
     struct flow *copy = take(1, sizeof *copy);
 
     *copy = *flow;
-    agenda_note(&sim->agenda, sim->now + later, DUE_WIRE, sim->machine.starts, copy);
+    agenda_note(&sim->agenda, sim->now, DUE_WIRE, sim->machine.starts, copy);
 }
 
 static void carry_out(struct sim *sim, const struct held *held)
@@ -232,8 +232,8 @@ static void carry_out(struct sim *sim, const struct held *held)
         current_file(m)->full = max_u64(SEGMENT_FULL, current_file(m)->len + SEGMENT_FULL / 4);
         judge_checkpointed(sim);
         break;
-    case ACTION_CONNECT: note_wish(sim, &held->flow, MS(20)); break;
-    case ACTION_CLOSE: note_wish(sim, &held->flow, 0); break;
+    case ACTION_CONNECT: wire_dial(sim, &held->flow); break;
+    case ACTION_CLOSE: wish_end(sim, &held->flow); break;
     case ACTION_EXPECT: break; /* streams that break do so by chance */
     case ACTION_CALL: archive_take(sim, held->bytes); break;
     case ACTION_LOG: trace_note(sim, "log: %.*s", (int)held->bytes.len, held->bytes.at); break;
@@ -545,10 +545,7 @@ void machine_restart(struct sim *sim)
     m->last_start = m->steps;
     trace_note(sim, "start %u", m->starts);
 
-    for (uint32_t place = 1; place <= WIRES; place++)
-        if (sim->wires.at[place].connection)
-            step(sim, &(struct event){.kind = EVENT_OPENED, .flow = sim->wires.at[place]});
-
+    wire_server_started(sim, step);
     /* What is torn at the end of the last segment stays as it is: a new one is begun. */
     unsigned old_files = m->file_count;
     if (m->disk == DISK_FULL)
@@ -674,7 +671,7 @@ void machine_init(struct sim *sim)
                    .calls = 4096,
                    .nonces = 4096,
                    .accepted = WIRES,
-                   .connected = 16,
+                   .connected = DIALLED,
                    .lookups = 64,
                    .text = (size_t)16 << 20},
         .settings = &m->settings,

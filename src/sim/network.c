@@ -80,7 +80,8 @@ static void carry_in_order(struct sim *sim, uint32_t node, const struct datagram
 {
     sim->report.counts[COUNT_DATAGRAMS]++;
     send_one(sim, datagram,
-             max_u64(sim->now, sim->network.cut_until[node]) + sim->network.latency[node]);
+             max_u64(wire_ready(sim, &datagram->flow), sim->network.cut_until[node]) +
+                 sim->network.latency[node]);
 }
 
 /* Throws what becomes of a datagram between `node` and the server. */
@@ -201,7 +202,7 @@ void network_deliver(struct sim *sim, struct datagram *datagram)
         machine_receive(sim, &datagram->flow, datagram->sender, datagram->bytes);
     } else if (node != NO_NODE && is_current) {
         trace_message(sim, "<-", &datagram->flow, node, datagram->bytes);
-        sim_node_receive(sim, node, datagram->bytes);
+        sim_node_receive(sim, node, &datagram->flow, datagram->bytes);
     }
     copy_free(&datagram->bytes);
     free(datagram);

@@ -23,6 +23,15 @@ void phone_send(struct sim *sim, struct phone *phone, struct slice bytes)
         network_to_server(sim, phone->node, &phone->address, bytes);
 }
 
+void phone_send_by(struct sim *sim, struct phone *phone, const struct flow *flow,
+                   struct slice bytes)
+{
+    if (flow_is_reliable(flow) && wire_stands(sim, flow))
+        network_to_server(sim, phone->node, flow, bytes);
+    else
+        phone_send(sim, phone, bytes);
+}
+
 struct letter phone_letter(struct phone *phone, enum method method, char *branch, size_t limit)
 {
     phone_name(phone, BRANCH_COOKIE, branch, limit);
@@ -30,7 +39,7 @@ struct letter phone_letter(struct phone *phone, enum method method, char *branch
                            .sent_by = slice_text(phone->host),
                            .branch = slice_text(branch),
                            .has_rport = (phone->traits & TRAIT_RPORT) != 0,
-                           .is_by_stream = (phone->traits & TRAIT_STREAM) != 0,
+                           .transport = phone_is_by_stream(phone) ? TRANSPORT_TCP : TRANSPORT_UDP,
                            .max_forwards = 70};
 }
 
@@ -320,7 +329,7 @@ static void receive_request(struct sim *sim, struct phone *phone, const struct m
     if (request->method == METHOD_ACK)
         call_acknowledged(sim, phone, request);
     else if (known && known->status)
-        phone_send(sim, phone, known->response);
+        phone_send_by(sim, phone, &known->flow, known->response);
     else if (!known && phone->traits & TRAIT_BUSY && request->method != METHOD_CANCEL)
         refuse(sim, phone, request);
     else if (!known && handlers[request->method])
@@ -329,11 +338,13 @@ static void receive_request(struct sim *sim, struct phone *phone, const struct m
         answer_simply(sim, phone, request);
 }
 
-void phone_receive(struct sim *sim, struct phone *phone, struct slice bytes)
+void phone_receive(struct sim *sim, struct phone *phone, const struct flow *flow,
+                   struct slice bytes)
 {
     struct message m;
     struct fault fault = message_parse(bytes, &m);
 
+    phone->heard_by = *flow;
     if (fault.status || !m.bytes.len) {
         /* A keep-alive is none; a refusal repeats the faults of what somebody sent in our name. */
         if (bytes.len > 4 && (m.is_request || m.status < 400))
@@ -433,6 +444,15 @@ static void name_contact(struct phone *phone, bool is_behind_nat)
         put(&w, "sip:%s@" SERVER_HOST_V4 ":5060", phone->user_name);
     }
     phone->contact[w.len] = '\0';
+}
+
+/* Where its Contact and Via say that it listens. */
+static void open_door(struct phone *phone, bool is_behind_nat)
+{
+    if (!(phone->traits & TRAIT_DOOR) || is_behind_nat)
+        return;
+    phone->door = phone->address;
+    phone->door.connection = 0;
 }
 
 /* A phone behind a NAT keeps its contact and is seen from another port; one that is not has a new
@@ -597,7 +617,7 @@ void phone_act(struct sim *sim, struct phone *phone)
 void phone_init(struct sim *sim, struct phone *phone, uint32_t node, unsigned user, unsigned traits)
 {
     bool is_foreign = (traits & TRAIT_FOREIGN) != 0;
-    bool is_v6 = !is_foreign && dice_chance(&sim->dice, 200);
+    bool is_v6 = !is_foreign && dice_chance(&sim->dice, 200), is_behind_nat;
     struct writer w;
 
     *phone = (struct phone){.node = node,
@@ -619,7 +639,9 @@ void phone_init(struct sim *sim, struct phone *phone, uint32_t node, unsigned us
         phone->address = network_new_address(sim, phone->site, is_v6, is_foreign);
         network_move(sim, node, NULL, &phone->address);
     }
-    name_contact(phone, !is_foreign && !is_v6 && dice_chance(&sim->dice, 500));
+    is_behind_nat = !is_foreign && !is_v6 && dice_chance(&sim->dice, 500);
+    name_contact(phone, is_behind_nat);
+    open_door(phone, is_behind_nat);
     if (phone->host[0] == '1' && phone->host[1] == '9')
         phone->traits |= TRAIT_RPORT; /* behind a NAT nothing works without */
     phone_name(phone, "boot", phone->call_id, sizeof phone->call_id);

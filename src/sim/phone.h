@@ -28,6 +28,7 @@ enum trait {
     TRAIT_STREAM = 1 << 11,    /* speaks by a stream */
     TRAIT_TIMERS = 1 << 12,    /* knows session timers (RFC 4028) */
     TRAIT_BUSY = 1 << 13,      /* a server that says 503 to everything */
+    TRAIT_DOOR = 1 << 14,      /* takes streams that the server opens */
 };
 
 /* Those whose calls need not end well. */
@@ -47,7 +48,9 @@ struct phone {
     unsigned user; /* index of its user, or the number of a foreigner */
     unsigned traits;
     unsigned site;
-    struct flow address; /* as the server sees it */
+    struct flow address;  /* as the server sees it */
+    struct flow door;     /* where it takes streams; without a transport: nowhere */
+    struct flow heard_by; /* what it deals with now came by this flow */
     char user_name[16];
     char aor[64];      /* "sip:u3@sip.example" */
     char host[64];     /* as the phone knows itself: Via and Contact */
@@ -82,15 +85,19 @@ void phone_init(struct sim *sim, struct phone *phone, uint32_t node, unsigned us
                 unsigned traits);
 void phone_free(struct phone *phone);
 
-/* A datagram has come. */
-void phone_receive(struct sim *sim, struct phone *phone, struct slice bytes);
+/* Bytes have come by this flow. */
+void phone_receive(struct sim *sim, struct phone *phone, const struct flow *flow,
+                   struct slice bytes);
 
 /* Its timers; notes the next in the agenda. */
 void phone_wake(struct sim *sim, struct phone *phone);
 void phone_arrange(struct sim *sim, struct phone *phone);
 
-/* Sends to the server from its own address. */
+/* Sends to the server from its own address; or by the flow that a request came by, if that still
+ * stands (18.2.2). */
 void phone_send(struct sim *sim, struct phone *phone, struct slice bytes);
+void phone_send_by(struct sim *sim, struct phone *phone, const struct flow *flow,
+                   struct slice bytes);
 
 /* A request of its own making is decided: the final response, or NULL after a timeout. */
 void phone_finished(struct sim *sim, struct phone *phone, struct exchange *exchange,
@@ -114,6 +121,11 @@ void phone_cut_off(struct sim *sim, struct phone *phone);
 void phone_move(struct sim *sim, struct phone *phone, bool keeps_contact);
 void phone_reboot(struct sim *sim, struct phone *phone);
 void phone_act(struct sim *sim, struct phone *phone);
+
+static inline bool phone_is_by_stream(const struct phone *phone)
+{
+    return (phone->traits & TRAIT_STREAM) != 0;
+}
 
 static inline bool phone_is_rude(const struct phone *phone)
 {

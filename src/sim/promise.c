@@ -72,6 +72,16 @@ static void note_reach(struct promises *p, const struct promise *promise, const 
     p->reaches[p->reach_count++] = (struct reach){promise->user, index, *flow, from, NEVER};
 }
 
+/* By the flow that it registered by, or a stream that the server opened to its host. */
+static bool leads_to(const struct flow *flow, const struct flow *registered)
+{
+    if (flow_equal(flow, registered))
+        return true;
+    return connection_place(flow->connection) > WIRES && flow->transport == registered->transport &&
+           flow->is_v6 == registered->is_v6 &&
+           memcmp(flow->address, registered->address, sizeof flow->address) == 0;
+}
+
 bool promise_reaches(const struct sim *sim, int user, const struct flow *flow, duration since)
 {
     const struct promises *p = &sim->judge.promises;
@@ -79,7 +89,7 @@ bool promise_reaches(const struct sim *sim, int user, const struct flow *flow, d
     for (unsigned i = 0; i < p->reach_count; i++) {
         const struct reach *r = &p->reaches[i];
         const struct promise *promise = &p->at[r->promise];
-        if (r->user == user && r->until >= since && flow_equal(&r->flow, flow) &&
+        if (r->user == user && r->until >= since && leads_to(flow, &r->flow) &&
             (promise->is_doubtful || r->until != NEVER || promise->may_until >= since))
             return true;
     }

@@ -29,6 +29,7 @@ static const char *const names[COUNT_COUNT] = {
     [COUNT_RECORDS] = "records",
     [COUNT_RECORDS_AGAIN] = "records again",
     [COUNT_STREAMS] = "streams",
+    [COUNT_DIALLED] = "streams of the server",
     [COUNT_QUESTIONS] = "questions to DNS",
     [COUNT_LOST] = "lost",
     [COUNT_DUPLICATED] = "duplicated",

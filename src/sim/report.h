@@ -25,6 +25,7 @@ enum count {
     COUNT_RECORDS,
     COUNT_RECORDS_AGAIN, /* that the database had already */
     COUNT_STREAMS,
+    COUNT_DIALLED,   /* streams that the server opened */
     COUNT_QUESTIONS, /* to DNS */
     /* the faults */
     COUNT_LOST,

@@ -217,10 +217,10 @@ static void restart(struct sim *sim)
 
 /* -- what is due -- */
 
-void sim_node_receive(struct sim *sim, uint32_t node, struct slice bytes)
+void sim_node_receive(struct sim *sim, uint32_t node, const struct flow *flow, struct slice bytes)
 {
     if (node < sim->phone_count)
-        phone_receive(sim, &sim->phones[node], bytes);
+        phone_receive(sim, &sim->phones[node], flow, bytes);
 }
 
 static void inspect(struct sim *sim)
@@ -248,6 +248,10 @@ static void dispatch(struct sim *sim, const struct due *due)
     case DUE_PHASE: begin_phase(sim, (enum phase)due->who); break;
     case DUE_WIRE:
         wire_end(sim, due->what, due->who);
+        free(due->what);
+        break;
+    case DUE_DIAL:
+        wire_dialled(sim, due->what, due->who);
         free(due->what);
         break;
     case DUE_INSPECTION: inspect(sim); break;
@@ -294,7 +298,7 @@ static unsigned throw_traits(struct sim *sim)
         if (dice_chance(&sim->dice, traits[i].thousandths))
             thrown |= traits[i].trait;
     if (sim->has_wires && dice_chance(&sim->dice, 500))
-        thrown |= TRAIT_STREAM;
+        thrown |= TRAIT_STREAM | (dice_chance(&sim->dice, 600) ? TRAIT_DOOR : 0);
     return thrown;
 }
 

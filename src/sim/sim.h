@@ -68,5 +68,5 @@ struct sim {
 void sim_run(struct sim *sim, uint64_t seed);
 void sim_free(struct sim *sim);
 
-/* A datagram has come to a node: a phone or a stranger. */
-void sim_node_receive(struct sim *sim, uint32_t node, struct slice bytes);
+/* Bytes have come to a node, a phone or a stranger, by this flow of its own. */
+void sim_node_receive(struct sim *sim, uint32_t node, const struct flow *flow, struct slice bytes);
