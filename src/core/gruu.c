@@ -56,15 +56,16 @@ static void write_token(struct writer *w, struct core *core, const struct bindin
 static struct binding *read_token(const struct core *core, struct slice user)
 {
     char bytes[TOKEN_BYTES];
-    struct reader r = reader_over(slice_of(bytes, sizeof bytes));
     struct slice prefix = S(TOKEN_PREFIX);
     struct binding *binding;
+    struct reader r;
     uint64_t salt, id;
     uint32_t call;
 
     if (!slice_starts(user, prefix) ||
         !hex_decode(slice_from(user, prefix.len), bytes, sizeof bytes))
         return NULL;
+    r = reader_over(slice_of(bytes, sizeof bytes));
     salt = read_u64(&r);
     id = read_u64(&r);
     call = read_u32(&r);
