@@ -1,5 +1,6 @@
 #include "core/connection.h"
 
+#include "core/fault.h"
 #include "core/identity.h"
 #include "core/location.h"
 #include "core/oddity.h"
@@ -250,7 +251,7 @@ bool connection_proves(const struct core *core, const struct flow *flow, struct 
 static bool will_do(const struct core *core, const struct connection *connection,
                     const struct peer_plan *plan)
 {
-    if (!plan || !flow_is_secure(&connection->flow))
+    if (!plan || !flow_is_secure(&connection->flow) || fault_is(FAULT_CONNECTION_SHARED))
         return true;
     if (plan->policy != POLICY_DANE && /* which a CA's word is not */
         identity_is_among(block_slice(&connection->proven), plan->domain))

@@ -807,7 +807,7 @@ void context_decide(struct core *core, struct context *context, struct client_tr
     assert(context->open);
     context->open--;
     context->branches[index] = NO_HANDLE;
-    if (has_lost_flow(client, response, fault.status) &&
+    if (has_lost_flow(client, response, fault.status) && !fault_is(FAULT_FLOW_GIVEN_UP) &&
         try_next_flow(core, context, index, now, out))
         return;
     if (response && response->status == 430 && context_targets(context)[index].binding) {

@@ -22,7 +22,10 @@ enum fault_number {
     FAULT_RECORD_FORGOTTEN,    /* a checkpoint leaves out what the database does not have yet */
     FAULT_REFRESH_IGNORED,     /* a session ends when it would have without its refresh */
     FAULT_CHECKPOINT_EARLY,    /* it does not wait until the last run is in memory */
-    FAULT_BRANCH_REUSED, /* the next server of a domain is asked by the branch of the former */
+    FAULT_BRANCH_REUSED,     /* the next server of a domain is asked by the branch of the former */
+    FAULT_PROOF_FORGOTTEN,   /* that a domain has proven itself is not persisted */
+    FAULT_CONNECTION_SHARED, /* one to a domain is used for another at the same address */
+    FAULT_FLOW_GIVEN_UP,     /* where one flow of a phone fails, the next is not tried */
     FAULT_COUNT,
 };
 

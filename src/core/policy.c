@@ -1,5 +1,6 @@
 #include "core/policy.h"
 
+#include "core/fault.h"
 #include "core/peer.h"
 #include "core/record.h"
 
@@ -107,7 +108,7 @@ void policy_note(struct core *core, uint64_t domain, struct moment now, struct a
     if (!proven)
         proven = enter(core, domain);
     proven->until = until;
-    if (record_wanted(core))
+    if (record_wanted(core) && !fault_is(FAULT_PROOF_FORGOTTEN))
         policy_persist(proven, out);
 }
 

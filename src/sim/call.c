@@ -192,6 +192,33 @@ static void learn_target(struct call *c, const struct message *m)
 
 /* -- requests within a dialog -- */
 
+/* How it is reached in this call: by TLS at its door. */
+static void put_contact(struct writer *w, const struct phone *phone, const struct call *c)
+{
+    char text[64];
+    struct slice host;
+
+    if (!c->flow.transport) {
+        bool has_gruu = phone->public_gruu[0] && c->serial % 2;
+        put(w, "<%s>", has_gruu ? phone->public_gruu : phone->contact);
+        return;
+    }
+    host = network_text(&phone->door, text, sizeof text);
+    put(w, "<sip:%s@%.*s;transport=tls>", phone->user_name, (int)host.len, host.at);
+}
+
+/* The letter goes by the stream of its call, if that came by one. */
+static void send_by_call(struct sim *sim, struct phone *phone, struct call *c,
+                         struct letter *letter, char *text, size_t limit)
+{
+    if (!c->flow.transport)
+        return;
+    phone_renew_flow(sim, phone, &c->flow);
+    letter->flow = c->flow;
+    letter->transport = c->flow.transport;
+    letter->sent_by = network_text(&phone->door, text, limit);
+}
+
 /* RFC 2543's routing: the first route is the Request-URI, the target comes last. */
 static void route_strictly(struct letter *letter, const struct call *c, struct writer *w)
 {
@@ -212,7 +239,7 @@ static void send_within(struct sim *sim, struct phone *phone, struct call *c, en
                         enum purpose purpose)
 {
     static char text[LETTER_LIMIT], bytes[LETTER_LIMIT];
-    char branch[48], from[256], to[256], contact[160];
+    char branch[48], from[256], to[256], contact[160], door[64];
     struct writer w = writer_over(text, sizeof text);
     struct writer f = writer_over(from, sizeof from), t = writer_over(to, sizeof to);
     struct writer k = writer_over(contact, sizeof contact);
@@ -220,7 +247,8 @@ static void send_within(struct sim *sim, struct phone *phone, struct call *c, en
 
     put(&f, "%.*s;tag=%s", (int)c->local.len, c->local.at, c->local_tag);
     put(&t, "%.*s;tag=%s", (int)c->remote.len, c->remote.at, c->remote_tag);
-    put(&k, "<%s>", phone->contact);
+    put_contact(&k, phone, c);
+    send_by_call(sim, phone, c, &letter, door, sizeof door);
     assert(!f.failed && !t.failed);
     letter.uri = c->target;
     letter.routes = c->routes;
@@ -244,7 +272,7 @@ static void send_within(struct sim *sim, struct phone *phone, struct call *c, en
     struct writer a = writer_over(bytes, sizeof bytes);
     letter_write(&a, &letter);
     copy_replace(&c->ack, writer_slice(&a));
-    phone_send(sim, phone, c->ack);
+    phone_send_by(sim, phone, &c->flow, c->ack);
 }
 
 static void hang_up(struct sim *sim, struct phone *phone, struct call *c)
@@ -268,7 +296,7 @@ void call_start(struct sim *sim, struct phone *phone, struct slice uri)
     phone_name(phone, "call", c->call_id, sizeof c->call_id);
     put(&f, "<%s>;tag=%s", phone->aor, c->local_tag);
     put(&t, "<%.*s>", (int)uri.len, uri.at);
-    put(&k, "<%s>", phone->contact);
+    put_contact(&k, phone, c);
     c->cseq = c->invite_cseq = (uint32_t)dice_between(&sim->dice, 1, 100000);
     c->local = copy_slice(letter_untagged(writer_slice(&f)));
     c->remote = copy_slice(writer_slice(&t));
@@ -321,7 +349,7 @@ void call_accepted(struct sim *sim, struct phone *phone, struct exchange *e,
         return;
     if (is_known && e->purpose == FOR_CALL) {
         if (c->ack.len && !(phone->traits & TRAIT_NEVER_ACKS))
-            phone_send(sim, phone, c->ack);
+            phone_send_by(sim, phone, &c->flow, c->ack);
         return;
     }
     if (e->purpose == FOR_REINVITE) {
@@ -388,7 +416,7 @@ static void answer_call(struct sim *sim, struct phone *phone, struct call *c, st
     struct reply reply = {.status = status, .to_tag = slice_text(c->local_tag)};
 
     if (status < 300) {
-        put(&k, "<%s>", phone->contact);
+        put_contact(&k, phone, c);
         reply.contact = writer_slice(&k);
         reply.body = status < 200 ? NO_SLICE : S("answer");
     } else if (status == 302) {
@@ -430,6 +458,7 @@ static void accept_call(struct sim *sim, struct phone *phone, struct call *c, st
     twin->routes = copy_slice(c->routes);
     twin->target = copy_slice(c->target);
     twin->remote_cseq = c->remote_cseq;
+    twin->flow = c->flow;
     twin->state = CALL_ANSWERED;
     twin->binding = c->binding;
     second->call = twin->serial;
@@ -507,6 +536,8 @@ void call_invited(struct sim *sim, struct phone *phone, const struct message *re
     a = answer_begin(sim, phone, request);
     c = begin_call(sim, phone, false);
     a->call = c->serial;
+    if (flow_is_secure(&phone->heard_by))
+        c->flow = phone->heard_by;
     copy_text(c->call_id, sizeof c->call_id, message_first(request, HEADER_CALL_ID));
     copy_text(c->remote_tag, sizeof c->remote_tag, address_tag(from));
     c->remote = copy_slice(letter_untagged(from));

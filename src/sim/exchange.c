@@ -12,12 +12,18 @@
 
 /* -- own requests -- */
 
+static bool flow_is_stream(const struct flow *flow)
+{
+    return flow->transport && flow_is_reliable(flow);
+}
+
 struct exchange *exchange_begin(struct sim *sim, struct phone *phone, enum purpose purpose,
                                 const struct letter *letter, uint32_t call, unsigned tries)
 {
     static char bytes[LETTER_LIMIT];
     struct writer w = writer_over(bytes, sizeof bytes);
     struct exchange *e = take(1, sizeof *e);
+    bool is_reliable = phone_is_by_stream(phone) || flow_is_stream(&letter->flow);
 
     letter_write(&w, letter);
     assert(!w.failed);
@@ -29,13 +35,14 @@ struct exchange *exchange_begin(struct sim *sim, struct phone *phone, enum purpo
                            .cseq = letter->cseq,
                            .bytes = copy_slice(writer_slice(&w)),
                            .began = sim->now,
-                           .resend_at = phone_is_by_stream(phone) ? NEVER : sim->now + T1,
+                           .flow = letter->flow,
+                           .resend_at = is_reliable ? NEVER : sim->now + T1,
                            .resend_after = T1,
                            .end_at = sim->now + LONG,
                            .is_unsent = phone->connect_at != NEVER};
     copy_text(e->branch, sizeof e->branch, letter->branch);
     phone->exchanges = e;
-    phone_send(sim, phone, e->bytes);
+    phone_send_by(sim, phone, &e->flow, e->bytes);
     return e;
 }
 
@@ -79,7 +86,7 @@ static void acknowledge_failure(struct sim *sim, struct phone *phone, const stru
     letter.knows_timers = false;
     letter.session = 0;
     letter_write(&w, &letter);
-    phone_send(sim, phone, writer_slice(&w));
+    phone_send_by(sim, phone, &e->flow, writer_slice(&w));
 }
 
 void exchange_cancel(struct sim *sim, struct phone *phone, struct exchange *e)
@@ -95,6 +102,7 @@ void exchange_cancel(struct sim *sim, struct phone *phone, struct exchange *e)
     letter.contact = letter.body = NO_SLICE;
     letter.knows_timers = false;
     letter.session = 0;
+    letter.flow = e->flow;
     e->is_cancelled = true;
     e->end_at = sim->now + PATIENCE;
     exchange_begin(sim, phone, FOR_CANCEL, &letter, e->call, 0);
@@ -217,6 +225,7 @@ void answer_send(struct sim *sim, struct phone *phone, struct answer *a, const s
     assert(!w.failed);
     copy_replace(&a->response, writer_slice(&w));
     a->status = reply->status;
+    phone_renew_flow(sim, phone, &a->flow);
     phone_send_by(sim, phone, &a->flow, a->response);
     if (a->method == METHOD_INVITE && reply->status >= 200) {
         a->resend_after = T1;
@@ -234,6 +243,7 @@ static void expire_answer(struct sim *sim, struct phone *phone, struct answer *a
         answer_send(sim, phone, a, &(struct reply){.status = 200, .to_tag = S("slow")});
     }
     if (sim->now >= a->resend_at && sim->now < a->end_at) {
+        phone_renew_flow(sim, phone, &a->flow);
         phone_send_by(sim, phone, &a->flow, a->response);
         a->resend_after = min_u64(2 * a->resend_after, T2);
         a->resend_at = sim->now + a->resend_after;

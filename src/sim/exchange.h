@@ -39,6 +39,7 @@ struct exchange {
     uint32_t cseq;
     char branch[48];
     struct slice bytes; /* as sent; owned */
+    struct flow flow;   /* by which; without a transport: from the phone's own address */
     instant began;
     instant resend_at;
     duration resend_after;

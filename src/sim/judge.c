@@ -107,8 +107,10 @@ static void note_states(struct sim *sim)
 void judge_killed(struct sim *sim, bool is_power_cut)
 {
     note_states(sim);
-    if (is_power_cut)
+    if (is_power_cut) {
         promise_power_cut(sim);
+        zone_power_cut(sim);
+    }
     if (is_power_cut || sim->judge.is_unsafe)
         sim->judge.upheaval = sim->now;
     sim->judge.is_unsafe = false;
@@ -200,8 +202,9 @@ static void judge_invite_final(struct sim *sim, const struct phone *phone, struc
         !is_tag_known(sim, call_id, tag, address_tag(message_first(response, HEADER_FROM))))
         judge_fail(sim, "a forged response reaches nobody", "node %u, %.*s", phone->node,
                    (int)call_id.len, call_id.at);
-    /* What was refused without a transaction may, in a copy, be refused for another reason. */
-    if (!is_success && e->failure && !is_about_load &&
+    /* What was refused without a transaction may, in a copy, be refused for another reason: so was
+     * a challenge, and the phone may have registered by that flow since. */
+    if (!is_success && e->failure && !is_about_load && !is_challenge(e->failure) &&
         (e->failure != status || !slice_equal(slice_text(e->failure_tag), tag)))
         judge_fail(sim, "never two different non-2xx finals", "node %u, %.*s: %u after %u",
                    phone->node, (int)call_id.len, call_id.at, status, e->failure);
@@ -225,9 +228,9 @@ static void judge_located(struct sim *sim, const struct phone *caller, const str
 
     const struct call *call = call_by_serial((struct phone *)(uintptr_t)caller, e->call);
 
-    if (!phone || !call || call->wants_cancel || e->purpose != FOR_CALL || e->began < STRICT_FROM ||
-        sim->judge.upheaval > e->began || !phone_is_honest(caller) ||
-        caller->traits & TRAIT_FOREIGN ||
+    if (!phone || !zone_is_reachable(sim, phone) || !call || call->wants_cancel ||
+        e->purpose != FOR_CALL || e->began < STRICT_FROM || sim->judge.upheaval > e->began ||
+        !phone_is_honest(caller) || caller->traits & TRAIT_FOREIGN ||
         (response->status != 404 && response->status != 408 && response->status / 100 != 5))
         return;
     call_id = message_first(response, HEADER_CALL_ID);
@@ -241,10 +244,56 @@ static void judge_located(struct sim *sim, const struct phone *caller, const str
                caller->node, (int)call_id.len, call_id.at, response->status);
 }
 
+static uint64_t flow_key(const struct message *m, uint64_t device)
+{
+    return ledger_key("flow", message_first(m, HEADER_CALL_ID), message_first(m, HEADER_CSEQ),
+                      device);
+}
+
+bool judge_flow_fails(struct sim *sim, const struct phone *phone, const struct message *request)
+{
+    const struct ledger *failed = &sim->judge.failed;
+
+    for (uint32_t place = ledger_first(failed, flow_key(request, NO_NODE)); place;
+         place = ledger_next(failed, place))
+        if (ledger_value(failed, place) == phone->device)
+            return false;
+    sim->report.counts[COUNT_FLOWS_LEFT]++;
+    ledger_note(&sim->judge.failed, flow_key(request, NO_NODE), phone->device);
+    return true;
+}
+
+void judge_flow_heard(struct sim *sim, const struct phone *device, const struct message *request)
+{
+    if (device->traits & TRAIT_FLOWS)
+        ledger_note(&sim->judge.heard, flow_key(request, device->node), 1);
+}
+
+/* Nobody else answered it, and nothing went wrong: so the phone's other flow was tried. */
+static void judge_flows(struct sim *sim, const struct phone *caller, const struct exchange *e,
+                        const struct message *response)
+{
+    const struct judge *j = &sim->judge;
+    uint32_t place = ledger_first(&j->failed, flow_key(response, NO_NODE));
+
+    if (response->status == 430)
+        judge_fail(sim, "that a flow has failed is said to us alone (RFC 5626 7)", "node %u",
+                   caller->node);
+    if (!place || e->began < STRICT_FROM || j->upheaval > e->began || j->last_start > e->began ||
+        e->is_cancelled ||
+        (response->status != 480 && response->status != 503 && response->status != 500 &&
+         response->status != 408) ||
+        ledger_first(&j->heard, flow_key(response, ledger_value(&j->failed, place))))
+        return;
+    judge_fail(sim, "where one flow of a phone fails it is asked by the next (RFC 5626)",
+               "node %u, %u", ledger_value(&j->failed, place), response->status);
+}
+
 void judge_final(struct sim *sim, const struct phone *phone, struct exchange *e,
                  const struct message *response)
 {
     judge_located(sim, phone, e, response);
+    judge_flows(sim, phone, e, response);
     if (e->method == METHOD_INVITE)
         judge_invite_final(sim, phone, e, response);
     else if (response->status == 408)
@@ -478,4 +527,6 @@ void judge_free(struct sim *sim)
     passage_free(&sim->judge.passage);
     promise_free(&sim->judge.promises);
     ledger_free(&sim->judge.answered);
+    ledger_free(&sim->judge.failed);
+    ledger_free(&sim->judge.heard);
 }

@@ -11,6 +11,8 @@
  *   sessions    a call that is refreshed is not ended, and one that nobody refreshes is (RFC 4028)
  *   non-INVITE  never 408 (RFC 4320 4.2)
  *   domains     in the calm, the one server of a domain that lives hears of every call (RFC 3263)
+ *   flows       in the calm, where one flow of a phone fails it is asked by the next (RFC 5626)
+ *   proof       sim/zone: who must prove to be a domain gets nothing before it has
  */
 #pragma once
 
@@ -27,6 +29,8 @@ struct judge {
     struct passage passage;
     struct promises promises;
     struct ledger answered; /* REGISTERs that were, by user, Call-ID and CSeq */
+    struct ledger failed;   /* phones of which one flow has failed, by what was sent to it; */
+    struct ledger heard;    /* and that were sent it by another */
     instant upheaval;    /* clocks jumped, or a crash with the store failing: calls from before it
                             may be forgotten */
     instant slept;       /* the machine, for an hour: what it knew of transactions has expired */
@@ -60,6 +64,11 @@ void judge_unanswered(struct sim *sim, const struct phone *phone, const struct e
 void judge_unacknowledged(struct sim *sim, const struct phone *phone, const struct answer *answer);
 void judge_hung_up(struct sim *sim, const struct phone *phone, const struct call *call,
                    unsigned status);
+
+/* A flow of a phone that has another fails with this request (430): false if the other did so
+ * already. And: the phone has heard of it. */
+bool judge_flow_fails(struct sim *sim, const struct phone *phone, const struct message *request);
+void judge_flow_heard(struct sim *sim, const struct phone *device, const struct message *request);
 
 /* Nothing but kills goes wrong any more: what begins now must end well. */
 bool judge_is_strict(const struct sim *sim);

@@ -13,6 +13,7 @@ struct letter {
     struct slice branch;
     bool has_rport;
     enum transport transport; /* of the Via */
+    struct flow flow;         /* by which it goes; without a transport: from the phone's address */
     unsigned max_forwards;
     struct slice from, to; /* whole values, with tags */
     struct slice call_id;

@@ -232,9 +232,9 @@ static void carry_out(struct sim *sim, const struct held *held)
         current_file(m)->full = max_u64(SEGMENT_FULL, current_file(m)->len + SEGMENT_FULL / 4);
         judge_checkpointed(sim);
         break;
-    case ACTION_CONNECT: wire_dial(sim, &held->flow); break;
+    case ACTION_CONNECT: wire_dial(sim, held); break;
     case ACTION_CLOSE: wish_end(sim, &held->flow); break;
-    case ACTION_EXPECT: break; /* streams that break do so by chance */
+    case ACTION_EXPECT: wire_expect(sim, &held->flow); break;
     case ACTION_CALL: archive_take(sim, held->bytes); break;
     case ACTION_LOG: trace_note(sim, "log: %.*s", (int)held->bytes.len, held->bytes.at); break;
     case ACTION_ASK: zone_asked(sim, &held->ask, held->bytes); break;
@@ -452,6 +452,13 @@ void machine_stream(struct sim *sim, enum event_kind kind, const struct flow *fl
         handle(sim, &(struct event){kind, *flow, bytes, .fault = {400, "Bad Content-Length"}});
 }
 
+bool machine_is_kept(const struct sim *sim)
+{
+    const struct machine *m = &sim->machine;
+
+    return m->is_up && !m->queue && !m->is_alarmed && !m->is_failure_due && m->disk == DISK_WORKS;
+}
+
 instant machine_deadline(const struct sim *sim)
 {
     const struct machine *m = &sim->machine;
@@ -655,7 +662,15 @@ void machine_init(struct sim *sim)
     m->settings.sockets = m->sockets;
     m->sockets[SOCKET_TCP_V4] = (struct socket_settings){TRANSPORT_TCP, S(SERVER_HOST_V4), 5060};
     m->sockets[SOCKET_TCP_V6] = (struct socket_settings){TRANSPORT_TCP, S(SERVER_HOST_V6), 5060};
-    m->settings.socket_count = COUNT_OF(m->sockets);
+    m->sockets[SOCKET_TLS_V4] = (struct socket_settings){TRANSPORT_TLS, S(SERVER_HOST_V4), 5061};
+    m->sockets[SOCKET_TLS_V6] = (struct socket_settings){TRANSPORT_TLS, S(SERVER_HOST_V6), 5061};
+    m->sockets[SOCKET_WS_V4] = (struct socket_settings){TRANSPORT_WS, S(SERVER_HOST_V4), 80};
+    m->sockets[SOCKET_WS_V6] = (struct socket_settings){TRANSPORT_WS, S(SERVER_HOST_V6), 80};
+    m->settings.socket_count = sim->has_secure  ? SOCKET_COUNT
+                               : sim->has_wires ? SOCKET_TLS_V4
+                                                : SOCKET_WS_V4;
+    m->settings.domains = sim->zones.settings;
+    m->settings.domain_count = sim->has_secure ? ZONES : 0;
     m->settings.is_public = dice_chance(&sim->dice, 500);
     m->settings.expires = 600;
     m->settings.expires_shortest = 60;

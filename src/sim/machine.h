@@ -13,6 +13,7 @@
 
 #include "core/core.h"
 #include "sim/archive.h"
+#include "sim/network.h"
 #include "sim/past.h"
 
 struct sim;
@@ -61,7 +62,7 @@ struct machine {
     struct settings settings;
     struct settings *epoch; /* a copy that the core looks at since the last reload; NULL = none */
     struct slice localnames[2];
-    struct socket_settings sockets[4];
+    struct socket_settings sockets[SOCKET_COUNT];
     struct user_settings users[MACHINE_USERS];
     unsigned user_count;
     struct actions out;
@@ -114,6 +115,9 @@ void machine_tick(struct sim *sim); /* that deadline, or DUE_STORE */
 /* A stream was opened or has ended, or what came by it is broken. */
 void machine_stream(struct sim *sim, enum event_kind kind, const struct flow *flow,
                     struct slice bytes);
+
+/* All that it wanted to write is written. */
+bool machine_is_kept(const struct sim *sim);
 
 void machine_receive(struct sim *sim, const struct flow *flow, uint32_t sender, struct slice bytes);
 

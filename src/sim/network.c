@@ -143,10 +143,12 @@ void network_to_node(struct sim *sim, const struct flow *flow, struct slice byte
     bool is_current;
     uint32_t node = network_owner(sim, flow, &is_current);
 
-    if (node != NO_NODE && is_current)
+    if (node != NO_NODE && is_current) {
         carry(sim, node, &datagram);
-    else
-        lose(sim, &datagram);
+        return;
+    }
+    wire_lost(sim, flow);
+    lose(sim, &datagram);
 }
 
 void network_refuse(struct sim *sim, uint32_t starts, struct datagram *datagram)

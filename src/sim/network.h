@@ -21,6 +21,10 @@ enum {
     SOCKET_V6,
     SOCKET_TCP_V4,
     SOCKET_TCP_V6,
+    SOCKET_WS_V4, /* only in seeds that have streams */
+    SOCKET_WS_V6,
+    SOCKET_TLS_V4, /* only in seeds that have secure domains */
+    SOCKET_TLS_V6,
     SOCKET_COUNT,
 };
 

@@ -54,10 +54,46 @@ static bool is_ours(struct slice host)
            slice_equal_nocase(host, S(SERVER_HOST_V6));
 }
 
-int passage_user(const struct sim *sim, struct slice text)
+static uint64_t gruu_key(struct slice user)
+{
+    return ledger_key("gruu", user, NO_SLICE, 0);
+}
+
+void passage_given(struct sim *sim, uint32_t node, struct slice gruu)
 {
     struct uri uri;
 
+    if (uri_parse(gruu, &uri))
+        ledger_note(&sim->judge.passage.gruus, gruu_key(uri.user), node);
+}
+
+/* The phone that a GRUU names; NO_NODE if it is none. */
+static uint32_t find_device(const struct sim *sim, struct slice text)
+{
+    const struct ledger *gruus = &sim->judge.passage.gruus;
+    struct slice gr = NO_SLICE;
+    struct uri uri;
+    uint32_t place;
+
+    if (!sim->has_wires || !uri_parse(text, &uri) || !is_ours(uri.host) ||
+        !uri_param(&uri, S("gr"), &gr))
+        return NO_NODE;
+    place = ledger_first(gruus, gruu_key(uri.user));
+    if (place)
+        return ledger_value(gruus, place);
+    for (unsigned i = 0; i < sim->phone_count; i++)
+        if (slice_equal(slice_text(sim->phones[i].public_gruu), text))
+            return i;
+    return NO_NODE;
+}
+
+int passage_user(const struct sim *sim, struct slice text)
+{
+    uint32_t device = find_device(sim, text);
+    struct uri uri;
+
+    if (device != NO_NODE)
+        return (int)sim->phones[device].user;
     if (!uri_parse(text, &uri) || !uri.user.len || !is_ours(uri.host))
         return -1;
     for (unsigned i = 0; i < sim->machine.user_count; i++)
@@ -111,8 +147,9 @@ void passage_received(struct sim *sim, const struct flow *flow, uint32_t sender,
     struct arrival *a = &p->arrivals[p->arrival_count];
     *a = (struct arrival){.flow = *flow,
                           .sender = sender,
-                          .via_port = via.port ? via.port : 5060,
+                          .via_port = via.port ? via.port : transport_port(via.transport),
                           .user = passage_user(sim, message_span(m, m->uri)),
+                          .device = find_device(sim, message_span(m, m->uri)),
                           .is_foreign = is_from_elsewhere(m),
                           .elapsed = machine_elapsed(sim)};
     note_target(a, message_span(m, m->uri));
@@ -126,17 +163,24 @@ static uint64_t call_key(struct slice call_id)
     return ledger_key("call", call_id, NO_SLICE, 0);
 }
 
+/* The flows of one phone are one. */
+static uint32_t device_of(const struct sim *sim, uint32_t node)
+{
+    return node < sim->phone_count ? sim->phones[node].device : node;
+}
+
 void passage_call(struct sim *sim, uint32_t node, struct slice call_id)
 {
-    ledger_note(&sim->judge.passage.by_call, call_key(call_id), node);
+    ledger_note(&sim->judge.passage.by_call, call_key(call_id), device_of(sim, node));
 }
 
 /* -- what goes -- */
 
-static bool is_participant(const struct passage *p, uint32_t node, struct slice call_id)
+static bool is_participant(const struct sim *sim, uint32_t node, struct slice call_id)
 {
-    const struct ledger *l = &p->by_call;
+    const struct ledger *l = &sim->judge.passage.by_call;
 
+    node = device_of(sim, node);
     for (uint32_t i = ledger_first(l, call_key(call_id)); i; i = ledger_next(l, i))
         if (ledger_value(l, i) == node)
             return true;
@@ -154,7 +198,10 @@ static bool is_called(const struct sim *sim, const struct arrival *a, const stru
     char text[64];
     struct slice peer = network_text(flow, text, sizeof text);
     bool is_allowed = a->is_foreign ? sim->machine.settings.is_public : is_honest(sim, a->sender);
+    bool is_current;
 
+    if (a->device != NO_NODE && device_of(sim, network_owner(sim, flow, &is_current)) != a->device)
+        return false;
     if (a->user >= 0)
         return is_allowed && promise_reaches(sim, a->user, flow, a->elapsed);
     return is_allowed && !a->is_foreign &&
@@ -174,8 +221,8 @@ static const struct arrival *find_reason(const struct sim *sim, const struct flo
     for (uint32_t i = ledger_first(&p->by_request, request_key(m)); i;
          i = ledger_next(&p->by_request, i)) {
         const struct arrival *a = &p->arrivals[ledger_value(&p->by_request, i)];
-        if (is_in_dialog ? is_honest(sim, a->sender) && is_participant(p, a->sender, call_id) &&
-                               is_participant(p, node, call_id)
+        if (is_in_dialog ? is_honest(sim, a->sender) && is_participant(sim, a->sender, call_id) &&
+                               is_participant(sim, node, call_id)
                          : is_called(sim, a, flow))
             return a;
     }
@@ -183,13 +230,20 @@ static const struct arrival *find_reason(const struct sim *sim, const struct flo
 }
 
 /* The same flow or, of streams, the same host: a phone comes back by another, and no two share one.
- */
-static bool is_same_peer(const struct flow *a, const struct flow *b)
+ * Or another flow of the same phone. */
+static bool is_same_peer(const struct sim *sim, const struct flow *a, const struct flow *b)
 {
+    uint32_t device;
+    bool is_current;
+
     if (flow_equal(a, b))
         return true;
-    return flow_is_reliable(a) && flow_is_reliable(b) &&
-           memcmp(a->address, b->address, sizeof a->address) == 0;
+    if (flow_is_reliable(a) && flow_is_reliable(b) &&
+        memcmp(a->address, b->address, sizeof a->address) == 0)
+        return true;
+    device = device_of(sim, network_owner(sim, a, &is_current));
+    return device < sim->phone_count && sim->phones[device].traits & TRAIT_FLOWS &&
+           device_of(sim, network_owner(sim, b, &is_current)) == device;
 }
 
 /* The sides of the call that a BYE of the server's own ends, as its phones know them; how many. */
@@ -225,7 +279,7 @@ static void check_hang_up(struct sim *sim, const struct flow *flow, const struct
     bool is_current;
 
     sim->report.counts[COUNT_EXPIRED]++;
-    if (!is_participant(&sim->judge.passage, network_owner(sim, flow, &is_current), call_id))
+    if (!is_participant(sim, network_owner(sim, flow, &is_current), call_id))
         judge_fail(sim, "the server hangs up to who takes part in a call", "%.*s", (int)call_id.len,
                    call_id.at);
     if (!count || sim->judge.upheaval >= sides[0]->began)
@@ -254,9 +308,10 @@ static void note_callers(struct sim *sim, const struct flow *flow, const struct 
     }
 }
 
-static void check_request(struct sim *sim, const struct flow *flow, const struct message *m,
+static void check_request(struct sim *sim, const struct held *held, const struct message *m,
                           struct slice branch)
 {
+    const struct flow *flow = &held->flow;
     const struct departure *invite = find_departure(&sim->judge.passage, branch, METHOD_INVITE);
     struct slice line = slice_until(m->bytes, slice_find(m->bytes, '\r'));
     const struct arrival *reason;
@@ -266,7 +321,7 @@ static void check_request(struct sim *sim, const struct flow *flow, const struct
     bool is_current;
 
     if ((m->method == METHOD_ACK || m->method == METHOD_CANCEL) && invite) {
-        if (!is_same_peer(&invite->flow, flow))
+        if (!is_same_peer(sim, &invite->flow, flow))
             judge_fail(sim, "an ACK or CANCEL goes where its INVITE went", "%.*s to %.*s",
                        (int)line.len, line.at, (int)peer.len, peer.at);
         return;
@@ -281,7 +336,10 @@ static void check_request(struct sim *sim, const struct flow *flow, const struct
                    line.at, (int)peer.len, peer.at);
         return;
     }
-    if (m->method != METHOD_INVITE || address_tag(message_first(m, HEADER_TO)).len)
+    if (address_tag(message_first(m, HEADER_TO)).len)
+        return;
+    zone_check_proof(sim, slice_text(reason->target), flow, held->step);
+    if (m->method != METHOD_INVITE)
         return;
     if (network_owner(sim, flow, &is_current) != NO_NODE)
         passage_call(sim, network_owner(sim, flow, &is_current), call_id);
@@ -299,6 +357,7 @@ static void check_response(struct sim *sim, const struct flow *flow, const struc
          i = ledger_next(&p->by_branch, i)) {
         const struct arrival *a = &p->arrivals[ledger_value(&p->by_branch, i)];
         if (flow_equal(&a->flow, flow) ||
+            (flow_is_web(&a->flow) && is_same_peer(sim, &a->flow, flow)) ||
             (memcmp(a->flow.address, flow->address, sizeof flow->address) == 0 &&
              flow->port == a->via_port))
             return;
@@ -317,7 +376,8 @@ void passage_decided(struct sim *sim, const struct held *held, const struct mess
     if (!m->is_request || !letter_via(m, &via))
         return;
     known = find_departure(p, via.branch, m->method);
-    if (known && known->sent && !is_same_peer(&known->flow, &held->flow) && m->method != METHOD_ACK)
+    if (known && known->sent && !is_same_peer(sim, &known->flow, &held->flow) &&
+        m->method != METHOD_ACK)
         judge_fail(sim, "who is asked next is asked by another branch (RFC 3263 4.3)", "%.*s",
                    (int)via.branch.len, via.branch.at);
     if (known)
@@ -357,7 +417,7 @@ void passage_sent(struct sim *sim, const struct held *held, const struct message
     d = find_departure(&sim->judge.passage, via.branch, m->method);
     if (d->sent++ == 0) {
         d->at = sim->now;
-        check_request(sim, &held->flow, m, via.branch);
+        check_request(sim, held, m, via.branch);
     }
 }
 
@@ -396,6 +456,7 @@ void passage_free(struct passage *p)
     ledger_free(&p->by_request);
     ledger_free(&p->by_call);
     ledger_free(&p->sent);
+    ledger_free(&p->gruus);
     free(p->arrivals);
     free(p->departures);
 }

@@ -8,7 +8,8 @@
  *   a new request answers one of the same Call-ID, CSeq and From tag that came from a phone which
  *                 knows its password (or whoever claims another domain, if ours is public), and
  *                 goes to an address from which the dialled user is, or at that time was,
- *                 registered, or that DNS has for the dialled domain (sim/zone);
+ *                 registered, or that DNS has for the dialled domain (sim/zone); by a GRUU it
+ *                 goes to the one phone that it was given to;
  *   in a dialog   it came from one of the two phones of the call and goes to the other, or is the
  *                 server's own BYE to one of them, when their call has grown too old.
  * And: a request without answer is sent again after T1, a branch that has its final response is
@@ -29,6 +30,7 @@ struct arrival {
     uint32_t sender;   /* the node it truly came from */
     uint32_t via_port; /* of the topmost Via */
     int user;          /* index of the user its Request-URI dials, -1: none */
+    uint32_t device;   /* the one phone that it names by a GRUU; NO_NODE: none */
     bool is_foreign;   /* its From names another domain */
     duration elapsed;  /* the machine's time then */
     char target[64];   /* host and port of the Request-URI */
@@ -50,6 +52,7 @@ struct passage {
     struct ledger by_request; /* arrivals */
     struct ledger by_call;    /* nodes that take part */
     struct ledger sent;       /* departures */
+    struct ledger gruus;      /* phones, by the temporary GRUUs that they were given */
     struct arrival *arrivals;
     uint32_t arrival_count, arrival_room;
     struct departure *departures;
@@ -64,6 +67,9 @@ void passage_sent(struct sim *sim, const struct held *held, const struct message
 
 /* The caller takes part in the call from its beginning. */
 void passage_call(struct sim *sim, uint32_t node, struct slice call_id);
+
+/* A phone was given this temporary GRUU. */
+void passage_given(struct sim *sim, uint32_t node, struct slice gruu);
 
 /* Checks what should have been sent again by now. */
 void passage_watch(struct sim *sim);

@@ -23,13 +23,40 @@ void phone_send(struct sim *sim, struct phone *phone, struct slice bytes)
         network_to_server(sim, phone->node, &phone->address, bytes);
 }
 
+static enum transport phone_transport(const struct phone *phone)
+{
+    if (!phone_is_by_stream(phone))
+        return TRANSPORT_UDP;
+    return phone->traits & TRAIT_WEB ? TRANSPORT_WS : TRANSPORT_TCP;
+}
+
 void phone_send_by(struct sim *sim, struct phone *phone, const struct flow *flow,
                    struct slice bytes)
 {
-    if (flow_is_reliable(flow) && wire_stands(sim, flow))
-        network_to_server(sim, phone->node, flow, bytes);
-    else
+    bool is_stream = flow->transport && flow_is_reliable(flow);
+    bool may_be_other = is_stream ? wire_stands(sim, flow) : (phone->traits & TRAIT_FLOWS) != 0;
+    bool is_current = false;
+    uint32_t node = may_be_other ? network_owner(sim, flow, &is_current) : NO_NODE;
+
+    if (is_current && (is_stream || node != phone->node))
+        network_to_server(sim, node, flow, bytes);
+    else if (!is_stream || !flow_is_secure(flow)) /* what came by TLS is answered by nothing else */
         phone_send(sim, phone, bytes);
+}
+
+void phone_renew_flow(struct sim *sim, struct phone *phone, struct flow *flow)
+{
+    struct flow fresh;
+
+    if (!flow_is_secure(flow) || wire_stands(sim, flow))
+        return;
+    fresh = network_new_address(sim, phone->site, flow->is_v6, true);
+    fresh.transport = flow->transport;
+    fresh.socket = flow->socket;
+    if (!wire_open(sim, &fresh, zone_proof(sim, &fresh)))
+        return;
+    network_move(sim, phone->node, NULL, &fresh);
+    *flow = fresh;
 }
 
 struct letter phone_letter(struct phone *phone, enum method method, char *branch, size_t limit)
@@ -39,9 +66,11 @@ struct letter phone_letter(struct phone *phone, enum method method, char *branch
                            .sent_by = slice_text(phone->host),
                            .branch = slice_text(branch),
                            .has_rport = (phone->traits & TRAIT_RPORT) != 0,
-                           .transport = phone_is_by_stream(phone) ? TRANSPORT_TCP : TRANSPORT_UDP,
+                           .transport = phone_transport(phone),
                            .max_forwards = 70};
 }
+
+#define FLOW_FIELDS "Supported: path, outbound, gruu\r\n"
 
 /* -- credentials (RFC 3261 22, RFC 7616) -- */
 
@@ -155,6 +184,8 @@ static bool answer_challenge(struct sim *sim, struct phone *phone, struct exchan
     if (e->purpose == FOR_REGISTRATION) {
         struct slice expires = message_first(&request, HEADER_EXPIRES);
         put_field(&w, "Expires", expires);
+        if (phone->traits & TRAIT_FLOWS)
+            put(&w, FLOW_FIELDS);
     }
     put_credentials(&w, phone, &letter, is_proxy ? "Proxy-Authorization" : "Authorization");
     letter.extra = writer_slice(&w);
@@ -175,9 +206,14 @@ static void send_registration(struct sim *sim, struct phone *phone, const char *
     put(&f, "<%s>;tag=r%u", phone->aor, phone->node);
     put(&t, "<%s>", phone->aor);
     put(&k, "<%s>", contact);
+    if (phone->traits & TRAIT_FLOWS)
+        put(&k, ";+sip.instance=\"<urn:sim:%u>\";reg-id=%u", phone->device,
+            phone->traits & TRAIT_SECOND ? 2u : 1u);
     if (phone->q)
         put(&k, ";q=0.%03u", phone->q);
     put(&x, "Expires: %u\r\n", expires);
+    if (phone->traits & TRAIT_FLOWS)
+        put(&x, FLOW_FIELDS);
     letter.uri = S("sip:" SERVER_DOMAIN);
     letter.from = writer_slice(&f);
     letter.to = writer_slice(&t);
@@ -247,6 +283,34 @@ static unsigned granted(const struct phone *phone, const struct message *respons
     return 0;
 }
 
+static void learn_gruu(char *text, size_t limit, struct slice params, struct slice name)
+{
+    struct slice value;
+
+    if (param_find(params, name, &value))
+        copy_text(text, limit, quoted(value));
+}
+
+/* What URIs reach this phone alone (RFC 5627 4.3). */
+static void learn_gruus(struct sim *sim, struct phone *phone, const struct message *response)
+{
+    struct phone *device = &sim->phones[phone->device];
+
+    for (unsigned i = response->first[HEADER_CONTACT]; i; i = response->fields[i].next) {
+        struct slice rest = message_value(response, i);
+        struct address address;
+        while (address_next(&rest, &address)) {
+            if (!slice_equal(address.uri, slice_text(phone->contact)))
+                continue;
+            learn_gruu(device->public_gruu, sizeof device->public_gruu, address.params,
+                       S("pub-gruu"));
+            learn_gruu(device->temporary_gruu, sizeof device->temporary_gruu, address.params,
+                       S("temp-gruu"));
+            passage_given(sim, device->node, slice_text(device->temporary_gruu));
+        }
+    }
+}
+
 static void registered(struct sim *sim, struct phone *phone, const struct message *response)
 {
     unsigned seconds;
@@ -257,6 +321,8 @@ static void registered(struct sim *sim, struct phone *phone, const struct messag
         return;
     }
     seconds = granted(phone, response);
+    if (phone->traits & TRAIT_FLOWS)
+        learn_gruus(sim, phone, response);
     if (phone->removed_contact[0]) {
         phone->removed_contact[0] = '\0';
         phone->register_at = sim->now;
@@ -322,20 +388,65 @@ static request_handler *const handlers[METHOD_COUNT] = {
     [METHOD_CANCEL] = call_cancelled,
 };
 
+/* The other flow of the same phone; NULL if it has none. */
+static struct phone *other_flow(struct sim *sim, struct phone *phone)
+{
+    for (unsigned i = 0; phone->traits & TRAIT_FLOWS && i < sim->phone_count; i++)
+        if (sim->phones[i].device == phone->device && i != phone->node)
+            return &sim->phones[i];
+    return NULL;
+}
+
+/* Somebody between says that this flow has failed, though the other has not (RFC 5626 5.3). */
+static bool refuses_flow(struct sim *sim, struct phone *phone, const struct message *request)
+{
+    struct phone *other = other_flow(sim, phone);
+
+    if (!other || request->method == METHOD_CANCEL || request->method == METHOD_ACK ||
+        address_tag(message_first(request, HEADER_TO)).len || !dice_chance(&sim->dice, 250) ||
+        !judge_binding_of(sim, other) || other->connect_at != NEVER ||
+        !judge_flow_fails(sim, phone, request))
+        return false;
+    answer_send(sim, phone, answer_begin(sim, phone, request),
+                &(struct reply){.status = 430, .to_tag = S("flow")});
+    return true;
+}
+
 static void receive_request(struct sim *sim, struct phone *phone, const struct message *request)
 {
     struct answer *known = answer_find(phone, request, request->method);
 
+    if (known) /* it comes again, by a stream that stands now */
+        known->flow = phone->heard_by;
     if (request->method == METHOD_ACK)
         call_acknowledged(sim, phone, request);
     else if (known && known->status)
-        phone_send_by(sim, phone, &known->flow, known->response);
+        phone_send_by(sim, phone, &phone->heard_by, known->response);
     else if (!known && phone->traits & TRAIT_BUSY && request->method != METHOD_CANCEL)
         refuse(sim, phone, request);
     else if (!known && handlers[request->method])
         handlers[request->method](sim, phone, request);
     else if (!known)
         answer_simply(sim, phone, request);
+}
+
+/* It belongs to a request that this flow dealt with itself. */
+static bool has_answered(struct phone *phone, const struct message *m)
+{
+    bool is_about_invite = m->method == METHOD_ACK || m->method == METHOD_CANCEL;
+
+    return answer_find(phone, m, is_about_invite ? METHOD_INVITE : m->method) != NULL;
+}
+
+/* Calls are the phone's, by whatever flow they come. */
+static void hand_over(struct sim *sim, struct phone *phone, const struct message *request)
+{
+    struct phone *device = has_answered(phone, request) ? phone : &sim->phones[phone->device];
+
+    device->heard_by = phone->heard_by;
+    judge_flow_heard(sim, device, request);
+    receive_request(sim, device, request);
+    phone_arrange(sim, device);
 }
 
 void phone_receive(struct sim *sim, struct phone *phone, const struct flow *flow,
@@ -352,10 +463,10 @@ void phone_receive(struct sim *sim, struct phone *phone, const struct flow *flow
                        fault.status, fault.reason ? fault.reason : "");
         return;
     }
-    if (m.is_request)
-        receive_request(sim, phone, &m);
-    else
+    if (!m.is_request)
         exchange_receive(sim, phone, &m);
+    else if (has_answered(phone, &m) || !refuses_flow(sim, phone, &m))
+        hand_over(sim, phone, &m);
     phone_arrange(sim, phone);
 }
 
@@ -380,9 +491,10 @@ static bool connect_phone(struct sim *sim, struct phone *phone, bool is_v6)
 {
     struct flow flow = network_new_address(sim, phone->site, is_v6, false);
 
-    flow.transport = TRANSPORT_TCP;
-    flow.socket = is_v6 ? SOCKET_TCP_V6 : SOCKET_TCP_V4;
-    if (!wire_open(sim, &flow))
+    flow.transport = (uint8_t)phone_transport(phone);
+    flow.socket = phone->traits & TRAIT_WEB ? SOCKET_WS_V4 : SOCKET_TCP_V4;
+    flow.socket += is_v6;
+    if (!wire_open(sim, &flow, NO_SLICE))
         return false;
     network_move(sim, phone->node, NULL, &flow);
     phone->address = flow;
@@ -436,9 +548,11 @@ static void name_contact(struct phone *phone, bool is_behind_nat)
     struct writer w = writer_over(phone->contact, sizeof phone->contact - 1);
 
     copy_text(phone->host, sizeof phone->host, host);
+    if (phone->traits & TRAIT_WEB) /* a browser does not know where it is */
+        snprintf(phone->host, sizeof phone->host, "n%u.invalid", phone->node);
     put(&w, "sip:%s-%u@%s", phone->user_name, phone->node, phone->host);
     if (phone->traits & TRAIT_STREAM)
-        put(&w, ";transport=tcp");
+        put(&w, phone->traits & TRAIT_WEB ? ";transport=ws" : ";transport=tcp");
     if (phone->traits & TRAIT_LOOPING) {
         w.len = 0;
         put(&w, "sip:%s@" SERVER_HOST_V4 ":5060", phone->user_name);
@@ -449,7 +563,7 @@ static void name_contact(struct phone *phone, bool is_behind_nat)
 /* Where its Contact and Via say that it listens. */
 static void open_door(struct phone *phone, bool is_behind_nat)
 {
-    if (!(phone->traits & TRAIT_DOOR) || is_behind_nat)
+    if (!(phone->traits & TRAIT_DOOR) || phone->traits & TRAIT_WEB || is_behind_nat)
         return;
     phone->door = phone->address;
     phone->door.connection = 0;
@@ -487,12 +601,29 @@ void phone_reboot(struct sim *sim, struct phone *phone)
     exchange_forget(phone);
     call_forget_all(phone);
     if (phone->traits & TRAIT_STREAM)
-        wire_break(sim, phone);
+        wire_abandon(sim, phone);
     phone->nonce = (struct nonce){.count = 0};
     phone_name(phone, "boot", phone->call_id, sizeof phone->call_id);
     phone->register_cseq = 0;
     if (phone->wants_registration)
         phone_register(sim, phone);
+}
+
+/* One that some phone was given; false if none was. */
+static bool put_gruu(struct sim *sim, struct writer *w)
+{
+    unsigned start = (unsigned)random_below(&sim->dice, sim->phone_count);
+    bool is_public = dice_chance(&sim->dice, 500);
+
+    for (unsigned i = 0; i < sim->phone_count; i++) {
+        const struct phone *phone = &sim->phones[(start + i) % sim->phone_count];
+        if (!phone->public_gruu[0])
+            continue;
+        put(w, "%s", is_public ? phone->public_gruu : phone->temporary_gruu);
+        sim->report.counts[COUNT_GRUUS]++;
+        return true;
+    }
+    return false;
 }
 
 /* Whom to dial: mostly a user, by id or extension; sometimes nobody, sometimes another domain. */
@@ -505,6 +636,8 @@ static struct slice throw_target(struct sim *sim, char *text, size_t limit)
         zone_write_target(sim, &w);
         return writer_slice(&w);
     }
+    if (sim->has_wires && dice_chance(&sim->dice, 100) && put_gruu(sim, &w))
+        return writer_slice(&w);
     if (dice_chance(&sim->dice, 30))
         put(&w, "sip:nobody@" SERVER_DOMAIN);
     else if (dice_chance(&sim->dice, 30))
@@ -623,12 +756,15 @@ void phone_init(struct sim *sim, struct phone *phone, uint32_t node, unsigned us
     *phone = (struct phone){.node = node,
                             .user = user,
                             .traits = traits,
+                            .device = traits & TRAIT_SECOND ? node - 1 : node,
                             .site = node,
                             .register_at = NEVER,
                             .connect_at = NEVER,
                             .wake_at = NEVER};
     phone->expires = (unsigned)dice_between(&sim->dice, 90, 900);
-    phone->act_at = traits & TRAIT_BUSY ? NEVER : sim->now + dice_wait(&sim->dice, SECONDS(40));
+    phone->act_at = traits & (TRAIT_BUSY | TRAIT_SECOND)
+                        ? NEVER
+                        : sim->now + dice_wait(&sim->dice, SECONDS(40));
     w = writer_over(phone->user_name, sizeof phone->user_name - 1);
     put(&w, is_foreign ? "f%u" : "u%u", user);
     w = writer_over(phone->aor, sizeof phone->aor - 1);

@@ -4,6 +4,9 @@
  * It registers, calls and is called, and keeps its own transactions (sim/exchange) and calls
  * (sim/call) by the RFC's timers.  What kind of phone it is stands in its traits; a rude one breaks
  * the rules, an impostor does not know its user's password.
+ *
+ * A phone with two flows (RFC 5626) has two nodes, which register each for itself; what comes by
+ * the second is the first one's, and answered by the way it came.
  */
 #pragma once
 
@@ -29,6 +32,9 @@ enum trait {
     TRAIT_TIMERS = 1 << 12,    /* knows session timers (RFC 4028) */
     TRAIT_BUSY = 1 << 13,      /* a server that says 503 to everything */
     TRAIT_DOOR = 1 << 14,      /* takes streams that the server opens */
+    TRAIT_WEB = 1 << 15,       /* its streams are WebSockets (RFC 7118) */
+    TRAIT_FLOWS = 1 << 16,     /* says what instance it is, and registers flows (RFC 5626) */
+    TRAIT_SECOND = 1 << 17,    /* no phone, but the second flow of one */
 };
 
 /* Those whose calls need not end well. */
@@ -45,7 +51,8 @@ struct nonce {
 
 struct phone {
     uint32_t node;
-    unsigned user; /* index of its user, or the number of a foreigner */
+    uint32_t device; /* the node of the phone whose flow it is: its own, or that of the first */
+    unsigned user;   /* index of its user, or the number of a foreigner */
     unsigned traits;
     unsigned site;
     struct flow address;  /* as the server sees it */
@@ -64,7 +71,8 @@ struct phone {
     uint32_t register_cseq;
     bool wants_registration;
     bool is_registered;
-    char removed_contact[128]; /* left behind by a move, to be removed */
+    char removed_contact[128];                 /* left behind by a move, to be removed */
+    char public_gruu[96], temporary_gruu[128]; /* that it was given last (RFC 5627) */
 
     instant register_at; /* when to refresh; NEVER */
     instant act_at;      /* when to do something of its own accord */
@@ -98,6 +106,10 @@ void phone_arrange(struct sim *sim, struct phone *phone);
 void phone_send(struct sim *sim, struct phone *phone, struct slice bytes);
 void phone_send_by(struct sim *sim, struct phone *phone, const struct flow *flow,
                    struct slice bytes);
+
+/* A call came by this stream, which may be gone: another of its kind takes its place, if the server
+ * is there. */
+void phone_renew_flow(struct sim *sim, struct phone *phone, struct flow *flow);
 
 /* A request of its own making is decided: the final response, or NULL after a timeout. */
 void phone_finished(struct sim *sim, struct phone *phone, struct exchange *exchange,

@@ -72,12 +72,12 @@ static void note_reach(struct promises *p, const struct promise *promise, const 
     p->reaches[p->reach_count++] = (struct reach){promise->user, index, *flow, from, NEVER};
 }
 
-/* By the flow that it registered by, or a stream that the server opened to its host. */
+/* By the flow that it registered by, or another stream to its host, which no other phone has. */
 static bool leads_to(const struct flow *flow, const struct flow *registered)
 {
     if (flow_equal(flow, registered))
         return true;
-    return connection_place(flow->connection) > WIRES && flow->transport == registered->transport &&
+    return flow_is_reliable(flow) && flow->transport == registered->transport &&
            flow->is_v6 == registered->is_v6 &&
            memcmp(flow->address, registered->address, sizeof flow->address) == 0;
 }
@@ -126,6 +126,31 @@ static bool is_removal(const struct message *m, const struct address *contact)
     return slice_number(value, UINT32_MAX, &seconds) && !seconds;
 }
 
+/* An instance's flow by its reg-id; 0 if it is none. */
+static uint64_t way_of(const struct address *contact)
+{
+    struct slice instance, reg_id;
+
+    if (!param_find(contact->params, S("+sip.instance"), &instance) ||
+        !param_find(contact->params, S("reg-id"), &reg_id))
+        return 0;
+    return ledger_key("way", instance, reg_id, 0);
+}
+
+/* A flow has one binding: another Contact takes the place of the former (RFC 5626 6). */
+static void replace_flow(struct promises *p, struct promise *by, uint64_t way, uint64_t step)
+{
+    by->way = way;
+    for (unsigned i = 0; way && i < p->count; i++) {
+        struct promise *old = &p->at[i];
+        if (old == by || old->user != by->user || old->way != way)
+            continue;
+        old->is_doubtful = true;
+        old->stored_until = 0;
+        old->touched = step;
+    }
+}
+
 void promise_requested(struct sim *sim, const struct flow *flow, const struct message *m,
                        uint64_t step)
 {
@@ -145,6 +170,7 @@ void promise_requested(struct sim *sim, const struct flow *flow, const struct me
             continue;
         }
         promise->is_doubtful = true;
+        replace_flow(p, promise, way_of(&address), step);
         if (is_removal(m, &address)) /* whatever becomes of the answer */
             promise->stored_until = 0;
         promise->touched = step;

@@ -21,6 +21,7 @@ struct held;
 struct promise {
     int user;
     char contact[160];
+    uint64_t way;          /* the flow of an instance, 0 = none (RFC 5626) */
     duration live_until;   /* the core must show it until then */
     duration stored_until; /* and, after a restart, until then */
     int64_t stored_wall;

@@ -30,7 +30,12 @@ static const char *const names[COUNT_COUNT] = {
     [COUNT_RECORDS_AGAIN] = "records again",
     [COUNT_STREAMS] = "streams",
     [COUNT_DIALLED] = "streams of the server",
+    [COUNT_GRUUS] = "GRUUs",
+    [COUNT_FLOWS_LEFT] = "flows left",
+    [COUNT_SILENT] = "silent streams",
     [COUNT_QUESTIONS] = "questions to DNS",
+    [COUNT_PROVEN] = "proofs",
+    [COUNT_UNPROVEN] = "missing proofs",
     [COUNT_LOST] = "lost",
     [COUNT_DUPLICATED] = "duplicated",
     [COUNT_REORDERED] = "reordered",
@@ -99,6 +104,12 @@ bool report_print_total(const struct report *total, unsigned seeds)
     printf("%u seeds: ", seeds);
     print_counts(total->counts);
     printf("\n");
+    for (unsigned i = 0; i < COUNT_COUNT; i++) {
+        if (total->counts[i])
+            continue;
+        printf("no %s\n", names[i]);
+        is_whole = false;
+    }
     for (unsigned i = 0; i < STATES_COUNT; i++) {
         /* State 0 is the one before the machine starts. */
         uint32_t wanted = ((UINT32_C(1) << state_counts[i]) - 1) & ~UINT32_C(1);

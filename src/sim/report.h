@@ -25,8 +25,13 @@ enum count {
     COUNT_RECORDS,
     COUNT_RECORDS_AGAIN, /* that the database had already */
     COUNT_STREAMS,
-    COUNT_DIALLED,   /* streams that the server opened */
-    COUNT_QUESTIONS, /* to DNS */
+    COUNT_DIALLED,    /* streams that the server opened */
+    COUNT_GRUUS,      /* that were dialled */
+    COUNT_FLOWS_LEFT, /* flows of a phone that failed, though it had another */
+    COUNT_SILENT,     /* streams that were ended since nobody kept them alive */
+    COUNT_QUESTIONS,  /* to DNS */
+    COUNT_PROVEN,     /* streams whose peer has proven to be the domain asked for */
+    COUNT_UNPROVEN,   /* and those that were refused, since it has not */
     /* the faults */
     COUNT_LOST,
     COUNT_DUPLICATED,
@@ -75,5 +80,6 @@ void report_print(const struct report *report);
 
 void report_add(struct report *total, const struct report *report);
 
-/* Prints the sums; false if a state of some machine was not reached. */
+/* Prints the sums; false if a state of some machine was not reached, or something never happened.
+ */
 bool report_print_total(const struct report *total, unsigned seeds);

@@ -35,6 +35,15 @@ static void hang_up(struct sim *sim)
     }
 }
 
+/* Nothing but this: some phones change their network, and the server does not hear of it. */
+static void begin_calm(struct sim *sim)
+{
+    machine_disarm_kill(sim);
+    for (unsigned i = 0; i < sim->phone_count; i++)
+        if (sim->phones[i].traits & TRAIT_STREAM && dice_chance(&sim->dice, 200))
+            wire_abandon(sim, &sim->phones[i]);
+}
+
 static void begin_hang_up(struct sim *sim)
 {
     judge_observer(sim);
@@ -43,6 +52,7 @@ static void begin_hang_up(struct sim *sim)
 
 static void leave(struct sim *sim)
 {
+    wire_rest(sim);
     for (unsigned i = 0; i < sim->phone_count; i++) {
         phone_unregister(sim, &sim->phones[i]);
         phone_arrange(sim, &sim->phones[i]);
@@ -50,9 +60,8 @@ static void leave(struct sim *sim)
 }
 
 static void (*const phase_begins[PHASE_COUNT])(struct sim *sim) = {
-    [PHASE_KILLS] = begin_kills,     [PHASE_CALM] = machine_disarm_kill,
-    [PHASE_HANG_UP] = begin_hang_up, [PHASE_QUIET] = hang_up,
-    [PHASE_LEAVE] = leave,           [PHASE_OVER] = judge_rest,
+    [PHASE_KILLS] = begin_kills, [PHASE_CALM] = begin_calm, [PHASE_HANG_UP] = begin_hang_up,
+    [PHASE_QUIET] = hang_up,     [PHASE_LEAVE] = leave,     [PHASE_OVER] = judge_rest,
 };
 
 static void begin_phase(struct sim *sim, enum phase phase)
@@ -254,6 +263,10 @@ static void dispatch(struct sim *sim, const struct due *due)
         wire_dialled(sim, due->what, due->who);
         free(due->what);
         break;
+    case DUE_SILENCE:
+        wire_listen(sim, due->what, due->who);
+        free(due->what);
+        break;
     case DUE_INSPECTION: inspect(sim); break;
     case DUE_KIND_COUNT: break;
     }
@@ -298,9 +311,12 @@ static unsigned throw_traits(struct sim *sim)
         if (dice_chance(&sim->dice, traits[i].thousandths))
             thrown |= traits[i].trait;
     if (sim->has_wires && dice_chance(&sim->dice, 500))
-        thrown |= TRAIT_STREAM | (dice_chance(&sim->dice, 600) ? TRAIT_DOOR : 0);
+        thrown |= TRAIT_STREAM | (dice_chance(&sim->dice, 600) ? TRAIT_DOOR : 0) |
+                  (dice_chance(&sim->dice, 250) ? TRAIT_WEB : 0);
     return thrown;
 }
+
+#define PHONES_WITH_FLOWS 20u /* more of them than that have one flow each */
 
 static void put_phone(struct sim *sim, unsigned user, unsigned given_traits)
 {
@@ -310,6 +326,20 @@ static void put_phone(struct sim *sim, unsigned user, unsigned given_traits)
     sim->network.latency[node] = MS(dice_between(&sim->dice, 1, 60));
     phone_init(sim, &sim->phones[node], node, user, given_traits);
     sim->report.counts[COUNT_PHONES]++;
+}
+
+/* A phone, perhaps with a second flow. */
+static void put_phone_of(struct sim *sim, unsigned user)
+{
+    unsigned thrown = throw_traits(sim);
+    bool has_flows = sim->has_wires && sim->phone_count < PHONES_WITH_FLOWS &&
+                     !(thrown & TRAITS_RUDE) && dice_chance(&sim->dice, 300);
+    unsigned ways = TRAIT_STREAM | TRAIT_DOOR | TRAIT_WEB;
+
+    put_phone(sim, user, thrown | (has_flows ? TRAIT_FLOWS : 0));
+    if (has_flows)
+        put_phone(sim, user,
+                  (thrown & ~ways) | (throw_traits(sim) & ways) | TRAIT_FLOWS | TRAIT_SECOND);
 }
 
 #define PHONES_LEAST 20u /* of our own domain, without the impostor */
@@ -325,10 +355,12 @@ static void put_everybody(struct sim *sim)
     for (unsigned user = 0; user < users; user++) {
         unsigned first = sim->phone_count;
         for (uint64_t n = user < 8 ? dice_between(&sim->dice, 1, 3) : 1; n > 0; n--)
-            put_phone(sim, user, throw_traits(sim));
+            put_phone_of(sim, user);
         if (sim->phone_count - first > 1 && dice_chance(&sim->dice, 600))
             for (unsigned i = first; i < sim->phone_count; i++)
-                sim->phones[i].q = 250 * (unsigned)dice_between(&sim->dice, 1, 3);
+                sim->phones[i].q = sim->phones[i].traits & TRAIT_SECOND
+                                       ? sim->phones[i - 1].q
+                                       : 250 * (unsigned)dice_between(&sim->dice, 1, 3);
     }
     while (sim->phone_count < PHONES_LEAST) {
         unsigned user = (unsigned)random_below(&sim->dice, users);
@@ -357,7 +389,10 @@ void sim_run(struct sim *sim, uint64_t seed)
     sim->report.seed = seed;
     sim->dice = random_seeded((struct hash_key){seed, 0x73697077});
     sim->network.weather = usual_weather;
-    sim->has_wires = wire_is_seed(seed);
+    sim->has_secure = zone_is_secure(seed);
+    sim->has_wires = wire_is_seed(seed) || sim->has_secure;
+    if (sim->has_secure)
+        zone_throw_trust(sim, seed);
     machine_init(sim);
     begin_phase(sim, PHASE_FAULTS);
     put_everybody(sim);

@@ -26,7 +26,7 @@
 #define SERVER_DOMAIN "sip.example"
 #define FIRST_EXTENSION 200u
 
-#define PHONES_LIMIT 44u
+#define PHONES_LIMIT 56u
 
 /* When the faults end, and when what they left has worn off: from there on things must end well. */
 #define KILLS_MINUTE 22u
@@ -50,7 +50,7 @@ struct sim {
     struct random dice;
     struct agenda agenda;
     struct network network;
-    bool has_wires;
+    bool has_wires, has_secure;
     struct wires wires;
     struct zones zones;
     struct machine machine;

@@ -1,5 +1,6 @@
 #include "sim/wire.h"
 
+#include "core/limits.h"
 #include "sim/copy.h"
 #include "sim/sim.h"
 #include "sim/trace.h"
@@ -31,7 +32,16 @@ instant wire_ready(const struct sim *sim, const struct flow *flow)
     return wire ? max_u64(sim->now, wire->stands_at) : sim->now;
 }
 
-bool wire_open(struct sim *sim, struct flow *flow)
+bool wire_is_proven(const struct sim *sim, const struct flow *flow, struct slice domain)
+{
+    const struct wire *wire = flow_is_secure(flow) ? find(sim, flow) : NULL;
+
+    return wire && (slice_equal(slice_text(wire->proven), domain) ||
+                    (!wire->is_standing && wire->policy >= POLICY_VERIFIED &&
+                     slice_equal(slice_text(wire->domain), domain)));
+}
+
+bool wire_open(struct sim *sim, struct flow *flow, struct slice proven)
 {
     struct wires *wires = &sim->wires;
     uint32_t place = 1;
@@ -43,8 +53,9 @@ bool wire_open(struct sim *sim, struct flow *flow)
     assert(place <= WIRES);
     flow->connection = connection_name(place, ++wires->generation);
     wires->at[place] = (struct wire){.flow = *flow, .is_standing = true};
+    copy_text(wires->at[place].proven, sizeof wires->at[place].proven, proven);
     sim->report.counts[COUNT_STREAMS]++;
-    machine_stream(sim, EVENT_OPENED, flow, NO_SLICE);
+    machine_stream(sim, EVENT_OPENED, flow, proven);
     return true;
 }
 
@@ -72,33 +83,27 @@ static void note(struct sim *sim, enum due_kind kind, const struct flow *flow, i
     agenda_note(&sim->agenda, at, kind, sim->machine.starts, copy);
 }
 
-void wire_dial(struct sim *sim, const struct flow *flow)
+void wire_dial(struct sim *sim, const struct held *held)
 {
+    const struct flow *flow = &held->flow;
     struct wire *wire = &sim->wires.at[connection_place(flow->connection)];
     const struct phone *phone = find_door(sim, flow);
+    struct peer_plan plan = {.policy = POLICY_OPPORTUNISTIC};
     instant at;
 
+    if (held->bytes.len && !peer_read(held->bytes, &plan))
+        judge_fail(sim, "a plan can be read", "%zu bytes", held->bytes.len);
+    zone_planned(sim, &plan, held->step);
     assert(connection_place(flow->connection) > WIRES && !wire->flow.connection);
     if (!phone || sim->now < sim->network.cut_until[phone->node]) {
         note(sim, DUE_WIRE, flow, sim->now + MS(20));
         return;
     }
     at = sim->now + 2 * sim->network.latency[phone->node];
-    *wire = (struct wire){.flow = *flow, .stands_at = at};
+    *wire = (struct wire){.flow = *flow, .stands_at = at, .policy = plan.policy};
+    copy_text(wire->domain, sizeof wire->domain, plan.domain);
     network_move(sim, phone->node, NULL, flow);
     note(sim, DUE_DIAL, flow, at);
-}
-
-void wire_dialled(struct sim *sim, const struct flow *flow, uint32_t starts)
-{
-    struct wire *wire = find(sim, flow);
-
-    if (starts != sim->machine.starts || !wire)
-        return;
-    wire->is_standing = true;
-    sim->report.counts[COUNT_DIALLED]++;
-    trace_note(sim, "connected to port %u", flow->port);
-    machine_stream(sim, EVENT_OPENED, flow, NO_SLICE);
 }
 
 /* -- ends -- */
@@ -119,7 +124,7 @@ static void cut(struct sim *sim, struct wire *wire)
     struct flow flow = wire->flow;
     struct phone *phone = owner_of(sim, &flow);
 
-    wire->flow.connection = 0;
+    *wire = (struct wire){.stands_at = 0};
     sim->report.counts[COUNT_STREAMS_BROKEN]++;
     sim->judge.upheaval = sim->now; /* what was on it is lost, and no fault of the server's */
     network_leave(sim, &flow);
@@ -136,6 +141,83 @@ static void end(struct sim *sim, const struct flow *flow)
         return;
     cut(sim, wire);
     machine_stream(sim, EVENT_CLOSED, &copy, NO_SLICE);
+}
+
+void wire_dialled(struct sim *sim, const struct flow *flow, uint32_t starts)
+{
+    struct wire *wire = find(sim, flow);
+
+    if (starts != sim->machine.starts || !wire)
+        return;
+    if (flow_is_secure(flow))
+        copy_text(wire->proven, sizeof wire->proven, zone_proof(sim, flow));
+    if (wire->policy != POLICY_OPPORTUNISTIC && strcmp(wire->proven, wire->domain) != 0) {
+        sim->report.counts[COUNT_UNPROVEN]++;
+        trace_note(sim, "%s is not proven by '%s'", wire->domain, wire->proven);
+        network_leave(sim, flow);
+        *wire = (struct wire){.stands_at = 0};
+        machine_stream(sim, EVENT_CLOSED, flow, NO_SLICE);
+        return;
+    }
+    wire->is_standing = true;
+    sim->report.counts[COUNT_DIALLED]++;
+    trace_note(sim, "connected to port %u, proven '%s'", flow->port, wire->proven);
+    machine_stream(sim, EVENT_OPENED, flow, slice_text(wire->proven));
+    if (wire->domain[0] && strcmp(wire->proven, wire->domain) == 0)
+        zone_proven(sim, slice_text(wire->domain));
+}
+
+#define FORGOTTEN_AFTER SECONDS(400) /* by whatever stands between, and says so */
+
+void wire_abandon(struct sim *sim, struct phone *phone)
+{
+    struct wire *wire = find(sim, &phone->address);
+
+    if (!wire)
+        return;
+    wire->is_abandoned = true;
+    sim->judge.upheaval = sim->now;
+    note(sim, DUE_WIRE, &wire->flow, sim->now + FORGOTTEN_AFTER);
+    phone_cut_off(sim, phone);
+}
+
+void wire_lost(struct sim *sim, const struct flow *flow)
+{
+    const struct wire *wire = find(sim, flow);
+
+    if (wire && wire->is_abandoned && !wire->is_expected)
+        note(sim, DUE_WIRE, flow, sim->now + MS(50));
+}
+
+static void listen_again(struct sim *sim, const struct flow *flow)
+{
+    note(sim, DUE_SILENCE, flow, sim->now + FLOW_SILENCE);
+}
+
+void wire_expect(struct sim *sim, const struct flow *flow)
+{
+    struct wire *wire = find(sim, flow);
+
+    if (!wire || wire->is_expected)
+        return;
+    wire->is_expected = true;
+    listen_again(sim, flow);
+}
+
+/* Who is still there has sent keep-alives. */
+void wire_listen(struct sim *sim, const struct flow *flow, uint32_t starts)
+{
+    const struct wire *wire = find(sim, flow);
+
+    if (starts != sim->machine.starts || !wire)
+        return;
+    if (!wire->is_abandoned) {
+        listen_again(sim, flow);
+        return;
+    }
+    sim->report.counts[COUNT_SILENT]++;
+    trace_note(sim, "nobody keeps the stream of port %u alive", flow->port);
+    end(sim, flow);
 }
 
 void wire_break(struct sim *sim, struct phone *phone)
@@ -158,8 +240,11 @@ void wire_server_died(struct sim *sim, bool are_kept)
     sim->judge.upheaval = sim->now; /* what it was about is lost: nobody sends it again */
     for (uint32_t place = 1; place <= WIRES + DIALLED; place++) {
         struct wire *wire = &sim->wires.at[place];
-        if (wire->flow.connection && (!are_kept || place > WIRES))
+        bool is_kept = are_kept && place <= WIRES && wire->flow.transport == TRANSPORT_TCP &&
+                       !wire->is_abandoned;
+        if (wire->flow.connection && !is_kept)
             cut(sim, wire);
+        wire->is_expected = false; /* until its phone registers again */
     }
 }
 
@@ -170,14 +255,18 @@ void wire_server_started(struct sim *sim, void (*tell)(struct sim *sim, const st
             tell(sim, &(struct event){.kind = EVENT_OPENED, .flow = sim->wires.at[place].flow});
 }
 
+void wire_rest(struct sim *sim)
+{
+    for (uint32_t place = 1; place <= WIRES + DIALLED; place++)
+        if (flow_is_secure(&sim->wires.at[place].flow))
+            end(sim, &sim->wires.at[place].flow);
+}
+
 void wire_weather(struct sim *sim)
 {
     unsigned share = (unsigned)dice_between(&sim->dice, 50, 500);
 
-    for (unsigned i = 0; i < sim->phone_count; i++)
-        if (sim->phones[i].traits & TRAIT_STREAM && dice_chance(&sim->dice, share))
-            wire_break(sim, &sim->phones[i]);
-    for (uint32_t place = WIRES + 1; place <= WIRES + DIALLED; place++)
+    for (uint32_t place = 1; place <= WIRES + DIALLED; place++)
         if (sim->wires.at[place].is_standing && dice_chance(&sim->dice, share))
             end(sim, &sim->wires.at[place].flow);
 }

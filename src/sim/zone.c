@@ -9,7 +9,7 @@
 struct asked {
     struct dns_question question;
     char name[DNS_NAME + 1];
-    bool is_failed, is_forged;
+    bool is_failed, is_forged, is_hidden;
 };
 
 bool zone_is_seed(uint64_t seed)
@@ -17,7 +17,29 @@ bool zone_is_seed(uint64_t seed)
     return seed % 3 == 2;
 }
 
+bool zone_is_secure(uint64_t seed)
+{
+    return zone_is_seed(seed) && seed / 3 % 2 == 0;
+}
+
 /* -- the domains -- */
+
+void zone_throw_trust(struct sim *sim, uint64_t seed)
+{
+    static const struct slice names[ZONES] = {S("d0.example"), S("d1.example"), S("d2.example")};
+    struct zones *z = &sim->zones;
+
+    z->trust = random_seeded((struct hash_key){seed, 0x74727573});
+    for (unsigned i = 0; i < ZONES; i++) {
+        unsigned thrown = (unsigned)random_below(&z->trust, 10);
+        z->at[i].has_tls = dice_chance(&z->trust, 800);
+        z->at[i].certificate = thrown < 7   ? CERTIFICATE_OWN
+                               : thrown < 9 ? CERTIFICATE_NONE
+                                            : CERTIFICATE_OTHER;
+        z->settings[i] = (struct domain_settings){
+            names[i], dice_chance(&z->trust, 300) ? POLICY_VERIFIED : POLICY_OPPORTUNISTIC};
+    }
+}
 
 static const struct phone *phone_of(const struct sim *sim, unsigned zone)
 {
@@ -49,15 +71,28 @@ static void put_server(struct sim *sim, unsigned zone, enum zone_server_kind kin
 
     *server = (struct zone_server){
         .kind = kind,
-        .flow = kind == SERVER_LIVE   ? phone_of(sim, zone)->address
-                : kind == SERVER_BUSY ? busy_phone(sim)->address
-                                      : dead_flow(zone, index, 5060),
+        .flow = kind == SERVER_LIVE    ? phone_of(sim, zone)->address
+                : kind == SERVER_BUSY  ? busy_phone(sim)->address
+                : kind == SERVER_OTHER ? phone_of(sim, (zone + 1) % ZONES)->address
+                                       : dead_flow(zone, index, 5060),
+        .tls_port = 5061,
         .has_dead_v6 = dice_chance(&z->dice, 200),
         .priority = (uint16_t)dice_between(&z->dice, 1, 3),
         .weight = (uint16_t)random_below(&z->dice, 3),
     };
     if (kind == SERVER_SECLUDED)
         memcpy(server->flow.address, (uint8_t[4]){127, 0, 0, 1}, 4);
+}
+
+/* Its server takes streams of TLS. */
+static void open_door(struct sim *sim, unsigned zone)
+{
+    struct phone *phone = &sim->phones[sim->foreign_first + zone];
+
+    phone->door = phone->address;
+    phone->door.transport = TRANSPORT_TLS;
+    phone->door.socket = SOCKET_TLS_V4;
+    phone->door.port = 5061;
 }
 
 void zone_init(struct sim *sim, uint64_t seed)
@@ -75,6 +110,10 @@ void zone_init(struct sim *sim, uint64_t seed)
             put_server(sim, i, SERVER_BUSY);
         if (dice_chance(&z->dice, 300))
             put_server(sim, i, SERVER_SECLUDED);
+        if (z->at[i].has_tls)
+            open_door(sim, i);
+        if (z->settings[i].policy != POLICY_OPPORTUNISTIC)
+            put_server(sim, i, SERVER_OTHER);
     }
 }
 
@@ -87,7 +126,7 @@ void zone_write_target(struct sim *sim, struct writer *w)
         return;
     }
     put(w, "sip:f%u@d%u.example", i, i);
-    if (dice_chance(&sim->zones.dice, 250))
+    if (dice_chance(&sim->zones.dice, 250) && !sim->has_secure)
         put(w, ":%u", phone_of(sim, i)->address.port);
 }
 
@@ -104,6 +143,15 @@ static bool read_name(struct slice name, unsigned *zone, struct slice *prefix)
     return *zone < ZONES;
 }
 
+static bool leads_by_tls(const struct zone *at, const struct flow *flow)
+{
+    for (unsigned i = 0; i < at->count; i++)
+        if (at->servers[i].kind != SERVER_SECLUDED && flow->port == at->servers[i].tls_port &&
+            memcmp(flow->address, at->servers[i].flow.address, sizeof flow->address) == 0)
+            return true;
+    return false;
+}
+
 bool zone_leads(const struct sim *sim, struct slice target, const struct flow *flow)
 {
     size_t colon = slice_find(target, ':');
@@ -115,6 +163,8 @@ bool zone_leads(const struct sim *sim, struct slice target, const struct flow *f
         !slice_number(slice_from(target, colon + 1), 65535, &port))
         return false;
     const struct zone *at = &sim->zones.at[zone];
+    if (flow_is_secure(flow))
+        return leads_by_tls(at, flow);
     if (port != 5060) { /* the host itself */
         const struct flow dead = dead_flow(zone, ZONE_SERVERS - 1, (uint16_t)port);
         return flow->port == port &&
@@ -200,7 +250,7 @@ static void put_naptr(struct records *r, unsigned order, const char *service, co
 }
 
 static void put_srv(struct records *r, const struct zone_server *server, unsigned index,
-                    unsigned zone)
+                    unsigned zone, unsigned port)
 {
     size_t start = r->w.len;
     char name[64], prefix[8] = "s0.";
@@ -209,7 +259,7 @@ static void put_srv(struct records *r, const struct zone_server *server, unsigne
     put_name(name, sizeof name, prefix, zone);
     write_network_u16(&r->w, server->priority);
     write_network_u16(&r->w, server->weight);
-    write_network_u16(&r->w, server->flow.port);
+    write_network_u16(&r->w, port);
     write_name(&r->w, name);
     end_record(r, start);
 }
@@ -231,11 +281,16 @@ static void find_services(const struct zone *at, unsigned zone, struct slice pre
         put_naptr(r, 20, "SIP+D2U", "_sip._udp.", zone);
         if (at->has_tcp)
             put_naptr(r, 10, "SIP+D2T", "_sip._tcp.", zone);
+        if (at->has_tls)
+            put_naptr(r, 5, "SIPS+D2T", "_sips._tcp.", zone);
+    } else if (type == DNS_SRV && slice_equal(prefix, S("_sips._tcp.")) && at->has_tls) {
+        for (unsigned i = 0; i < at->count; i++)
+            put_srv(r, &at->servers[i], i, zone, at->servers[i].tls_port);
     } else if (type == DNS_SRV && slice_equal(prefix, S("_sip._udp."))) {
         for (unsigned i = 0; i < at->count; i++)
-            put_srv(r, &at->servers[i], i, zone);
+            put_srv(r, &at->servers[i], i, zone, at->servers[i].flow.port);
     } else if (type == DNS_SRV && slice_equal(prefix, S("_sip._tcp.")) && at->has_tcp) {
-        put_srv(r, &closed, ZONE_SERVERS, zone);
+        put_srv(r, &closed, ZONE_SERVERS, zone, closed.flow.port);
     }
 }
 
@@ -276,6 +331,11 @@ static void look_up(const struct sim *sim, const struct asked *asked, struct rec
 
 /* -- asking -- */
 
+static bool is_about_tls(struct slice name)
+{
+    return slice_starts(name, S("_sips."));
+}
+
 void zone_asked(struct sim *sim, const struct dns_question *question, struct slice name)
 {
     struct random *dice = &sim->zones.dice;
@@ -292,6 +352,8 @@ void zone_asked(struct sim *sim, const struct dns_question *question, struct sli
     asked = take(1, sizeof *asked);
     asked->question = *question;
     copy_text(asked->name, sizeof asked->name, name);
+    if (is_rough && sim->has_secure && dice_chance(&sim->zones.trust, 60))
+        asked->is_hidden = is_about_tls(name);
     asked->is_failed = is_rough && dice_chance(dice, 30);
     asked->is_forged = is_rough && dice_chance(dice, 20);
     agenda_note(&sim->agenda, sim->now + time, DUE_DNS, sim->machine.starts, asked);
@@ -304,6 +366,8 @@ void zone_answer(struct sim *sim, uint32_t starts, void *what)
 
     if (starts == sim->machine.starts) { /* else it died with whom it was for */
         look_up(sim, asked, &records);
+        if (asked->is_hidden)
+            records.answer = (struct dns_answer){.status = DNS_NOTHING};
         if (asked->is_failed)
             records.answer = (struct dns_answer){.status = DNS_FAILED};
         if (asked->is_forged)
@@ -311,4 +375,91 @@ void zone_answer(struct sim *sim, uint32_t starts, void *what)
         machine_dns(sim, asked->question.id, &records.answer);
     }
     free(asked);
+}
+
+/* -- trust -- */
+
+struct slice zone_proof(struct sim *sim, const struct flow *flow)
+{
+    struct zones *z = &sim->zones;
+
+    if (sim->phase == PHASE_FAULTS && dice_chance(&z->trust, 150))
+        return NO_SLICE; /* somebody on the way */
+    for (unsigned i = 0; i < ZONES; i++) {
+        if (memcmp(phone_of(sim, i)->door.address, flow->address, sizeof flow->address) != 0)
+            continue;
+        switch (z->at[i].certificate) {
+        case CERTIFICATE_OWN: return z->settings[i].name;
+        case CERTIFICATE_OTHER: return S("d9.example");
+        case CERTIFICATE_NONE: return NO_SLICE;
+        }
+    }
+    return NO_SLICE;
+}
+
+static int zone_of(const struct sim *sim, struct slice domain)
+{
+    for (unsigned i = 0; sim->has_secure && i < ZONES; i++)
+        if (slice_equal(sim->zones.settings[i].name, domain))
+            return (int)i;
+    return -1;
+}
+
+void zone_proven(struct sim *sim, struct slice domain)
+{
+    struct zone *at = &sim->zones.at[zone_of(sim, domain)];
+
+    sim->report.counts[COUNT_PROVEN]++;
+    if (!sim->machine.is_up || (at->proven_step && at->proven_start == sim->machine.starts))
+        return;
+    if (!at->is_proof_kept)
+        at->proven_step = sim->machine.steps;
+    at->proven_start = sim->machine.starts;
+    at->proven_second = sim->now / SECONDS(1);
+    at->is_proof_kept = at->is_proof_kept || machine_is_kept(sim);
+}
+
+void zone_power_cut(struct sim *sim)
+{
+    for (unsigned i = 0; i < ZONES; i++)
+        if (sim->zones.at[i].proven_second == sim->now / SECONDS(1))
+            sim->zones.at[i].is_proof_kept = false;
+}
+
+/* In that step of the present core. */
+static bool demands_proof(const struct sim *sim, unsigned zone, uint64_t step)
+{
+    const struct zone *at = &sim->zones.at[zone];
+
+    return sim->zones.settings[zone].policy != POLICY_OPPORTUNISTIC ||
+           (at->proven_step && at->proven_step < step &&
+            (at->is_proof_kept || at->proven_start == sim->machine.starts));
+}
+
+void zone_planned(struct sim *sim, const struct peer_plan *plan, uint64_t step)
+{
+    int zone = zone_of(sim, plan->domain);
+
+    if (zone >= 0 && demands_proof(sim, (unsigned)zone, step) &&
+        plan->policy == POLICY_OPPORTUNISTIC)
+        judge_fail(sim, "who must prove to be a domain is asked to", "d%d.example", zone);
+}
+
+void zone_check_proof(struct sim *sim, struct slice target, const struct flow *flow, uint64_t step)
+{
+    struct slice domain = slice_until(target, slice_find(target, ':'));
+    int zone = zone_of(sim, domain);
+
+    if (zone >= 0 && demands_proof(sim, (unsigned)zone, step) && !wire_is_proven(sim, flow, domain))
+        judge_fail(sim, "nobody unproven gets what is for a domain that must prove itself",
+                   "d%d.example, transport %u, port %u", zone, flow->transport, flow->port);
+}
+
+bool zone_is_reachable(const struct sim *sim, const struct phone *phone)
+{
+    unsigned zone = (unsigned)(phone - &sim->phones[sim->foreign_first]);
+    const struct zone *at = &sim->zones.at[zone];
+
+    return !sim->has_secure || !demands_proof(sim, zone, UINT64_MAX) ||
+           (at->has_tls && at->certificate == CERTIFICATE_OWN);
 }

@@ -4,28 +4,43 @@
  * A domain has one server that lives, a phone of that domain, and others: dead ones, one that is
  * always busy (503), one whose name leads into a private network.  While everything goes wrong
  * answers fail, are forged, late or lost; later they are only slow at times.
+ *
+ * In secure seeds some domains are reached by TLS, too, with a certificate of their own, of another
+ * domain or of nobody; the settings demand proof of some, and proof that was given once is demanded
+ * again (core/policy).  While everything goes wrong somebody on the way shows a certificate of
+ * nobody, or hides that there is TLS.  The judge: who must prove it gets nothing before it has.
  */
 #pragma once
 
 #include "core/action.h"
+#include "core/peer.h"
+#include "core/settings.h"
 #include "sim/dice.h"
 
 struct sim;
 struct phone;
 
 #define ZONES 3u
-#define ZONE_SERVERS 5u
+#define ZONE_SERVERS 6u
 
 enum zone_server_kind {
     SERVER_LIVE,
     SERVER_DEAD,
     SERVER_BUSY,
     SERVER_SECLUDED, /* a loopback address: nothing may be sent there */
+    SERVER_OTHER,    /* another domain's */
+};
+
+enum zone_certificate {
+    CERTIFICATE_OWN,
+    CERTIFICATE_OTHER, /* of another domain */
+    CERTIFICATE_NONE,  /* of nobody who counts */
 };
 
 struct zone_server {
     enum zone_server_kind kind;
     struct flow flow;
+    uint16_t tls_port;
     bool has_dead_v6; /* an address of that family, and nobody there */
     uint16_t priority, weight;
 };
@@ -33,16 +48,27 @@ struct zone_server {
 struct zone {
     bool has_naptr;
     bool has_tcp; /* a service by TCP, of a server that takes no connections */
+    bool has_tls;
+    enum zone_certificate certificate;
+    uint64_t proven_step;   /* in which the core heard of a proof; 0 = none */
+    uint32_t proven_start;  /* by which core */
+    uint64_t proven_second; /* of the simulation */
+    bool is_proof_kept;     /* it survives a kill */
     unsigned count;
     struct zone_server servers[ZONE_SERVERS];
 };
 
 struct zones {
-    struct random dice;
+    struct random dice, trust;
     struct zone at[ZONES];
+    struct domain_settings settings[ZONES];
 };
 
 bool zone_is_seed(uint64_t seed);
+bool zone_is_secure(uint64_t seed);
+
+/* Throws who is reached by TLS, and what is demanded; before there is a machine. */
+void zone_throw_trust(struct sim *sim, uint64_t seed);
 
 /* Throws them; the phones are there. */
 void zone_init(struct sim *sim, uint64_t seed);
@@ -57,6 +83,20 @@ void zone_answer(struct sim *sim, uint32_t starts, void *asked);
 
 /* The host and port of a URI lead there. */
 bool zone_leads(const struct sim *sim, struct slice target, const struct flow *flow);
+
+/* What who listens there proves to be: a domain, or nobody. */
+struct slice zone_proof(struct sim *sim, const struct flow *flow);
+/* The core has heard that it is that domain. */
+void zone_proven(struct sim *sim, struct slice domain);
+void zone_power_cut(struct sim *sim);
+
+/* The judge: of a stream that the core wanted in that step; of a request that it decided on then to
+ * that host and port. */
+void zone_planned(struct sim *sim, const struct peer_plan *plan, uint64_t step);
+void zone_check_proof(struct sim *sim, struct slice target, const struct flow *flow, uint64_t step);
+
+/* It can be reached at all, as far as what is demanded goes. */
+bool zone_is_reachable(const struct sim *sim, const struct phone *phone);
 
 /* The phone that lives in the domain of this URI; NULL if it is none of these. */
 const struct phone *zone_phone(const struct sim *sim, struct slice uri);
