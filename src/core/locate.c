@@ -161,6 +161,17 @@ static bool is_same_place(const struct flow *a, const struct flow *b)
            memcmp(a->address, b->address, sizeof a->address) == 0;
 }
 
+/* The domain may have proven itself since this lookup began, perhaps at its first place: from then
+ * on nobody is asked in clear for it (core/policy). */
+static bool is_too_open(const struct core *core, const struct lookup *lookup,
+                        const struct flow *flow)
+{
+    const struct resolve *r = &lookup->resolve;
+
+    return !flow_is_secure(flow) && policy_of(core, slice_of(r->text + r->host.at, r->host.len),
+                                              core->now.wall) != POLICY_OPPORTUNISTIC;
+}
+
 /* False for one that is not to be tried at all. */
 static bool place_flow(struct core *core, struct lookup *lookup, const struct resolve_place *place,
                        struct flow *flow)
@@ -172,7 +183,7 @@ static bool place_flow(struct core *core, struct lookup *lookup, const struct re
     };
     memcpy(flow->address, place->address.at, sizeof flow->address);
     if (!flow_choose_socket(core, flow, true) || is_same_place(flow, &lookup->tried) ||
-        address_is_many(&place->address))
+        address_is_many(&place->address) || is_too_open(core, lookup, flow))
         return false;
     if (address_seclusion(&place->address) <= (enum seclusion)lookup->widest)
         return true;
@@ -201,10 +212,12 @@ static enum resolve_result next_place(struct core *core, struct lookup *lookup, 
     while ((result = resolve_next(&lookup->resolve, &place)) == RESOLVE_PLACE)
         if (place_flow(core, lookup, &place, flow) && !put_aside(core, lookup, flow, now))
             return RESOLVE_PLACE;
-    if (result == RESOLVE_WAIT || lookup->aside_given == lookup->aside_count)
-        return result;
-    *flow = lookup->aside[lookup->aside_given++];
-    return RESOLVE_PLACE;
+    while (result != RESOLVE_WAIT && lookup->aside_given < lookup->aside_count) {
+        *flow = lookup->aside[lookup->aside_given++];
+        if (!is_too_open(core, lookup, flow))
+            return RESOLVE_PLACE;
+    }
+    return result;
 }
 
 static void note_end(struct core *core, const struct lookup *lookup)

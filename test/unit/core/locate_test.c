@@ -241,6 +241,45 @@ static void what_no_server_takes_is_refused_as_the_last_of_them_did(void **state
     SAY(&w, .host = 9, .method = "ACK", .uri = OUTSIDE, .from = ALICE);
 }
 
+/* By TLS first, and then by UDP, for who has no proof. */
+static const zone_lines two_ways = {
+    "_sips._tcp.elsewhere.example SRV 1 1 5061 a.elsewhere.example",
+    "_sip._udp.elsewhere.example SRV 1 1 5060 b.elsewhere.example",
+    "a.elsewhere.example A 198.51.100.2",
+    "b.elsewhere.example A 198.51.100.3",
+};
+
+static void a_domain_that_proves_itself_meanwhile_is_asked_in_clear_no_more(void **state)
+{
+    static const struct socket_settings sockets[] = {{TRANSPORT_UDP, S("192.0.2.1"), 5060},
+                                                     {TRANSPORT_TLS, S("192.0.2.1"), 5061}};
+    static const char *const proven[] = {"other.example", "elsewhere.example"};
+    static const char *const said[] = {"INVITE>3 ACK>2", "500>9 ACK>2"};
+
+    (void)state;
+    w.settings.sockets = sockets;
+    w.settings.socket_count = COUNT_OF(sockets);
+    for (unsigned i = 0; i < COUNT_OF(proven); i++) {
+        struct flow flow;
+        call(OUTSIDE);
+        settle(two_ways);
+        assert_noted("100>9 connect>2 INVITE>2");
+        flow = w.requests[w.request_count - 1].to;
+        assert_int_equal(flow.transport, TRANSPORT_TLS);
+        world_event(&w, &(struct event){
+                            .kind = EVENT_OPENED, .flow = flow, .bytes = slice_text(proven[i])});
+        w.out.count = 0;
+        answer(2, 503);
+        note();
+        settle(two_ways);
+        assert_noted(said[i]);
+        end(NULL);
+        begin(NULL);
+        w.settings.sockets = sockets;
+        w.settings.socket_count = COUNT_OF(sockets);
+    }
+}
+
 static void another_refusal_is_final(void **state)
 {
     (void)state;
@@ -947,6 +986,7 @@ int main(void)
         TEST(the_chosen_server_gets_cancel_and_ack),
         TEST(a_server_that_says_503_is_left_for_the_next_by_a_branch_of_its_own),
         TEST(what_no_server_takes_is_refused_as_the_last_of_them_did),
+        TEST(a_domain_that_proves_itself_meanwhile_is_asked_in_clear_no_more),
         TEST(another_refusal_is_final), TEST(a_server_that_does_not_say_a_word_is_left_soon),
         TEST(what_was_left_is_cancelled_when_it_wakes_up),
         TEST(what_was_left_may_answer_all_the_same), TEST(a_server_where_nobody_is_is_left_at_once),
