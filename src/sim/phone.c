@@ -465,7 +465,8 @@ void phone_receive(struct sim *sim, struct phone *phone, const struct flow *flow
     }
     if (!m.is_request)
         exchange_receive(sim, phone, &m);
-    else if (has_answered(phone, &m) || !refuses_flow(sim, phone, &m))
+    else if (has_answered(phone, &m) || has_answered(&sim->phones[phone->device], &m) ||
+             !refuses_flow(sim, phone, &m))
         hand_over(sim, phone, &m);
     phone_arrange(sim, phone);
 }
