@@ -86,6 +86,7 @@ void request_read(struct request *req, const struct flow *flow)
     req->sender = NULL;
     req->access = 0;
     req->is_repeated = false;
+    req->proof = 0;
     req->caller = 0;
     req->targets.count = 0;
     req->has_unfit_target = false;
