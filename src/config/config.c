@@ -140,6 +140,41 @@ bool loading_sections(struct loading *l, struct slice name, section_reader *read
     return true;
 }
 
+struct written loading_written(const struct loading *l, const struct node *node)
+{
+    size_t file = (size_t)(l->document - l->documents) + 1;
+    bool is_known = file <= WRITTEN_FILES && node->place.line <= WRITTEN_LINES;
+
+    return is_known ? (struct written){file & WRITTEN_FILES, node->place.line & WRITTEN_LINES}
+                    : (struct written){0, 0};
+}
+
+static struct written find_key(const struct loading *l, const struct node *section,
+                               struct slice key)
+{
+    const struct node *node = document_first(l->document, section);
+
+    while (node && !slice_equal(node->name, key))
+        node = document_next(l->document, node);
+    return node ? loading_written(l, node) : (struct written){0, 0};
+}
+
+struct written loading_key_written(struct loading *l, struct slice name, struct slice key)
+{
+    struct written written = {0, 0};
+
+    for (unsigned part = 0; part < l->origin->part_count && !written.line; part++) {
+        const struct node *section;
+
+        turn_to(l, part);
+        section = first_section(l->document);
+        for (; section && !written.line; section = document_next(l->document, section))
+            if (slice_equal(section->name, name))
+                written = find_key(l, section, key);
+    }
+    return written;
+}
+
 static bool read_section(struct loading *l, const struct node *section)
 {
     const struct key *key = schema_find(&schema_root, section->name);
@@ -424,6 +459,35 @@ static void set_guesses(struct settings *settings, const struct values *v)
         settings->guesses_per_source = (uint32_t)v->source_guesses;
     if (v->guess_window)
         settings->guess_window = SECONDS(v->guess_window);
+    settings->stranger_source = (uint32_t)v->stranger_source;
+    settings->stranger_callee = (uint32_t)v->stranger_callee;
+}
+
+/* Names of the files, and where in them stands what is told of. */
+static bool note_places(struct loading *l)
+{
+    static const struct {
+        enum setting setting;
+        struct slice key;
+    } keys[] = {
+        {SETTING_PUBLISHED, S("published")}, {SETTING_PUBLISHED, S("public")},
+        {SETTING_SYSTEM, S("system")},       {SETTING_ANONYMOUS, S("anon")},
+        {SETTING_POLICY, S("tls-policy")},   {SETTING_RESTRICTED, S("restricted")},
+    };
+    struct settings *settings = &l->whole->config.settings;
+    unsigned count = (unsigned)min_u64(l->origin->part_count, WRITTEN_FILES);
+    struct slice *files = keep_array(&l->whole->keeper, count, sizeof *files);
+
+    if (!files)
+        return false;
+    for (unsigned i = 0; i < count; i++)
+        files[i] = loading_keep(l, slice_text(l->origin->parts[i].name));
+    settings->files = files;
+    settings->file_count = count;
+    for (unsigned i = 0; i < COUNT_OF(keys); i++)
+        if (!settings->written[keys[i].setting].line)
+            settings->written[keys[i].setting] = loading_key_written(l, S("stack"), keys[i].key);
+    return true;
 }
 
 static struct slice chosen_realm(const struct loading *l)
@@ -452,7 +516,7 @@ static bool read_settings(struct loading *l)
     config->port = (uint16_t)v->port;
     config->bindings = (uint32_t)v->mapped;
     config->is_traced = v->trace || v->dumping;
-    return read_localnames(l) && check_realm(l, settings->realm) &&
+    return note_places(l) && read_localnames(l) && check_realm(l, settings->realm) &&
            read_digest(l, &settings->sha256_first) &&
            read_unregistered(l, &settings->unregistered) && read_transports(l, config) &&
            read_tls(l, config) && read_websockets(l, config) &&

@@ -30,6 +30,7 @@ struct seen {
 
 struct profile {
     struct slice id;
+    struct written written;
     uint8_t level;
     bool is_closed, is_inside_only;
 };
@@ -75,6 +76,11 @@ typedef bool section_reader(struct loading *l, const struct node *section);
 bool loading_sections(struct loading *l, struct slice name, section_reader *read);
 
 struct slice loading_keep(struct loading *l, struct slice text);
+
+/* Where a node of the part that is being read was written. */
+struct written loading_written(const struct loading *l, const struct node *node);
+/* Where a key of a section was: the first, which counts. */
+struct written loading_key_written(struct loading *l, struct slice section, struct slice key);
 
 /* The next word of a list that is separated by blanks, commas, semicolons or colons. */
 bool loading_word(struct slice *rest, struct slice *word);

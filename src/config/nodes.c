@@ -56,6 +56,12 @@ static struct profile *find_profile(struct loading *l, struct slice id)
     return NULL;
 }
 
+/* As all values that are yes or no. */
+static bool is_no(struct slice text)
+{
+    return strchr("nNfF0", text.at[0]) != NULL;
+}
+
 static bool read_profile(struct loading *l, const struct node *node)
 {
     struct node_values given = {.level = NOT_GIVEN};
@@ -78,8 +84,13 @@ static bool read_profile(struct loading *l, const struct node *node)
         *profile = l->profiles[0];
         profile->id = loading_keep(l, given.id);
     }
+    profile->written = loading_written(l, node);
     if (given.level != NOT_GIVEN)
         profile->level = (uint8_t)given.level;
+    if (given.incoming.len)
+        profile->is_closed = is_no(given.incoming);
+    if (given.outgoing.len)
+        profile->is_inside_only = is_no(given.outgoing);
     return true;
 }
 
@@ -93,18 +104,37 @@ static bool read_profiles(struct loading *l, const struct node *section)
     return true;
 }
 
+/* For answers that name them. */
+static bool keep_profiles(struct loading *l)
+{
+    struct settings *settings = &l->whole->config.settings;
+    struct profile_settings *kept = keep_array(&l->whole->keeper, l->profile_count, sizeof *kept);
+
+    if (!kept)
+        return false;
+    for (unsigned i = 0; i < l->profile_count; i++)
+        kept[i] =
+            (struct profile_settings){loading_keep(l, l->profiles[i].id), l->profiles[i].written};
+    settings->profiles = kept;
+    settings->profile_count = l->profile_count;
+    return true;
+}
+
 bool profiles_read(struct loading *l)
 {
     static const struct profile built_in[] = {
-        {S("*"), 1, false, false},     {S("admin"), LEVEL_LIMIT, false, false},
-        {S("local"), 1, true, true},   {S("restricted"), 0, true, true},
-        {S("device"), 0, true, true},  {S("service"), 0, false, false},
-        {S("gateway"), 0, true, true},
+        {.id = S("*"), .level = 1},
+        {.id = S("admin"), .level = LEVEL_LIMIT},
+        {S("local"), {0, 0}, 1, true, true},
+        {S("restricted"), {0, 0}, 0, true, true},
+        {S("device"), {0, 0}, 0, true, true},
+        {.id = S("service")},
+        {S("gateway"), {0, 0}, 0, true, true},
     };
 
     memcpy(l->profiles, built_in, sizeof built_in);
     l->profile_count = COUNT_OF(built_in);
-    return loading_sections(l, S("provision"), read_profiles);
+    return loading_sections(l, S("provision"), read_profiles) && keep_profiles(l);
 }
 
 static void set_profile(struct loading *l, const struct node *node, const struct kind *kind,
@@ -122,6 +152,7 @@ static void set_profile(struct loading *l, const struct node *node, const struct
     user->level = given->level == NOT_GIVEN ? profile->level : (uint8_t)given->level;
     user->is_closed = profile->is_closed;
     user->is_inside_only = profile->is_inside_only;
+    user->profile = (uint8_t)(profile - l->profiles);
 }
 
 /* ---- who is there already */
@@ -335,6 +366,7 @@ static bool read_route(struct loading *l, const struct node *node, struct slice 
         .gateway = gateway,
         .affix = {loading_keep(l, given.prefix), loading_keep(l, given.suffix)},
         .priority = (uint8_t)given.priority,
+        .written = loading_written(l, node),
     };
     return true;
 }
@@ -391,6 +423,7 @@ static bool read_node(struct loading *l, const struct node *node, const struct k
         .display = loading_keep(l, given.display),
         .kind = kind->kind,
         .status = status_of(kind, given.error),
+        .written = loading_written(l, node),
     };
     set_contacts(l, node, &given, user);
     set_extension(l, node, given.extension, user);

@@ -87,6 +87,7 @@ static bool read_rule(struct loading *l, const struct node *node, const struct k
         .server = loading_keep(l, given.server),
         .affix = {loading_keep(l, given.prefix), loading_keep(l, given.suffix)},
         .status = given.error == NOT_GIVEN ? 403 : (uint16_t)given.error,
+        .written = loading_written(l, node),
     };
     if (kind == RULE_REWRITE && given.replace.len)
         settle_replacement(l, rule, given.replace);
@@ -189,11 +190,15 @@ static void clear_host_bits(struct subnet *network)
 
 /* In order, the most specific first; the same network twice is in the lists of both names. */
 static bool add_network(struct loading *l, const struct address_bytes *address, unsigned bits,
-                        unsigned access)
+                        unsigned access, struct written written)
 {
     struct settings *settings = &l->whole->config.settings;
     struct subnet fresh = {
-        .bits = (uint8_t)bits, .is_v6 = address->is_v6, .access = (uint8_t)access};
+        .bits = (uint8_t)bits,
+        .is_v6 = address->is_v6,
+        .access = (uint8_t)access,
+        .written = written,
+    };
     unsigned at;
 
     memcpy(fresh.address, address->at, sizeof fresh.address);
@@ -235,7 +240,8 @@ static bool read_network(struct loading *l, const struct node *node)
                                 "%.*s is no network; write one like 192.0.2.0/24 or 2001:db8::/32",
                                 (int)word.len, word.at);
         if (!note_name(l, node->name) ||
-            !add_network(l, &address, bits, access_by_name(l, node->name)))
+            !add_network(l, &address, bits, access_by_name(l, node->name),
+                         loading_written(l, node)))
             return report_fault(l->report, node->place, "more than %u networks; write fewer",
                                 NETWORKS_LIMIT);
     }
@@ -264,18 +270,22 @@ static bool add_implicit(struct loading *l, struct slice name)
 {
     static const struct address_bytes all[] = {{false, {0}}, {true, {0}}};
     static const struct address_bytes loops[] = {{false, {127}}, {true, {[15] = 1}}};
+    static const struct written nowhere;
     unsigned access = access_by_name(l, name);
     bool is_known = false;
 
     if (slice_equal(name, S("loopback")))
-        return add_network(l, &loops[0], 8, access) && add_network(l, &loops[1], 128, access);
+        return add_network(l, &loops[0], 8, access, nowhere) &&
+               add_network(l, &loops[1], 128, access, nowhere);
     if (is_everywhere(name))
-        return add_network(l, &all[0], 0, access) && add_network(l, &all[1], 0, access);
+        return add_network(l, &all[0], 0, access, nowhere) &&
+               add_network(l, &all[1], 0, access, nowhere);
     for (unsigned i = 0; i < l->network_name_count; i++)
         is_known |= slice_equal(l->network_names[i], name);
     for (unsigned i = 0; i < l->origin->network_count && !is_known; i++) {
         const struct local_network *local = &l->origin->networks[i];
-        if (slice_equal(local->name, name) && !add_network(l, &local->address, local->bits, access))
+        if (slice_equal(local->name, name) &&
+            !add_network(l, &local->address, local->bits, access, nowhere))
             return false;
     }
     return true;
@@ -367,7 +377,11 @@ static bool read_domain(struct loading *l, const struct node *node)
     if (settings->domain_count == DOMAINS_LIMIT)
         return report_fault(l->report, node->place, "more than %u domains; write fewer",
                             DOMAINS_LIMIT);
-    *domain = (struct domain_settings){loading_keep(l, values.id), settings->policy};
+    *domain = (struct domain_settings){
+        .name = loading_keep(l, values.id),
+        .policy = settings->policy,
+        .written = loading_written(l, node),
+    };
     if (values.tls.len && !policy_named(values.tls, &domain->policy))
         return fault_of_policy(l, node->place, values.tls);
     settings->domain_count++;

@@ -78,8 +78,8 @@ static const struct key stack_keys[] = {
         "Names of networks, from <access>. From these, what comes by the flow of a registered "
         "phone is taken for its user's without a digest. A REGISTER is always challenged."),
     TEXT("exempt", AT(exempt), "none",
-        "Names of networks, from <access>, from which wrong passwords are not counted. Elsewhere, "
-        "loopback too, they are."),
+        "Names of networks, from <access>, from which wrong passwords are not counted, nor requests "
+        "of other domains. Elsewhere, loopback too, they are."),
     NUMBER("account-guesses", AT(account_guesses), 1, 1000, "10",
         "Wrong passwords for one user that an address may send; then what it sends in that "
         "user's name is not answered until guess-window has passed. The address of a "
@@ -88,6 +88,15 @@ static const struct key stack_keys[] = {
         "Wrong passwords for all users together that an address may send, or a /64 of IPv6."),
     NUMBER("guess-window", AT(guess_window), 1, 86400, "900",
         "Seconds after the last wrong password until they are forgotten."),
+    NUMBER("stranger-source", AT(stranger_source), 0, 1000000, "120",
+        "Requests that begin something, such as calls and messages, that one source of another "
+        "domain may send in a minute, all of them at once or one after another; 0 is any number. A "
+        "source is an address, or a /64 of IPv6; of callers whose domain is proven, the domain. "
+        "More are answered 503, with the time after which they may come again."),
+    NUMBER("stranger-callee", AT(stranger_callee), 0, 1000000, "60",
+        "Requests of that kind that other domains may send in a minute for one name or number; 0 is "
+        "any number. More are answered 480, as for somebody who is not there. Callers whose domain "
+        "is proven are counted apart."),
     TEXT("service-route", AT(service_route), NULL,
         "The way that phones are told, when they register, to send their requests (RFC 3608): SIP "
         "URIs, separated by blanks or commas, each of a proxy that is passed on the way here."),
@@ -212,6 +221,10 @@ static const struct schema gateway = KEYS(gateway_keys);
 static const struct key profile_keys[] = {
     TEXT("id", OF(id), NULL, "Its name; * is the profile of users who name none."),
     NUMBER("trs", OF(level), 0, LEVEL_MOST, "that of the profile *", "Its level."),
+    TEXT("incoming", OF(incoming), "that of the profile *",
+        "Whether callers of other domains reach its users: yes or no."),
+    TEXT("outgoing", OF(outgoing), "that of the profile *",
+        "Whether its users call other domains: yes or no."),
 };
 static const struct schema profile = KEYS(profile_keys);
 
@@ -324,6 +337,8 @@ struct values values_default(void)
         .session = 1800,
         .session_shortest = 90,
         .call = 12 * 3600,
+        .stranger_source = 120,
+        .stranger_callee = 60,
         .system = S("system"),
         .anonymous = S("anonymous"),
     };

@@ -52,6 +52,7 @@ struct values {
     uint64_t timer_c, answer, session, session_shortest, call;
     bool trace, dumping;
     uint64_t account_guesses, source_guesses, guess_window;
+    uint64_t stranger_source, stranger_callee;
 };
 
 /* What is not in the file. */
@@ -62,7 +63,8 @@ struct values values_default(void);
 /* Of a node in <provision>, or an item of a list. */
 struct node_values {
     struct slice id, secret, digest, extension, display, profile, contact;
-    struct slice tls; /* of a domain */
+    struct slice tls;                /* of a domain */
+    struct slice incoming, outgoing; /* of a profile */
     struct slice pattern, identity, prefix, suffix, replace, server, target;
     uint64_t level, priority, error; /* or NOT_GIVEN */
     const struct node *contacts, *routes;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/slice.h"
+#include "core/written.h"
 
 enum access {
     ACCESS_TRUSTED = 1 << 0,  /* the flow of a registered phone is proof enough */
@@ -18,7 +19,13 @@ struct subnet {
     uint8_t bits;
     bool is_v6;
     uint8_t access; /* bits of enum access */
+    struct written written;
 };
+
+/* The first network that holds the address, NULL if there is none: they stand in order, the most
+ * specific first. */
+const struct subnet *access_find(const struct subnet *networks, unsigned count, bool is_v6,
+                                 const uint8_t *address);
 
 /* Those of the first network that holds the address: they stand in order, the most specific first.
  * 0 if there is none. */

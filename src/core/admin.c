@@ -7,6 +7,7 @@
 #include "core/location.h"
 #include "core/pager.h"
 #include "core/policy.h"
+#include "core/rehearse.h"
 
 /* What a command wrote, while its answer is made. */
 struct reply_part {
@@ -263,6 +264,31 @@ static void forget(struct core *core, const struct admin_request *request, struc
     say_done(reply);
 }
 
+#define ROUTE_ROWS 32768u /* bytes: each of sixteen targets has a row, and so has each step */
+
+static void route(struct core *core, const struct admin_request *request, struct moment now,
+                  struct reply_part *reply, struct actions *out)
+{
+    char text[ROUTE_ROWS];
+    struct writer rows = writer_over(text, sizeof text);
+    const char *fault;
+    enum rehearsal_state state = rehearse(core, request, &reply->cursor, now, &rows, &fault, out);
+
+    begin_reply(reply);
+    if (rows.failed)
+        say_error(reply, S("failed"), S("the answer is too long"), NO_SLICE, NO_SLICE);
+    else if (state == REHEARSAL_NONE)
+        say_error(reply, S("refused"), slice_text(fault), NO_SLICE, NO_SLICE);
+    else if (state == REHEARSAL_FULL)
+        say_error(reply, S("failed"), S("too many wait for DNS already"), NO_SLICE,
+                  S("; try again"));
+    if (rows.failed || state == REHEARSAL_NONE || state == REHEARSAL_FULL ||
+        state == REHEARSAL_LATER)
+        return;
+    write_slice(reply->w, writer_slice(&rows));
+    finish_part(reply, state == REHEARSAL_PART);
+}
+
 static void watch(struct core *core, const struct admin_request *request, struct moment now,
                   struct reply_part *reply, struct actions *out)
 {
@@ -276,7 +302,8 @@ static command *const commands[ADMIN_COMMAND_COUNT] = {
     [ADMIN_DUMP] = give_dump,     [ADMIN_ACTIVATE] = activate,
     [ADMIN_RELEASE] = release,    [ADMIN_MESSAGE] = message,
     [ADMIN_DROP] = drop,          [ADMIN_FORGET] = forget,
-    [ADMIN_WATCH] = watch,        [ADMIN_UNWATCH] = watch,
+    [ADMIN_ROUTE] = route,        [ADMIN_WATCH] = watch,
+    [ADMIN_UNWATCH] = watch,
 };
 
 void admin_request(struct core *core, const struct admin_request *request, struct moment now,

@@ -22,6 +22,7 @@ enum admin_command {
     ADMIN_RELEASE,  /* removes the bindings of `user` */
     ADMIN_MESSAGE,  /* sends `text` to all phones of `user` */
     ADMIN_DROP,     /* ends calls: `text` is a call's id or Call-ID, or a user */
+    ADMIN_ROUTE,    /* what would become of a call of `user` to `text` (core/rehearse) */
     ADMIN_FORGET,   /* a domain, `text`, need no longer prove itself because it once did */
     ADMIN_WATCH,    /* from now on what happens is told (core/tell.h) */
     ADMIN_UNWATCH,
@@ -34,6 +35,7 @@ struct admin_request {
     uint64_t cursor;   /* of a listing: 0, or as the answer before had it */
     struct slice user; /* an id or an extension */
     struct slice text;
+    uint64_t at;        /* wall seconds of a rehearsal; 0 = now */
     struct flow target; /* its socket is still to be chosen */
 };
 

@@ -2,6 +2,7 @@
 
 #include "core/abuse.h"
 #include "core/admin.h"
+#include "core/admission.h"
 #include "core/branch.h"
 #include "core/calls.h"
 #include "core/connection.h"
@@ -21,6 +22,7 @@
 #include "core/realm.h"
 #include "core/recall.h"
 #include "core/record.h"
+#include "core/rehearse.h"
 #include "core/reply.h"
 #include "core/transaction.h"
 
@@ -50,8 +52,8 @@ size_t core_bytes(const struct limits *limits)
     return sizeof(struct core) + location_bytes(limits) + transaction_bytes(limits) +
            context_bytes(limits) + dialog_bytes(limits) + calls_bytes(limits) +
            realm_bytes(limits) + abuse_bytes() + load_bytes() + policy_bytes() +
-           connection_bytes(limits) + locate_bytes(limits) + penalty_bytes() + limits->text +
-           16 * 64;
+           connection_bytes(limits) + locate_bytes(limits) + penalty_bytes() + admission_bytes() +
+           rehearse_bytes() + limits->text + 16 * 64;
 }
 
 static int64_t wall_zero(struct moment now)
@@ -93,6 +95,8 @@ struct core *core_create(void *memory, const struct core_origin *origin, struct 
     load_init(core, &arena);
     policy_init(core, &arena);
     locate_init(core, &arena);
+    admission_init(core, &arena);
+    rehearse_init(core, &arena);
     penalty_init(core, &arena);
     slab_init(&core->slab, &arena, limits->text);
     return core;

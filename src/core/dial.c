@@ -4,6 +4,7 @@
 #include "core/instance.h"
 #include "core/location.h"
 #include "core/target.h"
+#include "core/why.h"
 
 struct dialing {
     struct core *core;
@@ -17,6 +18,7 @@ struct dialing {
 static struct fault dial_name(struct dialing *d, struct slice name);
 
 static const struct fault unknown = {404, NULL};
+static const struct written nowhere;
 
 /* ---- texts that are made */
 
@@ -85,6 +87,9 @@ static struct fault add_static(struct dialing *d, struct slice contact, const st
 
     if (!fault.status && has_room(d))
         target_add(d->req, &target, contact, NO_SLICE);
+    else if (fault.status)
+        why_step(d->req, S("contact"), nowhere, "% cannot be reached from here: %", contact,
+                 slice_text(fault.reason));
     return fault;
 }
 
@@ -130,12 +135,25 @@ static void add_contacts(struct dialing *d, const struct user *user)
 
 static struct fault dial_user(struct dialing *d, const struct user *user)
 {
-    if (!d->req->sender && user->is_closed)
+    unsigned before = d->req->targets.count;
+
+    if (!d->req->sender && user->is_closed) {
+        why_profile_step(d->req, user,
+                         "% has the profile %, which callers of other domains do not reach");
         return unknown;
-    if (user == d->req->sender && d->req->message.method == METHOD_INVITE)
+    }
+    if (user == d->req->sender && d->req->message.method == METHOD_INVITE) {
+        why_step(d->req, S("user"), nowhere, "% is the caller itself", user_id(user), NO_SLICE);
         return (struct fault){486, NULL};
+    }
     add_bindings(d, user);
     add_contacts(d, user);
+    if (d->req->targets.count > before)
+        return NO_FAULT;
+    why_step(d->req, S("user"), nowhere,
+             d->req->has_unfit_target ? "no phone of % may be asked by this scheme"
+                                      : "no phone of % is registered",
+             user_id(user), NO_SLICE);
     if (d->req->targets.count)
         return NO_FAULT;
     return (struct fault){d->core->settings->unregistered, NULL};
@@ -152,8 +170,13 @@ static struct fault dial_uri(struct dialing *d, struct slice text)
         return unknown;
     if (!uri_is_local(d->core, &uri))
         return add_static(d, text, &uri, 1000);
-    if (!uri.user.len || d->hops++ == DIAL_HOPS)
+    if (!uri.user.len || d->hops++ == DIAL_HOPS) {
+        why_step(d->req, S("rule"), nowhere,
+                 uri.user.len ? "% is one step too many: aliases and rules lead in a circle"
+                              : "% names nobody",
+                 text, NO_SLICE);
         return unknown;
+    }
     size_t start = d->text->len;
     uri_unescape(d->text, uri.user);
     return d->text->failed ? unknown : dial_name(d, written_from(d, start));
@@ -199,6 +222,9 @@ static bool add_gateway(struct dialing *d, const struct user *gateway, const str
     affix_write(&w, &route->affix, number);
     if (w.failed)
         return false;
+    why_step(d->req, S("route"), route->written,
+             "the gateway % takes such numbers, and is asked for %", user_id(gateway),
+             writer_slice(&w));
     if (binding) {
         target.binding = binding->id;
         target.flow = binding->flow;
@@ -206,8 +232,32 @@ static bool add_gateway(struct dialing *d, const struct user *gateway, const str
                    binding_path(binding));
         return true;
     }
-    return next_contact(&rest, &contact) && uri_parse(contact, &uri) &&
-           !add_static(d, number_at(d, contact, writer_slice(&w)), &uri, q).status;
+    if (next_contact(&rest, &contact) && uri_parse(contact, &uri) &&
+        !add_static(d, number_at(d, contact, writer_slice(&w)), &uri, q).status)
+        return true;
+    why_step(d->req, S("route"), gateway->written,
+             "the gateway % is not registered, and has no contact", user_id(gateway), NO_SLICE);
+    return false;
+}
+
+/* A route for the number that the caller's level keeps from it. */
+static void tell_level(struct dialing *d, struct slice number)
+{
+    const struct user *sender = d->req->sender;
+    unsigned position = 0;
+    const struct route *route = d->req->why ? dialplan_route(&d->core->settings->dialplan, number,
+                                                             LEVEL_LIMIT + 1, &position)
+                                            : NULL;
+    char text[8];
+    struct writer level = writer_over(text, sizeof text);
+
+    if (!route || route->priority < sender->level)
+        return;
+    write_number(&level, sender->level);
+    why_step(
+        d->req, S("route"), route->written,
+        "a route of the gateway % is for callers of a higher level than %, which is the caller's",
+        route->gateway, writer_slice(&level));
 }
 
 /* One after another, as their priorities are. */
@@ -218,6 +268,7 @@ static bool dial_gateways(struct dialing *d, struct slice number)
     unsigned position = 0;
     uint16_t q = 1000;
 
+    tell_level(d, number);
     while (has_room(d) && (route = dialplan_route(&d->core->settings->dialplan, number,
                                                   sender->level, &position))) {
         const struct user *gateway = location_find_id(d->core, route->gateway);
@@ -229,6 +280,13 @@ static bool dial_gateways(struct dialing *d, struct slice number)
 
 /* ---- the routing table */
 
+static void tell_rule(const struct dialing *d, const struct rule *rule, const char *text,
+                      struct slice what)
+{
+    why_step(d->req, S("rule"), rule->written, text,
+             rule->pattern.len ? rule->pattern : rule->identity, what);
+}
+
 static struct fault rewrite(struct dialing *d, const struct rule *rule, struct slice number)
 {
     size_t start = d->text->len;
@@ -238,6 +296,7 @@ static struct fault rewrite(struct dialing *d, const struct rule *rule, struct s
     else
         affix_write(d->text, &rule->affix, number);
     d->is_rewritten = true;
+    tell_rule(d, rule, "the rule for % makes it %", written_from(d, start));
     return d->text->failed ? unknown : dial_name(d, written_from(d, start));
 }
 
@@ -257,18 +316,51 @@ static struct slice rule_uri(struct dialing *d, const struct rule *rule, struct 
 
 static struct fault apply_rule(struct dialing *d, const struct rule *rule, struct slice number)
 {
-    switch (rule->kind) {
-    case RULE_REWRITE: return rewrite(d, rule, number);
-    case RULE_REDIRECT: break;
-    case RULE_REFER: d->elsewhere = rule_uri(d, rule, number); return (struct fault){302, NULL};
-    case RULE_REFUSE: return (struct fault){rule->status, NULL};
+    struct slice uri;
+
+    if (rule->kind == RULE_REWRITE)
+        return rewrite(d, rule, number);
+    if (rule->kind == RULE_REFUSE) {
+        tell_rule(d, rule, "the rule for % refuses it", NO_SLICE);
+        return (struct fault){rule->status, NULL};
     }
-    if (!d->req->sender)
-        return unknown; /* we carry no strangers to others */
-    return dial_uri(d, rule_uri(d, rule, number));
+    uri = rule_uri(d, rule, number);
+    if (rule->kind == RULE_REFER) {
+        tell_rule(d, rule, "the rule for % tells the caller to ask %", uri);
+        d->elsewhere = uri;
+        return (struct fault){302, NULL};
+    }
+    if (!d->req->sender) { /* we carry no strangers to others */
+        tell_rule(d, rule, "the rule for % is for our own users", NO_SLICE);
+        return unknown;
+    }
+    tell_rule(d, rule, "the rule for % sends it on to %", uri);
+    return dial_uri(d, uri);
 }
 
 /* ---- the whole */
+
+static void tell_node(struct dialing *d, const struct user *user, struct slice name)
+{
+    static const char *const by_id[] = {
+        [USER_PERSON] = "% is a user",     [USER_DEVICE] = "% is a device or service",
+        [USER_GATEWAY] = "% is a gateway", [USER_REJECT] = "% is an id that is refused",
+        [USER_TEST] = "% is a test node",  [USER_ALIAS] = "% is an alias",
+    };
+    static const char *const by_source[] = {
+        [SOURCE_DATABASE] = "% is a user of the database",
+        [SOURCE_ACCOUNT] = "% is an account of this system",
+    };
+
+    if (!d->req->why)
+        return;
+    if (!slice_equal(name, user_id(user)))
+        why_step(d->req, S("user"), user->written, "% is the extension of %", name, user_id(user));
+    else
+        why_step(d->req, S("user"), user->written,
+                 user->source == SOURCE_FILE ? by_id[user->kind] : by_source[user->source], name,
+                 NO_SLICE);
+}
 
 static struct fault dial_name(struct dialing *d, struct slice name)
 {
@@ -276,21 +368,34 @@ static struct fault dial_name(struct dialing *d, struct slice name)
     const struct user *user;
     const struct rule *rule;
 
-    if (slice_equal(name, settings->system))
+    if (slice_equal(name, settings->system)) {
+        why_step(d->req, S("reserved"), settings->written[SETTING_SYSTEM],
+                 "% is the id that nobody may call", name, NO_SLICE);
         return (struct fault){403, NULL};
-    if (slice_equal(name, settings->anonymous))
+    }
+    if (slice_equal(name, settings->anonymous)) {
+        why_step(d->req, S("reserved"), settings->written[SETTING_ANONYMOUS],
+                 "% is the id that nobody has", name, NO_SLICE);
         return unknown;
+    }
     user = location_find(d->core, name);
-    if (user)
+    if (user) {
+        tell_node(d, user, name);
         return dial_node(d, user);
+    }
     if (d->req->sender && dial_gateways(d, name))
         return NO_FAULT;
     rule = dialplan_rule(&settings->dialplan, name, !d->is_rewritten);
-    return rule ? apply_rule(d, rule, name) : unknown;
+    if (rule)
+        return apply_rule(d, rule, name);
+    why_step(d->req, S("unknown"), nowhere,
+             "% is nobody's id or extension, and no route or rule is for it", name, NO_SLICE);
+    return unknown;
 }
 
-struct fault dial(struct core *core, struct request *req, struct slice name, struct writer *text,
-                  struct slice *elsewhere)
+/* A name or number of our own domain. */
+static struct fault dial(struct core *core, struct request *req, struct slice name,
+                         struct writer *text, struct slice *elsewhere)
 {
     struct dialing d = {.core = core, .req = req, .text = text};
     struct fault fault = dial_name(&d, name);
@@ -304,16 +409,54 @@ struct fault dial(struct core *core, struct request *req, struct slice name, str
     return fault;
 }
 
-struct fault dial_gruu(struct core *core, struct request *req)
+/* The same for a GRUU (core/gruu.h), which reaches one phone. */
+static struct fault dial_gruu(struct core *core, struct request *req)
 {
     struct dialing d = {.core = core, .req = req};
     unsigned status;
     struct binding *binding = gruu_find(core, &req->uri, &status);
 
+    why_step(req, S("gruu"), nowhere, "% is the URI of one phone", req->uri.text, NO_SLICE);
     if (!binding)
         return (struct fault){(uint16_t)(req->sender ? status : 480), NULL};
     if (!req->sender && location_user(core, binding)->is_closed)
         return (struct fault){480, NULL};
     add_phone(&d, binding);
     return req->targets.count ? NO_FAULT : (struct fault){480, NULL};
+}
+
+/* Another domain, or an address outside. */
+static struct fault dial_outside(struct core *core, struct request *req)
+{
+    struct target target = {.q = 1000};
+    struct fault fault;
+
+    why_step(req, S("outside"), nowhere, "% is not of this domain", req->uri.host, NO_SLICE);
+    if (!req->sender)
+        return (struct fault){403, NULL};
+    if (req->sender->is_inside_only) {
+        why_profile_step(req, req->sender,
+                         "% has the profile %, which does not call other domains");
+        return (struct fault){403, NULL};
+    }
+    fault = target_find(core, &req->uri, &target);
+    if (!fault.status)
+        target_add(req, &target, NO_SLICE, NO_SLICE);
+    return fault;
+}
+
+struct fault dial_request(struct core *core, struct request *req, struct writer *text,
+                          struct slice *elsewhere)
+{
+    char name[NAME_LIMIT];
+    struct writer w = writer_over(name, sizeof name);
+
+    if (!request_is_ours(core, req))
+        return dial_outside(core, req);
+    if (uri_is_gruu(&req->uri))
+        return dial_gruu(core, req);
+    uri_unescape(&w, req->uri.user);
+    if (w.failed)
+        return (struct fault){req->sender ? 404 : 480, NULL};
+    return dial(core, req, writer_slice(&w), text, elsewhere);
 }

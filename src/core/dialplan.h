@@ -10,6 +10,7 @@
 #pragma once
 
 #include "base/cursor.h"
+#include "core/written.h"
 
 /* What is done to a number: `-12` takes a 12 off, `12` puts it there unless it is there.  The
  * prefix is dealt with first. */
@@ -23,6 +24,7 @@ struct route {
     struct slice gateway; /* its id */
     struct affix affix;
     uint8_t priority; /* 0 to 9; callers of a higher level may use it */
+    struct written written;
 };
 
 enum rule_kind {
@@ -41,6 +43,7 @@ struct rule {
     struct slice server;   /* host, where the number is to be asked for */
     struct affix affix;
     uint16_t status; /* of a refusal */
+    struct written written;
 };
 
 struct dialplan {

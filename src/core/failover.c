@@ -7,6 +7,7 @@
 #include "core/oddity.h"
 #include "core/penalty.h"
 #include "core/pending.h"
+#include "core/rehearse.h"
 #include "core/transaction.h"
 
 static struct target *target_of(const struct context *context,
@@ -34,16 +35,12 @@ static void record(struct core *core, struct context *context, struct actions *o
         pending_put(core, pool_at(&core->servers, context->server), out);
 }
 
-/* A URI that the caller wrote must not lead where the caller could not go by itself: into our own
- * network, or into this machine.  What the administrator wrote may. */
-static enum seclusion widest_for(const struct core *core, const struct context *context,
-                                 unsigned index)
+enum seclusion failover_widest(const struct core *core, const struct flow *flow, struct slice uri)
 {
     const struct settings *settings = core->settings;
-    const struct flow *flow = &context->flow;
     struct address_bytes caller = flow_address(flow);
 
-    if (context_target_uri(context, index).len ||
+    if (uri.len ||
         access_of(settings->networks, settings->network_count, flow->is_v6, flow->address) &
             ACCESS_TRUSTED)
         return SECLUSION_LOOPBACK;
@@ -60,7 +57,7 @@ static bool begin(struct core *core, const struct context *context,
 
     if (text.len ? !uri_parse(text, &uri) : !req->uri_is_valid)
         return false;
-    return locate_begin(core, client, &uri, widest_for(core, context, client->branch),
+    return locate_begin(core, client, &uri, failover_widest(core, &context->flow, text),
                         target->tries ? &target->flow : NULL, req->now.boot);
 }
 
@@ -211,7 +208,9 @@ void failover_look(struct core *core, struct client_transaction *client, struct 
 {
     struct context *context = context_of(core, client);
 
-    if (client->lacks_flow)
+    if (client->is_rehearsal)
+        rehearse_look(core, client, now, out);
+    else if (client->lacks_flow)
         context_seek(core, client, now, out);
     else if (context && is_unheard(client))
         leave_slow(core, context, client, now, out);

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "core/oddity.h"
 #include "core/request.h"
 
 /* A branch without a place: sends it to the first, or lets it wait until that is known.  False if
@@ -22,6 +23,12 @@ bool failover_seek(struct core *core, struct context *context, struct client_tra
  * then this transaction decides nothing. */
 bool failover_next(struct core *core, struct context *context, struct client_transaction *client,
                    unsigned status, duration length, struct moment now, struct actions *out);
+
+/* How far from everyone a place may be that a name leads to.  A URI that the caller, there, wrote
+ * must not lead where the caller could not go by itself: into our own network, or into this
+ * machine. What the administrator wrote, `uri`, may. */
+enum seclusion failover_widest(const struct core *core, const struct flow *caller,
+                               struct slice uri);
 
 /* Its lookup may know more than before: an answer came, or will not. */
 void failover_look(struct core *core, struct client_transaction *client, struct moment now,

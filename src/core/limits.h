@@ -84,6 +84,9 @@
 /* Counters of password guesses, a power of two: as many sources may be slowed at once; 384 KiB. */
 #define GUESS_TABLE 16384u
 
+/* Paces of strangers and of those they ask for, a power of two; 256 KiB. */
+#define PACE_TABLE 16384u
+
 /* INVITEs refused for overload whose copies are known, a power of two: a second of them; 512 KiB.
  */
 #define SHED_TABLE 65536u

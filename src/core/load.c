@@ -89,6 +89,14 @@ static uint64_t *place_of(const struct load *load, const struct request *req)
     return &load->shed[req->key.low % SHED_TABLE];
 }
 
+void load_note(struct core *core, const struct request *req)
+{
+    if (req->message.method != METHOD_INVITE)
+        return;
+    *place_of(&core->load, req) = req->key.low;
+    core->load.copies_until = req->now.boot + 64 * T1;
+}
+
 bool load_refuses(struct core *core, const struct request *req)
 {
     struct load *load = &core->load;
@@ -101,10 +109,7 @@ bool load_refuses(struct core *core, const struct request *req)
         return false;
     if (!load->is_shedding)
         return is_invite && *place_of(load, req) == req->key.low;
-    if (is_invite) {
-        *place_of(load, req) = req->key.low;
-        load->copies_until = now + 64 * T1;
-    }
+    load_note(core, req);
     core->tally.shed++;
     return true;
 }

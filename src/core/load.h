@@ -27,6 +27,9 @@ void load_weigh(struct core *core, unsigned fill, instant now, struct actions *o
 instant load_deadline(const struct core *core);
 void load_meet(struct core *core, instant now, struct actions *out);
 
+/* An INVITE was refused by 503 for another reason: copies of it are not let in either. */
+void load_note(struct core *core, const struct request *req);
+
 /* The request begins something, and cannot be begun now; or it is a copy of one that was refused
  * so, which must not be answered otherwise.  An INVITE's key is set. */
 bool load_refuses(struct core *core, const struct request *req);

@@ -222,6 +222,8 @@ static void set_rights(struct core *core, struct user *user, const struct user_s
     user->is_closed = settings->is_closed;
     user->is_inside_only = settings->is_inside_only;
     user->status = settings->status;
+    user->profile = settings->profile;
+    user->written = settings->written;
 }
 
 static bool may_replace(const struct core *core, const struct user *user,

@@ -73,23 +73,42 @@ static struct proven_domain *enter(struct core *core, uint64_t domain)
     return proven;
 }
 
-static uint8_t configured(const struct settings *settings, struct slice domain)
+static const struct domain_settings *named(const struct settings *settings, struct slice domain)
 {
     for (unsigned i = 0; i < settings->domain_count; i++)
         if (slice_equal_nocase(settings->domains[i].name, domain))
-            return settings->domains[i].policy;
-    return settings->policy;
+            return &settings->domains[i];
+    return NULL;
+}
+
+static uint8_t configured(const struct settings *settings, struct slice domain)
+{
+    const struct domain_settings *row = named(settings, domain);
+
+    return row ? row->policy : settings->policy;
+}
+
+struct written policy_written(const struct core *core, struct slice domain)
+{
+    const struct domain_settings *row = named(core->settings, domain);
+
+    return row ? row->written : core->settings->written[SETTING_POLICY];
+}
+
+bool policy_is_remembered(const struct core *core, struct slice domain, int64_t wall)
+{
+    const struct proven_domain *proven;
+
+    if (configured(core->settings, domain) != POLICY_OPPORTUNISTIC)
+        return false;
+    proven = find(core, policy_hash(core, domain));
+    return proven && proven->until > wall;
 }
 
 uint8_t policy_of(const struct core *core, struct slice domain, int64_t wall)
 {
-    uint8_t policy = configured(core->settings, domain);
-    const struct proven_domain *proven;
-
-    if (policy != POLICY_OPPORTUNISTIC)
-        return policy;
-    proven = find(core, policy_hash(core, domain));
-    return proven && proven->until > wall ? POLICY_VERIFIED : POLICY_OPPORTUNISTIC;
+    return policy_is_remembered(core, domain, wall) ? POLICY_VERIFIED
+                                                    : configured(core->settings, domain);
 }
 
 void policy_persist(const struct proven_domain *proven, struct actions *out)

@@ -16,6 +16,11 @@ void policy_init(struct core *core, struct arena *from);
  * than POLICY_VERIFIED. */
 uint8_t policy_of(const struct core *core, struct slice domain, int64_t wall);
 
+/* It is remembered for having proven itself, and nothing stricter is configured; and where that is
+ * written that counts else. */
+bool policy_is_remembered(const struct core *core, struct slice domain, int64_t wall);
+struct written policy_written(const struct core *core, struct slice domain);
+
 /* Of one domain, whatever the case of its letters; the same in all runs, and never 0. */
 uint64_t policy_hash(const struct core *core, struct slice domain);
 

@@ -1,5 +1,6 @@
 #include "core/proxy.h"
 
+#include "core/admission.h"
 #include "core/branch.h"
 #include "core/caller.h"
 #include "core/connection.h"
@@ -21,6 +22,7 @@
 #include "core/session.h"
 #include "core/target.h"
 #include "core/transaction.h"
+#include "core/why.h"
 
 enum verdict {
     PASS,   /* go on to the next stage */
@@ -36,7 +38,10 @@ static enum verdict refuse(struct core *core, const struct request *req, unsigne
     return FINISH;
 }
 
-static enum verdict refuse_for_now(struct core *core, const struct request *req,
+#define RETRY_SOON 5u /* seconds */
+
+/* What cannot be served now, and may be asked again then. */
+static enum verdict refuse_for_now(struct core *core, const struct request *req, unsigned seconds,
                                    struct actions *out)
 {
     size_t start = out->bytes.len;
@@ -45,24 +50,17 @@ static enum verdict refuse_for_now(struct core *core, const struct request *req,
     if (req->message.method == METHOD_ACK)
         return FINISH;
     w = reply_begin(core, req, 503, NO_SLICE, out);
-    write_slice(w, S("Retry-After: 5\r\n"));
+    write_slice(w, S("Retry-After: "));
+    write_number(w, seconds);
+    write_slice(w, S("\r\n"));
     reply_finish(core, req, 503, start, out);
     return FINISH;
-}
-
-/* 16.4, 16.5: the Request-URI is of this domain, and no maddr leads elsewhere. */
-static bool is_ours(const struct core *core, const struct request *req)
-{
-    struct slice maddr;
-
-    return uri_is_local(core, &req->uri) &&
-           (!uri_param(&req->uri, S("maddr"), &maddr) || host_is_local(core, maddr, req->uri.port));
 }
 
 /* A request that the server itself answers, and that says nothing of anyone. */
 static bool is_for_server(const struct core *core, const struct request *req)
 {
-    return req->uri_is_valid && !req->uri.user.len && is_ours(core, req);
+    return req->uri_is_valid && !req->uri.user.len && request_is_ours(core, req);
 }
 
 /* Requests answered without a transaction: the same request gets the same answer. */
@@ -113,7 +111,7 @@ static enum verdict shed_load(struct core *core, struct request *req, struct act
     if (!load_refuses(core, req))
         return PASS;
     realm_spend(core, req, HEADER_PROXY_AUTHORIZATION);
-    return refuse_for_now(core, req, out);
+    return refuse_for_now(core, req, RETRY_SOON, out);
 }
 
 /* 16.3 step 4: our own Via with the same loop hash means that nothing changed since we forwarded
@@ -203,21 +201,28 @@ static enum verdict refuse_session(struct core *core, const struct request *req,
     return FINISH;
 }
 
+struct fault proxy_check_uri(const struct request *req)
+{
+    if (!req->uri_is_valid)
+        return (struct fault){400, "Bad Request-URI"};
+    if (req->uri.scheme > SCHEME_SIPS)
+        return (struct fault){416, NULL};
+    if (req->uri.scheme == SCHEME_SIPS && !flow_is_secure(&req->flow)) /* 26.2.2 */
+        return (struct fault){403, "SIPS Without TLS"};
+    if (req->uri.headers.len) /* 19.1.1: not in a Request-URI */
+        return (struct fault){400, "Headers In Request-URI"};
+    return NO_FAULT;
+}
+
 /* 16.3, before anything is spent. */
 static enum verdict check_request(struct core *core, struct request *req, struct actions *out)
 {
     const struct message *m = &req->message;
     bool is_spiral = false;
-    struct fault fault;
+    struct fault fault = proxy_check_uri(req);
 
-    if (!req->uri_is_valid)
-        return refuse(core, req, 400, "Bad Request-URI", out);
-    if (req->uri.scheme > SCHEME_SIPS)
-        return refuse(core, req, 416, NULL, out);
-    if (req->uri.scheme == SCHEME_SIPS && !flow_is_secure(&req->flow)) /* 26.2.2 */
-        return refuse(core, req, 403, "SIPS Without TLS", out);
-    if (req->uri.headers.len) /* 19.1.1: not in a Request-URI */
-        return refuse(core, req, 400, "Headers In Request-URI", out);
+    if (fault.status)
+        return refuse(core, req, fault.status, fault.reason, out);
     if (!req->from.uri.len)
         return refuse(core, req, 400, "Bad From", out);
     if (!req->to.uri.len)
@@ -263,22 +268,36 @@ static bool is_of_our_own(const struct core *core, const struct request *req)
            (!req->to_tag.len && !is_for_server(core, req) && from_is_local(core, req));
 }
 
+struct fault proxy_check_source(const struct core *core, struct request *req)
+{
+    const struct settings *settings = core->settings;
+    const struct subnet *network;
+
+    if (!settings->network_count && !settings->is_restricted)
+        return NO_FAULT;
+    network = access_find(settings->networks, settings->network_count, req->flow.is_v6,
+                          req->flow.address);
+    req->access = network ? network->access : 0;
+    if (req->access & (ACCESS_DECLINED | ACCESS_REJECTED)) {
+        why_step(req, S("access"), network->written,
+                 "it comes from a network from which nobody is served", NO_SLICE, NO_SLICE);
+        return (struct fault){req->access & ACCESS_DECLINED ? 603 : 503, NULL};
+    }
+    if (settings->is_restricted && !(req->access & ACCESS_ALLOWED) && is_of_our_own(core, req)) {
+        why_step(req, S("access"), settings->written[SETTING_RESTRICTED],
+                 "it comes from outside the networks that our own users are restricted to",
+                 NO_SLICE, NO_SLICE);
+        return (struct fault){403, NULL};
+    }
+    return NO_FAULT;
+}
+
 /* The access lists, before anything costly. */
 static enum verdict admit_source(struct core *core, struct request *req, struct actions *out)
 {
-    const struct settings *settings = core->settings;
+    struct fault fault = proxy_check_source(core, req);
 
-    if (!settings->network_count && !settings->is_restricted)
-        return PASS;
-    req->access =
-        access_of(settings->networks, settings->network_count, req->flow.is_v6, req->flow.address);
-    if (req->access & ACCESS_DECLINED)
-        return refuse(core, req, 603, NULL, out);
-    if (req->access & ACCESS_REJECTED)
-        return refuse(core, req, 503, NULL, out);
-    if (settings->is_restricted && !(req->access & ACCESS_ALLOWED) && is_of_our_own(core, req))
-        return refuse(core, req, 403, NULL, out);
-    return PASS;
+    return fault.status ? refuse(core, req, fault.status, fault.reason, out) : PASS;
 }
 
 /* 16.4 */
@@ -397,10 +416,17 @@ static enum verdict authenticate_own(struct core *core, struct request *req, str
 /* Somebody of another domain. */
 static enum verdict admit_stranger(struct core *core, struct request *req, struct actions *out)
 {
-    if (!core->settings->is_public || !is_ours(core, req))
-        return refuse(core, req, 403, NULL, out);
+    struct fault fault = admission_fault(core, req);
+    unsigned delay;
+
+    if (fault.status)
+        return refuse(core, req, fault.status, fault.reason, out);
     req->proof = caller_prove(core, req);
-    return PASS;
+    delay = admission_delay(core, req);
+    if (!delay)
+        return PASS;
+    load_note(core, req);
+    return refuse_for_now(core, req, delay, out);
 }
 
 /* 22: our own users prove who they are; others reach our users only, if the settings say so. */
@@ -415,7 +441,7 @@ static enum verdict authenticate_sender(struct core *core, struct request *req, 
         return FINISH; /* neither a transaction nor a cookie knows it */
     if (req->to_tag.len)
         return refuse(core, req, 481, NULL, out);
-    if (method == METHOD_REGISTER && is_ours(core, req))
+    if (method == METHOD_REGISTER && request_is_ours(core, req))
         return demand_proof(core, req, HEADER_AUTHORIZATION, out);
     if (is_for_server(core, req))
         return PASS;
@@ -458,8 +484,9 @@ static struct binding *follow_gruu(const struct core *core, const struct request
                                    struct binding *binding, bool *is_gruu)
 {
     unsigned status;
-    struct binding *named =
-        uri_is_gruu(&req->uri) && is_ours(core, req) ? gruu_find(core, &req->uri, &status) : NULL;
+    struct binding *named = uri_is_gruu(&req->uri) && request_is_ours(core, req)
+                                ? gruu_find(core, &req->uri, &status)
+                                : NULL;
 
     *is_gruu = named && named->user == binding->user;
     return *is_gruu ? named : binding;
@@ -522,41 +549,22 @@ static enum verdict refer_elsewhere(struct core *core, const struct request *req
     return FINISH;
 }
 
-/* A name or number of our own domain. */
+/* What begins something goes where the dial plan says, or to another domain. */
 static enum verdict target_dialed(struct core *core, struct request *req, struct actions *out)
 {
-    char name[NAME_LIMIT];
-    struct writer w = writer_over(name, sizeof name);
-    struct slice elsewhere;
+    bool is_ours = request_is_ours(core, req);
+    struct slice elsewhere = NO_SLICE;
     struct fault fault;
 
-    if (uri_is_gruu(&req->uri)) {
-        fault = dial_gruu(core, req);
-        return fault.status ? refuse_firmly(core, req, fault.status, fault.reason, out) : PASS;
-    }
-    uri_unescape(&w, req->uri.user);
-    if (w.failed)
-        return refuse_firmly(core, req, req->sender ? 404 : 480, NULL, out);
-    fault = dial(core, req, writer_slice(&w), &out->bytes, &elsewhere);
+    if (!req->sender && admission_is_too_many(core, req))
+        return refuse_firmly(core, req, 480, NULL, out);
+    fault = dial_request(core, req, &out->bytes, &elsewhere);
     if (!fault.status)
         return PASS;
-    if (fault.status == 302)
+    if (fault.status == 302 && elsewhere.len)
         return refer_elsewhere(core, req, elsewhere, out);
-    return refuse_firmly(core, req, fault.status, fault.reason, out);
-}
-
-static enum verdict target_outside(struct core *core, struct request *req, struct actions *out)
-{
-    struct target target = {.q = 1000};
-    struct fault fault;
-
-    if (!req->sender || req->sender->is_inside_only)
-        return refuse(core, req, 403, NULL, out);
-    fault = target_find(core, &req->uri, &target);
-    if (fault.status)
-        return refuse(core, req, fault.status, fault.reason, out);
-    target_add(req, &target, NO_SLICE, NO_SLICE);
-    return PASS;
+    return is_ours ? refuse_firmly(core, req, fault.status, fault.reason, out)
+                   : refuse(core, req, fault.status, fault.reason, out);
 }
 
 #define ALLOW                                                                                      \
@@ -607,11 +615,12 @@ static enum verdict find_target_set(struct core *core, struct request *req, stru
 {
     if (req->direction != COOKIE_INVALID)
         return target_other_end(core, req, out);
-    if (is_for_server(core, req) || (req->message.method == METHOD_REGISTER && is_ours(core, req)))
+    if (is_for_server(core, req) ||
+        (req->message.method == METHOD_REGISTER && request_is_ours(core, req)))
         return answer_for_server(core, req, out);
     if (req->has_foreign_route)
         return refuse(core, req, 403, "Preloaded Route", out);
-    return is_ours(core, req) ? target_dialed(core, req, out) : target_outside(core, req, out);
+    return target_dialed(core, req, out);
 }
 
 /* An ACK makes no transaction: it is sent on, once for each time it came (16.11). */
@@ -651,7 +660,7 @@ static enum verdict forward(struct core *core, struct request *req, struct actio
     if (!req->max_breadth)
         return refuse(core, req, 440, NULL, out);
     if (!context_has_room(core, req->message.bytes.len) || !has_lookup(core, req))
-        return refuse_for_now(core, req, out);
+        return refuse_for_now(core, req, RETRY_SOON, out);
     context_open(core, req, out);
     return FINISH;
 }

@@ -11,6 +11,11 @@
 /* Takes a request that was read down its path. */
 void proxy_request(struct core *core, struct request *req, struct actions *out);
 
+/* What the path looks at first, for a rehearsal (core/rehearse), too: the Request-URI, and the
+ * access lists, which set req->access. */
+struct fault proxy_check_uri(const struct request *req);
+struct fault proxy_check_source(const struct core *core, struct request *req);
+
 /* A client transaction hands up a response: provisional, final, or a repeated 2xx. */
 void proxy_response(struct core *core, struct client_transaction *client,
                     const struct message *response, struct moment now, struct actions *out);

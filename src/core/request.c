@@ -87,6 +87,7 @@ void request_read(struct request *req, const struct flow *flow)
     req->access = 0;
     req->is_repeated = false;
     req->proof = 0;
+    req->why = NULL;
     req->caller = 0;
     req->targets.count = 0;
     req->has_unfit_target = false;
@@ -167,6 +168,14 @@ bool uri_is_local(const struct core *core, const struct uri *uri)
         return false;
     return host_is_local(core, uri->host, uri->port) ||
            (uri->scheme == SCHEME_SIPS && !uri->port && host_is_socket(core, uri->host, 5061));
+}
+
+bool request_is_ours(const struct core *core, const struct request *req)
+{
+    struct slice maddr;
+
+    return uri_is_local(core, &req->uri) &&
+           (!uri_param(&req->uri, S("maddr"), &maddr) || host_is_local(core, maddr, req->uri.port));
 }
 
 /* A strict router put the URI that we recorded into the Request-URI (16.4). */

@@ -45,6 +45,7 @@ struct request {
     struct handle dialog;  /* that it is part of, if the observer knows it */
     struct hash128 merge;  /* of what merged requests share, once context_is_merged was called */
     struct moment now;
+    const struct why *why; /* who is told each step of a rehearsal (core/why.h); else NULL */
 };
 
 /* Reads what every stage needs.  Where a header is missing or broken its part is empty. */
@@ -72,5 +73,7 @@ bool host_is_claimed(const struct core *core, struct slice host);
 bool host_is_socket(const struct core *core, struct slice host, uint32_t port);
 /* The host and port are one of ours: realm, local name or socket. */
 bool host_is_local(const struct core *core, struct slice host, uint32_t port);
+/* 16.4, 16.5: the Request-URI is of this domain, and no maddr leads elsewhere. */
+bool request_is_ours(const struct core *core, const struct request *req);
 /* The user part is not looked at. */
 bool uri_is_local(const struct core *core, const struct uri *uri);

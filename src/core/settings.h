@@ -5,6 +5,7 @@
 #include "core/access.h"
 #include "core/dialplan.h"
 #include "core/flow.h"
+#include "core/written.h"
 #include "sip/challenge.h"
 
 /* A local socket: the addresses we answer on. */
@@ -47,12 +48,31 @@ struct user_settings {
     bool is_closed;      /* strangers do not reach it */
     bool is_inside_only; /* it does not call other domains */
     uint16_t status;     /* of a reject or test node */
+    uint8_t profile;     /* its place in settings.profiles */
+    struct written written;
 };
 
 /* Another domain. */
 struct domain_settings {
     struct slice name;
     uint8_t policy; /* enum peer_policy */
+    struct written written;
+};
+
+/* What many users have in common; its rights are in their rows. */
+struct profile_settings {
+    struct slice id;
+    struct written written; /* nowhere: it is built in */
+};
+
+/* Settings whose place is told. */
+enum setting {
+    SETTING_PUBLISHED,
+    SETTING_SYSTEM,
+    SETTING_ANONYMOUS,
+    SETTING_POLICY,
+    SETTING_RESTRICTED,
+    SETTING_COUNT,
 };
 
 struct settings {
@@ -81,6 +101,12 @@ struct settings {
     bool is_restricted;    /* our own users are served from some networks only */
     uint16_t unregistered; /* status for a user of ours without a phone: 480, or 410 */
 
+    const struct slice *files; /* of the configuration, by their names */
+    unsigned file_count;
+    struct written written[SETTING_COUNT];
+    const struct profile_settings *profiles; /* the first is that of who has no other */
+    unsigned profile_count;
+
     const struct domain_settings *domains; /* of other domains, those that are named */
     unsigned domain_count;
     uint8_t policy;               /* enum peer_policy, for all others */
@@ -92,6 +118,8 @@ struct settings {
     uint32_t guesses_per_account; /* wrong passwords answered to one source for one account ... */
     uint32_t guesses_per_source;  /* ... and for all of them, */
     duration guess_window;        /* within this time */
+    uint32_t stranger_source;     /* what begins something: from one source of another domain ... */
+    uint32_t stranger_callee;     /* ... and for one callee, a minute; 0 = any number */
 };
 
 /* The defaults; realm, sockets and users are left empty. */

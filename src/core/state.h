@@ -43,10 +43,12 @@ struct user {
     uint8_t level;
     bool is_closed;
     bool is_inside_only;
+    uint8_t profile;
     bool lacks_bindings; /* they are not in memory yet (core/recall) */
     uint16_t status;
     uint16_t contacts_len;
     uint8_t display_len;
+    struct written written;
 };
 
 /* One contact of an address of record. */
@@ -129,6 +131,7 @@ struct client_transaction {
     bool is_cancelled;         /* CANCEL is due, or sent */
     bool has_run_out : 1;      /* by timer C (16.8) */
     bool is_left : 1;          /* its place is too slow: another took over its target */
+    bool is_rehearsal : 1;     /* it only locates (core/rehearse) */
     bool is_decided;           /* its final response, or the lack of one, was counted */
     bool has_dialled;          /* a connection was opened for it, and will not be again */
     bool lacks_flow;           /* its stream is gone: looked for again until its machine's end_at */
@@ -249,6 +252,12 @@ struct guesses {
     instant last;
 };
 
+/* When the next of a kind may come that is let in at a pace (core/admission). */
+struct pace {
+    uint64_t key; /* 0 = never used */
+    instant due;  /* of the one after those that came */
+};
+
 /* A server that failed, and is tried last until then (core/penalty). */
 struct penalty {
     uint64_t place; /* hash of its transport address, 0 = never used */
@@ -304,6 +313,8 @@ struct core {
     struct table connections_by_peer;
     struct pool lookups;
     struct penalty *penalties;
+    struct pace *paces;
+    struct rehearsal *rehearsals;
     instant penalties_until;  /* before it some place may have one */
     uint32_t free_connection; /* place of the first that we may open */
     uint64_t next_call;

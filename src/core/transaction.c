@@ -425,6 +425,8 @@ void client_expire(struct core *core, struct client_transaction *client, struct 
 
     if (client->lookup && locate_expire(core, client, now.boot))
         failover_look(core, client, now, out);
+    else if (client->is_rehearsal)
+        client_await(core, client, locate_due(core, client), now.boot);
     else if (client->lacks_flow)
         context_seek(core, client, now, out);
     else if (input == CTRANS_INPUT_COUNT)

@@ -1,8 +1,7 @@
-#define _XOPEN_SOURCE 700
-
 #include "programs/records.h"
 
 #include "programs/columns.h"
+#include "programs/instant.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,44 +9,6 @@
 #include <time.h>
 
 #define TEXT 256u
-
-/* "15m": so long ago. */
-static bool read_ago(const char *text, long long *since)
-{
-    static const struct {
-        char unit;
-        long long seconds;
-    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
-    char *end;
-    long number = strtol(text, &end, 10);
-
-    if (end == text || number < 0 || number > 1000000 || !end[0] || end[1])
-        return false;
-    for (unsigned i = 0; i < COUNT_OF(units); i++)
-        if (units[i].unit == *end) {
-            *since = (long long)time(NULL) - number * units[i].seconds;
-            return *since >= 0;
-        }
-    return false;
-}
-
-/* A day of this place, with or without a time of day. */
-static bool read_day(const char *text, long long *since)
-{
-    static const char *const forms[] = {"%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S",
-                                        "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"};
-
-    for (unsigned i = 0; i < COUNT_OF(forms); i++) {
-        struct tm day = {.tm_isdst = -1};
-        const char *end = strptime(text, forms[i], &day);
-
-        if (end && !*end) {
-            *since = (long long)mktime(&day);
-            return *since >= 0;
-        }
-    }
-    return false;
-}
 
 static void spell_time(const json_t *row, char to[32])
 {
@@ -131,7 +92,8 @@ enum client_status show_records(struct session *session, char **words)
     long long since = 0;
     char text[24];
 
-    if (session->since && !read_ago(session->since, &since) && !read_day(session->since, &since))
+    if (session->since && !instant_read_ago(session->since, &since) &&
+        !instant_read_day(session->since, &since))
         return session_fail(session, CLIENT_USAGE,
                             "--since %s is no time; write a day, like 2026-11-26 or "
                             "2026-11-26T09:30, or how long ago, like 90s, 15m, 2h or 7d",

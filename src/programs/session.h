@@ -28,6 +28,7 @@ struct session {
     const char *command;
     bool has_stdin;                                   /* the password comes from there */
     const char *extension, *display, *since;          /* NULL = not given */
+    const char *as, *at;                              /* as well */
     const char *resolver, *anchor, *key, *dns_server; /* as well */
     bool is_open;
     struct client client;

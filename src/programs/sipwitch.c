@@ -10,6 +10,7 @@
 #include "programs/publish.h"
 #include "programs/realm.h"
 #include "programs/records.h"
+#include "programs/route.h"
 #include "programs/secret.h"
 #include "programs/session.h"
 #include "programs/users.h"
@@ -30,6 +31,8 @@ enum option_code {
     OPTION_EXTENSION,
     OPTION_DISPLAY,
     OPTION_SINCE,
+    OPTION_AS,
+    OPTION_AT,
     OPTION_RESOLVER,
     OPTION_ANCHOR,
     OPTION_KEY,
@@ -44,6 +47,8 @@ static const struct option_row option_rows[] = {
     {OPTION_EXTENSION, "extension", "DIGITS", "user add: the number to call"},
     {OPTION_DISPLAY, "display", "NAME", "user add: the name for people"},
     {OPTION_SINCE, "since", "TIME", "records: YYYY-MM-DD[THH:MM[:SS]], or 90s, 15m, 2h, 7d ago"},
+    {OPTION_AS, "as", "USER", "route: who calls, in place of somebody of another domain"},
+    {OPTION_AT, "at", "TIME", "route: when, in place of now: YYYY-MM-DD[THH:MM[:SS]]"},
     {OPTION_RESOLVER, "resolver", "ADDRESS", "check: whom DNS is asked, in place of the system's"},
     {OPTION_ANCHOR, "trust-anchor", "FILE",
      "check: the key that proves DNS, in place of the root's"},
@@ -469,6 +474,7 @@ static const struct command_row commands[] = {
     {"registry", "[USER]", 0, 1, show_registry, "the phones that are registered"},
     {"calls", "[USER]", 0, 1, show_calls, "the calls that ring or go on"},
     {"records", "[USER]", 0, 1, show_records, "the calls that are over, the newest first"},
+    {"route", "URI", 1, 1, show_route, "where a call would go, step by step, and why"},
     {"stats", "", 0, 0, show_stats, "what was counted since the start"},
     {"events", "", 0, 0, show_events, "registrations and calls as they come and go"},
     {"trace", "[on|off|clear|show]", 0, 1, trace, "SIP messages as they come and go"},
@@ -528,6 +534,8 @@ static bool set_option(struct session *session, int code)
     case OPTION_EXTENSION: session->extension = optarg; return true;
     case OPTION_DISPLAY: session->display = optarg; return true;
     case OPTION_SINCE: session->since = optarg; return true;
+    case OPTION_AS: session->as = optarg; return true;
+    case OPTION_AT: session->at = optarg; return true;
     case OPTION_RESOLVER: session->resolver = optarg; return true;
     case OPTION_ANCHOR: session->anchor = optarg; return true;
     case OPTION_KEY: session->key = optarg; return true;
@@ -548,6 +556,8 @@ static const char *stray_option(const struct session *session)
 {
     if (strcmp(session->command, "user") != 0 && (session->extension || session->display))
         return session->extension ? "extension" : "display";
+    if (strcmp(session->command, "route") != 0 && (session->as || session->at))
+        return session->as ? "as" : "at";
     if (strcmp(session->command, "check") != 0 && (session->resolver || session->anchor))
         return session->resolver ? "resolver" : "trust-anchor";
     if (strcmp(session->command, "dns") != 0 && (session->key || session->dns_server))

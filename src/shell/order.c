@@ -20,6 +20,8 @@ enum member {
     MEMBER_SINCE = 1 << 9,
     MEMBER_CALL = 1 << 10,
     MEMBER_DOMAIN = 1 << 11,
+    MEMBER_AT = 1 << 12,
+    MEMBER_URI = 1 << 13,
 };
 
 #define PASSWORD (MEMBER_USER | MEMBER_REALM | MEMBER_MD5 | MEMBER_SHA256)
@@ -42,6 +44,8 @@ static const struct {
     {"since", MEMBER_SINCE, 19},
     {"call", MEMBER_CALL, CONTACT_LIMIT},
     {"domain", MEMBER_DOMAIN, NAME_LIMIT},
+    {"at", MEMBER_AT, 19},
+    {"uri", MEMBER_URI, CONTACT_LIMIT},
 };
 
 static const struct row {
@@ -60,6 +64,7 @@ static const struct row {
     {"message",       ORDER_CORE,         ADMIN_MESSAGE,  MEMBER_USER | MEMBER_TEXT, 0},
     {"drop",          ORDER_CORE,         ADMIN_DROP,     MEMBER_CALL, 0},
     {"forget",        ORDER_CORE,         ADMIN_FORGET,   MEMBER_DOMAIN, 0},
+    {"route",         ORDER_CORE,         ADMIN_ROUTE,    MEMBER_URI, MEMBER_USER | MEMBER_AT},
     {"check",         ORDER_CHECK,        ADMIN_NONE,     0, 0},
     {"events",        ORDER_EVENTS,       ADMIN_NONE,     0, 0},
     {"trace",         ORDER_TRACE,        ADMIN_NONE,     0, MEMBER_TRACE},
@@ -162,8 +167,12 @@ static bool take_member(struct order *order, unsigned member, struct slice text,
     case MEMBER_SINCE:
         return slice_number(text, INT64_MAX, &order->since) ||
                refuse(fault, "bad-request", "since is a number of seconds, as Unix counts them");
+    case MEMBER_AT:
+        return slice_number(text, INT64_MAX / 2, &order->request.at) ||
+               refuse(fault, "bad-request", "at is a number of seconds, as Unix counts them");
     case MEMBER_TEXT:
     case MEMBER_DOMAIN:
+    case MEMBER_URI:
     case MEMBER_CALL: order->request.text = text; return true;
     case MEMBER_ADDRESS:
         return read_address(text, &order->request.target) ||

@@ -132,7 +132,8 @@ class Sipw(Running):
         with open(configuration, "w", encoding="ascii") as file:
             file.write(f"<sipwitch><registry><realm>{DOMAIN}</realm>{digest}</registry>"
                        f"<stack><published>{published}</published>{route}"
-                       f"<resolver>{resolver}</resolver></stack><provision>")
+                       f"<resolver>{resolver}</resolver><stranger-source>0</stranger-source>"
+                       "<stranger-callee>0</stranger-callee></stack><provision>")
             file.writelines(f'<user id="{user}" secret="{secret}"/>\n'
                             for user, secret in USERS.items())
             file.write("</provision></sipwitch>\n")
