@@ -152,10 +152,10 @@ static bool is_unheard(const struct client_transaction *client)
     return client->machine.state == CTRANS_CALLING || client->machine.state == CTRANS_TRYING;
 }
 
-void connection_closed(struct core *core, const struct flow *flow, instant now)
+void connection_closed(struct core *core, const struct event *event, instant now)
 {
-    struct connection *connection = find(core, flow);
-    uint32_t place = connection_place(flow->connection);
+    struct connection *connection = find(core, &event->flow);
+    uint32_t place = connection_place(event->flow.connection);
 
     if (!connection)
         return;
@@ -164,6 +164,7 @@ void connection_closed(struct core *core, const struct flow *flow, instant now)
         connection_leave(core, client);
         if (is_unheard(client)) {
             client->lacks_flow = true;
+            client->is_unproven = event->is_unproven;
             client->machine.end_at = NEVER; /* context_seek says until when it waits */
             timer_set(&core->timers, &client->timer, now);
         }
@@ -253,11 +254,11 @@ static bool will_do(const struct core *core, const struct connection *connection
 {
     if (!plan || !flow_is_secure(&connection->flow) || fault_is(FAULT_CONNECTION_SHARED))
         return true;
-    if (plan->policy != POLICY_DANE && /* which a CA's word is not */
+    if (plan->policy != POLICY_DANE && !plan->tlsa_count && /* for which a CA's word is no proof */
         identity_is_among(block_slice(&connection->proven), plan->domain))
         return true;
     return connection->domain == policy_hash(core, plan->domain) &&
-           connection->policy >= plan->policy;
+           connection->policy >= plan->policy && (connection->has_tlsa || !plan->tlsa_count);
 }
 
 static const struct connection *find_standing(const struct core *core, const struct flow *to,
@@ -292,6 +293,7 @@ bool connection_reach_domain(struct core *core, struct flow *to, const struct pe
     enter(core, place, to);
     connection->domain = plan ? policy_hash(core, plan->domain) : 0;
     connection->policy = plan ? plan->policy : POLICY_OPPORTUNISTIC;
+    connection->has_tlsa = plan && plan->tlsa_count;
     if (plan && flow_is_secure(to))
         peer_write(&out->bytes, plan);
     actions_push(out, (struct action){

@@ -6,6 +6,7 @@
 #include "core/failover.h"
 #include "core/fault.h"
 #include "core/forward.h"
+#include "core/locate.h"
 #include "core/location.h"
 #include "core/pending.h"
 #include "core/policy.h"
@@ -225,6 +226,7 @@ static bool make_plan(const struct core *core, const struct target *target,
         .domain = uri.host,
         .policy = policy_of(core, uri.host, core->now.wall),
     };
+    locate_demand(core, client, &target->flow, plan);
     return true;
 }
 

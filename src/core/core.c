@@ -316,7 +316,7 @@ void core_step(struct core *core, const struct event *event, struct moment now, 
     case EVENT_RECEIVED: take_message(core, event, now, out); break;
     case EVENT_BROKEN: take_broken(core, event, now, out); break;
     case EVENT_OPENED: connection_opened(core, event, now, out); break;
-    case EVENT_CLOSED: connection_closed(core, &event->flow, now.boot); break;
+    case EVENT_CLOSED: connection_closed(core, event, now.boot); break;
     case EVENT_DEADLINE: take_deadline(core, now, out); break;
     case EVENT_RESTORED: record_restore(core, event->bytes, now, out); break;
     case EVENT_STARTED:

@@ -86,3 +86,17 @@ bool dns_read_address(struct slice data, bool is_v6, struct address_bytes *addre
     memcpy(address->at, data.at, data.len);
     return true;
 }
+
+bool dns_read_tlsa(struct slice data, struct tlsa *tlsa)
+{
+    static const uint8_t lengths[] = {0, 32, 64}; /* what matches itself, SHA-256, SHA-512 */
+    struct reader r = reader_over(data);
+
+    tlsa->usage = read_u8(&r);
+    tlsa->selector = read_u8(&r);
+    tlsa->matching = read_u8(&r);
+    tlsa->data = r.rest;
+    return !r.failed && tlsa->usage <= 3 && tlsa->selector <= 1 &&
+           tlsa->matching < COUNT_OF(lengths) && tlsa->data.len &&
+           (!lengths[tlsa->matching] || tlsa->data.len == lengths[tlsa->matching]);
+}

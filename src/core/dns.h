@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "core/peer.h"
 #include "sip/uri.h"
 
 enum dns_type {
@@ -14,6 +15,7 @@ enum dns_type {
     DNS_AAAA = 28,
     DNS_SRV = 33,   /* RFC 2782 */
     DNS_NAPTR = 35, /* RFC 3403 */
+    DNS_TLSA = 52,  /* RFC 6698 */
 };
 
 enum dns_status {
@@ -61,3 +63,7 @@ static inline struct slice dns_text(const struct dns_name *name)
 bool dns_read_srv(struct slice data, struct dns_srv *srv);
 bool dns_read_naptr(struct slice data, struct dns_naptr *naptr);
 bool dns_read_address(struct slice data, bool is_v6, struct address_bytes *address);
+
+/* Nor for one that nobody can use (RFC 6698 4.1): of a usage, a selector or a kind of matching that
+ * is not known, or with a hash of another length.  Its data is the record's. */
+bool dns_read_tlsa(struct slice data, struct tlsa *tlsa);

@@ -11,7 +11,8 @@ enum event_kind {
     EVENT_OPENED,     /* a peer opened a stream, or one that we opened has proven itself; one that
                          outlived the last run comes before the records.  `bytes`: the domains that
                          the peer has proven to be (RFC 5922), a line each */
-    EVENT_CLOSED,     /* a stream has ended, or could not be opened; its handle is void */
+    EVENT_CLOSED,     /* a stream has ended, or could not be opened, perhaps since its peer
+                         `is_unproven`; its handle is void */
     EVENT_DEADLINE,   /* the instant of core_deadline has come */
     EVENT_RESTORED,   /* a record of the journal, oldest first; only before EVENT_STARTED */
     EVENT_STARTED,    /* the journal is read: from now on the world may speak */
@@ -50,6 +51,7 @@ struct event {
     const struct settings *settings;
     const struct user_settings *user;    /* copied in this step */
     struct fault fault;                  /* EVENT_BROKEN */
+    bool is_unproven;                    /* EVENT_CLOSED: it lacked what its plan demands */
     unsigned fill;                       /* EVENT_LOAD */
     uint64_t question;                   /* EVENT_DNS: as it was in the ACTION_ASK */
     const struct dns_answer *dns;        /* core/dns.h; the shell's, for this step */

@@ -171,7 +171,10 @@ static void leave(struct core *core, struct context *context, struct client_tran
 static void stay(struct core *core, struct context *context, struct client_transaction *client)
 {
     target_of(context, client)->way = WAY_LAST;
-    locate_end(core, client);
+    if (flow_is_secure(&client->flow))
+        locate_calm(core, client); /* it knows what a new connection there must prove */
+    else
+        locate_end(core, client);
     client_arm(core, client);
 }
 

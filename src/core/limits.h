@@ -124,6 +124,6 @@ struct limits {
     uint32_t nonces;       /* nonces whose count is kept; a power of two */
     uint32_t accepted;     /* streams that peers opened; the shell names them: places 1 to here */
     uint32_t connected;    /* streams that we open; the core names them: the places behind those */
-    uint32_t lookups;      /* requests whose server is looked for, or has said nothing yet: 3 KiB */
+    uint32_t lookups;      /* requests whose server is looked for, or has said nothing yet: 6 KiB */
     size_t text;           /* bytes for all texts that outlive a step */
 };

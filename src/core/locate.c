@@ -10,6 +10,12 @@
 #define PLACE_PATIENCE SECONDS(4)  /* a server that has not said a word to four copies is left */
 #define ASIDE_LIMIT 8u
 
+/* What a server that was looked up must prove (resolve_demand). */
+struct demand {
+    uint8_t target;
+    bool has_tlsa;
+};
+
 struct lookup {
     struct pool_item item;
     uint32_t client; /* index */
@@ -17,13 +23,16 @@ struct lookup {
     bool is_hurrying;
     bool is_secluded; /* it led to where its caller may not be led */
     bool is_idle;     /* it was never begun: there is no way to such a host */
+    bool is_dane;     /* only places with TLSA records will do, */
+    bool is_unproven; /* and one had none */
     uint8_t widest;   /* enum seclusion */
     uint16_t failed;  /* by what the place tried last did; 0 = none was */
     uint8_t aside_count, aside_given;
     instant due;
     instant ends; /* no new place is looked for */
     struct flow tried;
-    struct flow aside[ASIDE_LIMIT]; /* places with a penalty */
+    struct flow aside[ASIDE_LIMIT];                    /* places with a penalty */
+    struct demand demand, given, demands[ASIDE_LIMIT]; /* of that, the place given last, those */
     struct resolve resolve;
 };
 
@@ -83,7 +92,8 @@ static struct resolve_wish wish_of(const struct core *core, const struct uri *ur
     };
     struct slice name;
 
-    if (!uri_param(uri, S("maddr"), &wish.host))
+    wish.is_elsewhere = uri_param(uri, S("maddr"), &wish.host);
+    if (!wish.is_elsewhere)
         wish.host = uri->host;
     if (uri_param(uri, S("transport"), &name))
         wish.transport = (uint8_t)transport_of(name);
@@ -106,6 +116,7 @@ bool locate_begin(struct core *core, struct client_transaction *client, const st
     lookup->due = NEVER;
     if (tried)
         lookup->tried = *tried;
+    lookup->is_dane = policy_of(core, uri->host, core->now.wall) == POLICY_DANE;
     lookup->is_idle = !resolve_begin(&lookup->resolve, &wish);
     return true;
 }
@@ -185,6 +196,10 @@ static bool place_flow(struct core *core, struct lookup *lookup, const struct re
     if (!flow_choose_socket(core, flow, true) || is_same_place(flow, &lookup->tried) ||
         address_is_many(&place->address) || is_too_open(core, lookup, flow))
         return false;
+    if (lookup->is_dane && !place->has_tlsa) {
+        lookup->is_unproven = true;
+        return false;
+    }
     if (address_seclusion(&place->address) <= (enum seclusion)lookup->widest)
         return true;
     lookup->is_secluded = true;
@@ -197,6 +212,7 @@ static bool put_aside(struct core *core, struct lookup *lookup, const struct flo
 {
     if (!penalty_has(core, flow, now) || lookup->aside_count == ASIDE_LIMIT)
         return false;
+    lookup->demands[lookup->aside_count] = lookup->given;
     lookup->aside[lookup->aside_count++] = *flow;
     note(core, SIGHT_ASIDE);
     return true;
@@ -209,12 +225,17 @@ static enum resolve_result next_place(struct core *core, struct lookup *lookup, 
     struct resolve_place place;
     enum resolve_result result;
 
-    while ((result = resolve_next(&lookup->resolve, &place)) == RESOLVE_PLACE)
+    while ((result = resolve_next(&lookup->resolve, &place)) == RESOLVE_PLACE) {
+        lookup->given = (struct demand){place.target, place.has_tlsa};
         if (place_flow(core, lookup, &place, flow) && !put_aside(core, lookup, flow, now))
             return RESOLVE_PLACE;
-    while (result != RESOLVE_WAIT && lookup->aside_given < lookup->aside_count) {
-        *flow = lookup->aside[lookup->aside_given++];
-        if (!is_too_open(core, lookup, flow))
+    }
+    while (result == RESOLVE_NONE && lookup->aside_given < lookup->aside_count) {
+        unsigned at = lookup->aside_given++;
+        lookup->given = lookup->demands[at];
+        *flow = lookup->aside[at];
+        if ((flow_is_secure(flow) || !lookup->resolve.is_bound) &&
+            !is_too_open(core, lookup, flow))
             return RESOLVE_PLACE;
     }
     return result;
@@ -271,9 +292,21 @@ void locate_tried(struct core *core, const struct client_transaction *client,
     struct lookup *lookup = lookup_of(core, client);
 
     note(core, lookup->tried.transport ? SIGHT_NEXT : SIGHT_PLACE);
+    if (lookup->given.has_tlsa)
+        note(core, SIGHT_BOUND);
     lookup->tried = *place;
+    lookup->demand = lookup->given;
     lookup->is_hurrying = false;
     lookup->due = now + PLACE_PATIENCE;
+}
+
+void locate_demand(const struct core *core, const struct client_transaction *client,
+                   const struct flow *place, struct peer_plan *plan)
+{
+    const struct lookup *lookup = client->lookup ? lookup_of(core, client) : NULL;
+
+    if (lookup && is_same_place(&lookup->tried, place))
+        resolve_demand(&lookup->resolve, lookup->demand.target, lookup->demand.has_tlsa, plan);
 }
 
 void locate_calm(struct core *core, const struct client_transaction *client)
@@ -308,12 +341,16 @@ struct fault locate_fault(const struct core *core, const struct client_transacti
 {
     const struct lookup *lookup = lookup_of(core, client);
 
+    if (lookup->failed == FAULT_UNPROVEN.status)
+        return FAULT_UNPROVEN;
     if (lookup->failed)
         return (struct fault){lookup->failed, NULL};
     if (lookup->is_idle)
         return (struct fault){500, "Transport Not Supported"};
     if (lookup->is_secluded)
         return (struct fault){403, "That Domain Leads To A Private Address"};
+    if (lookup->is_unproven)
+        return FAULT_UNPROVABLE;
     return resolve_fault(&lookup->resolve);
 }
 

@@ -13,6 +13,11 @@
 #include "core/resolve.h"
 #include "core/state.h"
 
+/* What becomes of a branch whose domain's server does not prove to be that (RFC 7673 4), and of one
+ * that cannot. */
+#define FAULT_UNPROVEN ((struct fault){502, "Server Does Not Prove To Be That Domain"})
+#define FAULT_UNPROVABLE ((struct fault){502, "No TLSA Records Prove That Domain"})
+
 /* What has been met, for the simulator. */
 enum locate_sight {
     SIGHT_NONE,
@@ -26,6 +31,7 @@ enum locate_sight {
     SIGHT_NOTHING,  /* no place: there is none, */
     SIGHT_FAILED,   /* nobody can tell, */
     SIGHT_FORGED,   /* or somebody forged it */
+    SIGHT_BOUND,    /* a place whose certificate must match TLSA records */
     SIGHT_COUNT,
 };
 
@@ -48,6 +54,11 @@ enum resolve_result locate_next(struct core *core, struct client_transaction *cl
 /* The branch is sent there: unless it hears something soon, the next place is due. */
 void locate_tried(struct core *core, const struct client_transaction *client,
                   const struct flow *place, instant now);
+
+/* What the server at the place tried last must prove, if it is at that flow; else nothing is known
+ * of it. */
+void locate_demand(const struct core *core, const struct client_transaction *client,
+                   const struct flow *place, struct peer_plan *plan);
 
 /* The place tried last failed: what counts if there is no other. */
 void locate_failed(struct core *core, const struct client_transaction *client, unsigned status);

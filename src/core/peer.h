@@ -13,14 +13,13 @@ enum peer_policy {
     POLICY_DANE,          /* by DANE */
 };
 
-/* A TLSA record (RFC 6698 2.1), proven by DNSSEC. */
+/* A TLSA record (RFC 6698 2.1), proven by DNSSEC.  Of usages 0 and 1 a CA must vouch as well. */
 struct tlsa {
     uint8_t usage, selector, matching;
     struct slice data;
 };
 
-#define TLSA_LIMIT 8u   /* records of one server */
-#define TLSA_DATA 1024u /* bytes of one that are used: mostly they are hashes */
+#define TLSA_LIMIT 8u /* records of one server */
 
 /* Where there are TLSA records that can be used, one must match, whatever the policy (RFC 7673 4).
  */

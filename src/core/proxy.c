@@ -813,7 +813,9 @@ void proxy_timeout(struct core *core, struct client_transaction *client, unsigne
     if (client->is_decided || !context)
         return;
     client->is_decided = true;
-    if (failover_next(core, context, client, status, PENALTY, now, out))
+    if (client->is_unproven)
+        fault = FAULT_UNPROVEN;
+    if (failover_next(core, context, client, fault.status, PENALTY, now, out))
         return;
     if (client->lookup && !client->request.at && !context_is_over(context))
         fault = locate_fault(core, client);

@@ -8,7 +8,9 @@ enum slot { SLOT_IDLE, SLOT_WANTED, SLOT_ASKED, SLOT_TOLD };
 #define SLOT_NAPTR 0u
 #define SLOT_SERVICES 1u /* one for each */
 #define SLOT_ADDRESSES (SLOT_SERVICES + RESOLVE_SERVICES)
-#define FAMILIES 2u /* IPv6, IPv4 */
+#define FAMILIES 2u          /* IPv6, IPv4 */
+#define TARGET_TLSA FAMILIES /* of the questions of one target, the one behind those */
+#define TARGET_QUESTIONS (FAMILIES + 1u)
 
 static struct slice text_of(const struct resolve *r, struct span span)
 {
@@ -73,19 +75,30 @@ static uint16_t port_default(enum transport transport)
 
 /* ---- what is looked for */
 
-static unsigned first_address_slot(unsigned target)
+static unsigned first_slot(unsigned target)
 {
-    return SLOT_ADDRESSES + target % 2 * FAMILIES;
+    return SLOT_ADDRESSES + target % 2 * TARGET_QUESTIONS;
 }
 
-static void want_addresses(struct resolve *r, unsigned target)
+/* DNSSEC proves the way to its name, and its TLSA records can be asked for (RFC 7673 3). */
+static bool may_have_tlsa(const struct resolve *r, const struct resolve_target *target)
 {
-    const bool families[FAMILIES] = {r->wish.has_v6, r->wish.has_v4};
-    uint8_t *slots = &r->slots[first_address_slot(target)];
+    return target->transport == TRANSPORT_TLS && target->is_secure && target->name.len &&
+           !r->wish.is_elsewhere;
+}
 
-    for (unsigned i = 0; target < r->target_count && i < FAMILIES; i++)
+static void want_target(struct resolve *r, unsigned target)
+{
+    const bool wanted[TARGET_QUESTIONS] = {
+        r->wish.has_v6,
+        r->wish.has_v4,
+        target < r->target_count && may_have_tlsa(r, &r->targets[target]),
+    };
+    uint8_t *slots = &r->slots[first_slot(target)];
+
+    for (unsigned i = 0; target < r->target_count && i < TARGET_QUESTIONS; i++)
         if (slots[i] == SLOT_IDLE)
-            slots[i] = families[i] ? SLOT_WANTED : SLOT_TOLD;
+            slots[i] = wanted[i] ? SLOT_WANTED : SLOT_TOLD;
 }
 
 /* The domain itself is the server. */
@@ -140,7 +153,7 @@ static bool begin_numeric(struct resolve *r, const struct address_bytes *address
     if (address->is_v6 ? !r->wish.has_v6 : !r->wish.has_v4)
         return false;
     add_host(r, transport_default(r), r->wish.port);
-    memset(&r->slots[first_address_slot(0)], SLOT_TOLD, FAMILIES);
+    memset(&r->slots[first_slot(0)], SLOT_TOLD, TARGET_QUESTIONS);
     known->at[family][known->counts[family]++] = *address;
     known->is_secure[family] = true;
     return true;
@@ -175,9 +188,35 @@ bool resolve_begin(struct resolve *r, const struct resolve_wish *wish)
 
 /* ---- questions */
 
+/* The target that a question about one is of: that at hand, or the next. */
+static unsigned target_of(const struct resolve *r, unsigned slot)
+{
+    return slot - first_slot(r->at) < TARGET_QUESTIONS ? r->at : r->at + 1u;
+}
+
+static uint32_t question_id(const struct resolve *r, unsigned slot)
+{
+    return slot < SLOT_ADDRESSES ? slot : target_of(r, slot) << 8 | slot;
+}
+
+/* RFC 6698 3; empty if it would be longer than names are: then there is none. */
+static struct slice name_tlsa(const struct resolve *r, const struct resolve_target *target,
+                              struct resolve_question *question)
+{
+    struct writer w = writer_over(question->text, sizeof question->text);
+
+    write_char(&w, '_');
+    write_number(&w, target->port);
+    write_slice(&w, S("._tcp."));
+    write_slice(&w, text_of(r, target->name));
+    return w.failed ? NO_SLICE : writer_slice(&w);
+}
+
 static void name_question(const struct resolve *r, unsigned slot, struct resolve_question *question)
 {
-    question->id = slot;
+    static const enum dns_type types[TARGET_QUESTIONS] = {DNS_AAAA, DNS_A, DNS_TLSA};
+
+    question->id = question_id(r, slot);
     if (slot == SLOT_NAPTR) {
         question->type = DNS_NAPTR;
         question->name = text_of(r, r->host);
@@ -185,23 +224,23 @@ static void name_question(const struct resolve *r, unsigned slot, struct resolve
         question->type = DNS_SRV;
         question->name = text_of(r, r->services[slot - SLOT_SERVICES].name);
     } else {
-        unsigned target = r->at;
-        if (first_address_slot(target) != slot - (slot - SLOT_ADDRESSES) % FAMILIES)
-            target++;
-        question->id |= target << 8;
-        question->type = (slot - SLOT_ADDRESSES) % FAMILIES ? DNS_A : DNS_AAAA;
-        question->name = text_of(r, r->targets[target].name);
+        const struct resolve_target *target = &r->targets[target_of(r, slot)];
+        question->type = types[(slot - SLOT_ADDRESSES) % TARGET_QUESTIONS];
+        question->name =
+            question->type == DNS_TLSA ? name_tlsa(r, target, question) : text_of(r, target->name);
     }
 }
 
 bool resolve_ask(struct resolve *r, struct resolve_question *question)
 {
-    for (unsigned slot = 0; slot < RESOLVE_SLOTS; slot++)
-        if (r->slots[slot] == SLOT_WANTED) {
-            r->slots[slot] = SLOT_ASKED;
-            name_question(r, slot, question);
+    for (unsigned slot = 0; slot < RESOLVE_SLOTS; slot++) {
+        if (r->slots[slot] != SLOT_WANTED)
+            continue;
+        name_question(r, slot, question);
+        r->slots[slot] = question->name.len ? SLOT_ASKED : SLOT_TOLD;
+        if (question->name.len)
             return true;
-        }
+    }
     return false;
 }
 
@@ -373,6 +412,8 @@ static bool are_services_told(const struct resolve *r)
 /* All services are known: 4.2, and where there are none the domain itself. */
 static void settle(struct resolve *r, struct random *random)
 {
+    if (r->worst == DNS_BOGUS)
+        r->target_count = 0;
     sort_targets(r);
     draw_targets(r, random);
     if (!r->target_count && r->worst == DNS_FOUND && !r->is_withdrawn)
@@ -380,10 +421,10 @@ static void settle(struct resolve *r, struct random *random)
     r->is_placed = true;
 }
 
-static void tell_addresses(struct resolve *r, unsigned slot, const struct dns_answer *answer)
+static void tell_addresses(struct resolve *r, unsigned target, unsigned family,
+                           const struct dns_answer *answer)
 {
-    unsigned family = (slot - SLOT_ADDRESSES) % FAMILIES;
-    struct resolve_addresses *known = &r->addresses[(slot - SLOT_ADDRESSES) / FAMILIES];
+    struct resolve_addresses *known = &r->addresses[target % 2];
 
     if (answer->status != DNS_FOUND)
         note_failure(r, answer->status);
@@ -394,21 +435,63 @@ static void tell_addresses(struct resolve *r, unsigned slot, const struct dns_an
             known->counts[family]++;
 }
 
+static bool keep_record(struct resolve *r, struct slice data)
+{
+    struct writer w = writer_over(r->tlsa, sizeof r->tlsa);
+
+    w.len = r->tlsa_len;
+    write_counted(&w, data);
+    if (!w.failed)
+        r->tlsa_len = (uint16_t)w.len;
+    return !w.failed;
+}
+
+/* Those that can be used (RFC 7673 3.3): without one it is as if there were none, but not where
+ * none found room. */
+static void tell_tlsa(struct resolve *r, unsigned index, const struct dns_answer *answer)
+{
+    struct resolve_target *target = &r->targets[index];
+    unsigned count = 0;
+    bool has_lost_one = false;
+    struct tlsa tlsa;
+
+    target->records.at = r->tlsa_len;
+    for (unsigned i = 0; answer->is_secure && i < answer->count && count < TLSA_LIMIT; i++) {
+        if (!dns_read_tlsa(answer->data[i], &tlsa))
+            continue;
+        if (keep_record(r, answer->data[i]))
+            count++;
+        else
+            has_lost_one = true;
+    }
+    target->records.len = (uint16_t)(r->tlsa_len - target->records.at);
+    target->tlsa = answer->status == DNS_BOGUS                    ? RESOLVE_TLSA_FORGED
+                   : count                                        ? RESOLVE_TLSA_USABLE
+                   : has_lost_one || answer->status == DNS_FAILED ? RESOLVE_TLSA_FAILED
+                                                                  : RESOLVE_TLSA_NONE;
+}
+
+static void tell_target(struct resolve *r, unsigned slot, const struct dns_answer *answer)
+{
+    unsigned target = target_of(r, slot), question = slot - first_slot(target);
+
+    if (question == TARGET_TLSA)
+        tell_tlsa(r, target, answer);
+    else
+        tell_addresses(r, target, question, answer);
+}
+
 void resolve_tell(struct resolve *r, uint32_t id, const struct dns_answer *answer,
                   struct random *random)
 {
     unsigned slot = id & 0xff;
-    struct resolve_question question;
 
     assert(answer->count <= DNS_RECORDS && slot < RESOLVE_SLOTS);
-    if (r->slots[slot] != SLOT_ASKED)
-        return;
-    name_question(r, slot, &question);
-    if (question.id != id)
+    if (r->slots[slot] != SLOT_ASKED || question_id(r, slot) != id)
         return;
     r->slots[slot] = SLOT_TOLD;
     if (slot >= SLOT_ADDRESSES) {
-        tell_addresses(r, slot, answer);
+        tell_target(r, slot, answer);
         return;
     }
     if (slot == SLOT_NAPTR)
@@ -423,7 +506,7 @@ void resolve_tell(struct resolve *r, uint32_t id, const struct dns_answer *answe
 
 static bool are_addresses_told(const struct resolve *r)
 {
-    const uint8_t *slots = &r->slots[first_address_slot(r->at)];
+    const uint8_t *slots = &r->slots[first_slot(r->at)];
 
     return slots[0] == SLOT_TOLD && slots[1] == SLOT_TOLD;
 }
@@ -439,27 +522,70 @@ static unsigned next_family(const struct resolve *r, const struct resolve_addres
     return has_four ? 1 : FAMILIES;
 }
 
+/* A place that DNSSEC proves all of is not known before its TLSA records are, or that it has none.
+ */
+static bool lacks_tlsa(const struct resolve *r)
+{
+    const struct resolve_addresses *known = &r->addresses[r->at % 2];
+    unsigned family = next_family(r, known);
+
+    return family != FAMILIES && known->is_secure[family] &&
+           r->slots[first_slot(r->at) + TARGET_TLSA] != SLOT_TOLD;
+}
+
+/* RFC 7673 4: false for a server that is not to be used. */
+static bool may_use(struct resolve *r, const struct resolve_place *place)
+{
+    unsigned tlsa = place->is_secure ? r->targets[r->at].tlsa : RESOLVE_TLSA_NONE;
+
+    r->is_bound |= tlsa != RESOLVE_TLSA_NONE;
+    if (tlsa > RESOLVE_TLSA_USABLE)
+        note_failure(r, tlsa == RESOLVE_TLSA_FORGED ? DNS_BOGUS : DNS_FAILED);
+    return tlsa <= RESOLVE_TLSA_USABLE;
+}
+
 static bool take_place(struct resolve *r, struct resolve_place *place)
 {
     const struct resolve_target *target = &r->targets[r->at];
     const struct resolve_addresses *known = &r->addresses[r->at % 2];
-    unsigned family = next_family(r, known);
+    unsigned family;
 
-    if (family == FAMILIES)
-        return false;
-    *place = (struct resolve_place){
-        .transport = target->transport,
-        .port = target->port,
-        .address = known->at[family][r->given[family]++],
-        .server = text_of(r, target->name),
-        .is_secure = target->is_secure && known->is_secure[family],
-    };
-    return true;
+    while ((family = next_family(r, known)) != FAMILIES) {
+        bool is_secure = target->is_secure && known->is_secure[family];
+        *place = (struct resolve_place){
+            .transport = target->transport,
+            .port = target->port,
+            .address = known->at[family][r->given[family]++],
+            .server = text_of(r, target->name),
+            .is_secure = is_secure,
+            .has_tlsa = is_secure && target->tlsa == RESOLVE_TLSA_USABLE,
+            .target = r->at,
+        };
+        if (may_use(r, place))
+            return true;
+    }
+    return false;
+}
+
+void resolve_demand(const struct resolve *r, unsigned target, bool has_tlsa, struct peer_plan *plan)
+{
+    const struct resolve_target *at = &r->targets[target];
+    struct reader records = reader_over(slice_of(r->tlsa + at->records.at, at->records.len));
+
+    plan->server = text_of(r, at->name);
+    plan->tlsa_count = 0;
+    while (has_tlsa && records.rest.len)
+        dns_read_tlsa(read_counted(&records), &plan->tlsa[plan->tlsa_count++]);
+}
+
+static bool is_barred(const struct resolve *r)
+{
+    return r->is_bound && r->targets[r->at].transport != TRANSPORT_TLS;
 }
 
 static void leave_target(struct resolve *r)
 {
-    memset(&r->slots[first_address_slot(r->at)], SLOT_IDLE, FAMILIES);
+    memset(&r->slots[first_slot(r->at)], SLOT_IDLE, TARGET_QUESTIONS);
     r->addresses[r->at % 2] = (struct resolve_addresses){.counts = {0, 0}};
     r->at++;
     memset(r->given, 0, sizeof r->given);
@@ -470,10 +596,12 @@ enum resolve_result resolve_next(struct resolve *r, struct resolve_place *place)
 {
     if (!r->is_placed)
         return RESOLVE_WAIT;
-    while (r->at < r->target_count) {
-        want_addresses(r, r->at);
-        want_addresses(r, r->at + 1u);
-        if (!are_addresses_told(r) && !r->is_hurried)
+    for (; r->at < r->target_count; leave_target(r)) {
+        if (is_barred(r))
+            continue;
+        want_target(r, r->at);
+        want_target(r, r->at + 1u);
+        if ((!are_addresses_told(r) && !r->is_hurried) || lacks_tlsa(r))
             return RESOLVE_WAIT;
         if (take_place(r, place))
             return RESOLVE_PLACE;
@@ -481,7 +609,6 @@ enum resolve_result resolve_next(struct resolve *r, struct resolve_place *place)
             r->is_hurried = false; /* what came is used up */
             return RESOLVE_WAIT;
         }
-        leave_target(r);
     }
     return RESOLVE_NONE;
 }
@@ -501,20 +628,17 @@ void resolve_hurry(struct resolve *r)
 
 void resolve_give_up(struct resolve *r, struct random *random)
 {
-    unsigned first = r->is_placed ? first_address_slot(r->at) : SLOT_NAPTR;
-    unsigned end = r->is_placed ? first + FAMILIES : SLOT_ADDRESSES;
+    unsigned first = r->is_placed ? first_slot(r->at) : SLOT_NAPTR;
+    unsigned end = r->is_placed ? first + TARGET_QUESTIONS : SLOT_ADDRESSES;
     uint8_t asked[RESOLVE_SLOTS];
 
     if (r->is_placed && r->at == r->target_count)
         return;
     memcpy(asked, r->slots, sizeof asked);
-    for (unsigned slot = first; slot < end; slot++) {
-        struct resolve_question question;
-        if (asked[slot] != SLOT_ASKED)
-            continue;
-        name_question(r, slot, &question);
-        resolve_tell(r, question.id, &(struct dns_answer){.status = DNS_FAILED}, random);
-    }
+    for (unsigned slot = first; slot < end; slot++)
+        if (asked[slot] == SLOT_ASKED)
+            resolve_tell(r, question_id(r, slot), &(struct dns_answer){.status = DNS_FAILED},
+                         random);
 }
 
 struct fault resolve_fault(const struct resolve *r)

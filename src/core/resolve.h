@@ -9,6 +9,10 @@
  * not taken as absent, else whoever can drop packets chooses the server, but for NAPTR, which many
  * old resolvers fail at, and which tells nothing that SRV would not.  What DNSSEC finds forged ends
  * a lookup.  Without NAPTR a domain is asked for TLS before TCP before UDP.
+ *
+ * Where DNSSEC proves all that leads to a server of TLS, its TLSA records are asked for (RFC 7673
+ * 3): absent ones change nothing, and a server whose records cannot be had is not used.  A domain
+ * that has them is not reached without TLS: to be sent there it would be enough to be in the way.
  */
 #pragma once
 
@@ -21,8 +25,9 @@
 #define RESOLVE_SERVERS 8u   /* servers of one of them */
 #define RESOLVE_ADDRESSES 8u /* of one server, half of them of each family */
 #define RESOLVE_TEXT 2048u   /* bytes of the names of all; those without room are left out */
+#define RESOLVE_TLSA 2048u   /* bytes of the TLSA records of all, which mostly are hashes of 32 */
 #define RESOLVE_TARGETS (RESOLVE_SERVICES * RESOLVE_SERVERS)
-#define RESOLVE_SLOTS (1u + RESOLVE_SERVICES + 4u) /* questions that may be open at a time */
+#define RESOLVE_SLOTS (1u + RESOLVE_SERVICES + 6u) /* questions that may be open at a time */
 
 /* What a URI says, and what we can do. */
 struct resolve_wish {
@@ -30,6 +35,7 @@ struct resolve_wish {
     uint16_t port;       /* 0: none was named */
     uint8_t transport;   /* enum transport; TRANSPORT_OTHER: none was named */
     bool is_sips;        /* only by TLS (4.1) */
+    bool is_elsewhere;   /* the host is not the domain that is asked for: its records prove nothing */
     uint8_t offered;     /* transports that we have sockets of: 1 << TRANSPORT_... */
     bool has_v4, has_v6; /* and families */
 };
@@ -37,7 +43,9 @@ struct resolve_wish {
 struct resolve_question {
     uint32_t id; /* to be told with the answer */
     enum dns_type type;
-    struct slice name; /* without the dot at its end; the lookup's, until it is told something */
+    struct slice
+        name; /* without the dot at its end; the lookup's, until it is told something, or: */
+    char text[DNS_NAME];
 };
 
 /* Where a request may be sent. */
@@ -47,6 +55,16 @@ struct resolve_place {
     struct address_bytes address;
     struct slice server; /* its name; empty if it was numeric; the lookup's */
     bool is_secure;      /* DNSSEC proves all that led here */
+    bool has_tlsa;       /* and TLSA records, one of which its certificate must match */
+    uint8_t target;      /* which resolve_demand knows more of */
+};
+
+/* What is known of a server's TLSA records. */
+enum resolve_tlsa {
+    RESOLVE_TLSA_NONE,
+    RESOLVE_TLSA_USABLE,
+    RESOLVE_TLSA_FAILED, /* they cannot be had, or there is no room for them */
+    RESOLVE_TLSA_FORGED,
 };
 
 enum resolve_result {
@@ -65,8 +83,9 @@ struct resolve_target {
     uint8_t transport;
     uint8_t service;
     bool is_secure;
+    uint8_t tlsa; /* enum resolve_tlsa */
     uint16_t priority, weight, port;
-    struct span name;
+    struct span name, records;
 };
 
 /* Addresses of a server: of both families, IPv6 first. */
@@ -86,13 +105,15 @@ struct resolve {
     uint8_t worst;     /* enum dns_status of what failed */
     bool is_placed;    /* all servers are known */
     bool is_withdrawn; /* the domain says that there is no such service */
-    bool is_hurried;   /* what is still open of the target at hand is not waited for */
-    uint16_t text_len;
+    bool is_hurried;   /* addresses of the target at hand that are still open are not waited for */
+    bool is_bound; /* there are TLSA records, or may be: nothing is tried without TLS any more */
+    uint16_t text_len, tlsa_len;
     uint8_t slots[RESOLVE_SLOTS]; /* what has become of each question */
     struct resolve_service services[RESOLVE_SERVICES];
     struct resolve_target targets[RESOLVE_TARGETS];
     struct resolve_addresses addresses[2]; /* of the target at hand and the next, in turn */
     char text[RESOLVE_TEXT];
+    char tlsa[RESOLVE_TLSA];
 };
 
 /* False if a host of that kind, or that transport, cannot be reached from here at all. */
@@ -107,6 +128,11 @@ void resolve_tell(struct resolve *r, uint32_t id, const struct dns_answer *answe
 
 /* The next place.  After RESOLVE_WAIT there may be new questions. */
 enum resolve_result resolve_next(struct resolve *r, struct resolve_place *place);
+
+/* What the server of a place must prove: its name, and with `has_tlsa` its records, which are the
+ * lookup's. */
+void resolve_demand(const struct resolve *r, unsigned target, bool has_tlsa,
+                    struct peer_plan *plan);
 
 /* One of the addresses that are waited for is known, and need wait no longer for the others (RFC
  * 8305 3: 50 ms). */

@@ -100,7 +100,8 @@ struct connection {
     struct table_link by_peer;
     struct flow flow; /* its handle included */
     bool is_live;
-    uint8_t policy;        /* of one that we opened for a domain: what was demanded of it */
+    uint8_t policy;        /* of one that we opened for a domain: what was demanded of it, */
+    bool has_tlsa;         /* and by TLSA records */
     uint16_t generation;   /* the last, of one that we open */
     uint64_t domain;       /* policy_hash of that domain; 0 = it was for none */
     struct block proven;   /* lines of the domains that the peer has proven to be */
@@ -132,6 +133,7 @@ struct client_transaction {
     bool has_run_out : 1;      /* by timer C (16.8) */
     bool is_left : 1;          /* its place is too slow: another took over its target */
     bool is_rehearsal : 1;     /* it only locates (core/rehearse) */
+    bool is_unproven : 1;      /* who took its stream did not prove to be its domain */
     bool is_decided;           /* its final response, or the lack of one, was counted */
     bool has_dialled;          /* a connection was opened for it, and will not be again */
     bool lacks_flow;           /* its stream is gone: looked for again until its machine's end_at */

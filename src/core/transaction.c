@@ -273,6 +273,7 @@ bool client_send(struct core *core, struct client_transaction *client, struct sl
     if (bytes.len > MESSAGE_LIMIT || !slab_copy(&core->slab, bytes, &client->request))
         return false;
     client->lacks_flow = false;
+    client->is_unproven = false;
     connection_join(core, client);
     ctrans_init(&client->machine, client->method == METHOD_INVITE, flow_is_reliable(&client->flow),
                 now);

@@ -43,5 +43,6 @@ struct channel_kind {
 /* The head of each kind's own. */
 struct channel {
     const struct channel_kind *kind;
-    bool wants_room; /* it cannot go on before the descriptor takes more, whatever it was asked */
+    bool wants_room;  /* it cannot go on before the descriptor takes more, whatever it was asked */
+    bool is_unproven; /* it failed since its peer did not prove what it had to */
 };

@@ -37,7 +37,7 @@ struct limits memory_limits(uint32_t users, uint32_t bindings_asked)
         .dialogs = between(10000, bytes / 16 / 512, MILLION),
         .accepted = between(1024, bytes / (UINT64_C(256) << 10), 65536),
         .connected = between(256, bytes / (UINT64_C(4) << 20), 4096),
-        .lookups = between(512, bytes / 256 / 4096, 16384),
+        .lookups = between(512, bytes / 128 / 8192, 16384),
         .calls = between(10000, bytes / 64 / 256, MILLION),
     };
 

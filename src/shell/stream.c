@@ -521,7 +521,10 @@ static void greet(struct streams *streams, struct stream *stream)
     switch (stream->channel->kind->ready(stream->channel)) {
     case CHANNEL_BEGINS: look_for(streams, stream); break;
     case CHANNEL_STANDS: stand(streams, stream); break;
-    case CHANNEL_FAILED: die(streams, stream); break;
+    case CHANNEL_FAILED:
+        stream->is_unproven = stream->channel->is_unproven;
+        die(streams, stream);
+        break;
     }
 }
 
@@ -722,7 +725,8 @@ static bool next_ended(struct streams *streams, struct event *event)
     if (!streams->dead)
         return false;
     streams->dead = stream->next;
-    *event = (struct event){.kind = EVENT_CLOSED, .flow = stream->flow};
+    *event = (struct event){
+        .kind = EVENT_CLOSED, .flow = stream->flow, .is_unproven = stream->is_unproven};
     leave_place(streams, stream);
     return true;
 }

@@ -38,6 +38,7 @@ struct stream {
     bool is_known;    /* the core has heard of it */
     bool is_kept;     /* the service manager has it, too */
     bool has_spoken;  /* a whole message came by it */
+    bool is_unproven; /* it failed since its peer did not prove what it had to */
     bool is_expected; /* its peer keeps it alive (RFC 5626) */
     bool is_upgraded; /* a WebSocket, after its opening handshake */
     uint16_t generation;

@@ -227,6 +227,7 @@ static bool is_enough(struct tls_channel *c)
         return true;
     if (is_proven)
         return true;
+    c->channel.is_unproven = true;
     char why[512];
     long result = SSL_get_verify_result(c->ssl);
     snprintf(why, sizeof why, "it does not prove to be %.*s: %s", (int)plan->domain.len,

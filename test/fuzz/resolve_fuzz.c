@@ -1,6 +1,7 @@
 /*
  * Locating servers: whatever a zone answers, and in whatever order its answers come, a lookup ends
- * within a bounded number of questions, and leads only to places that it was allowed to.
+ * within a bounded number of questions, and leads only to places that it was allowed to: where
+ * there are TLSA records that can be used, to none without TLS.
  *
  * Of the input the first byte says what is wished; then come answers: a byte that says which open
  * question is answered and how, the number of records, and each with its length.
@@ -9,7 +10,7 @@
 
 #include "core/resolve.h"
 
-#define QUESTIONS (1u + RESOLVE_SERVICES + 2u * RESOLVE_TARGETS)
+#define QUESTIONS (1u + RESOLVE_SERVICES + 3u * RESOLVE_TARGETS)
 #define PLACES (RESOLVE_TARGETS * RESOLVE_ADDRESSES)
 
 struct run {
@@ -18,6 +19,7 @@ struct run {
     struct resolve lookup;
     uint32_t open[QUESTIONS];
     unsigned open_count, asked, places;
+    bool is_bound; /* a place with TLSA records was found */
 };
 
 static struct resolve_wish read_wish(struct reader *input)
@@ -65,10 +67,30 @@ static void answer_one(struct run *run)
     run->open[which] = run->open[--run->open_count];
 }
 
+static void check_demand(struct run *run, const struct resolve_place *place)
+{
+    struct peer_plan plan, again;
+    char bytes[RESOLVE_TLSA + 512];
+    struct writer w = writer_over(bytes, sizeof bytes);
+
+    resolve_demand(&run->lookup, place->target, true, &plan);
+    assert(place->is_secure && place->transport == TRANSPORT_TLS);
+    assert(plan.tlsa_count && plan.tlsa_count <= TLSA_LIMIT);
+    plan.domain = run->lookup.wish.host;
+    plan.policy = POLICY_OPPORTUNISTIC;
+    peer_write(&w, &plan);
+    assert(!w.failed && peer_read(writer_slice(&w), &again));
+    assert(again.tlsa_count == plan.tlsa_count && slice_equal(again.server, place->server));
+    run->is_bound = true;
+}
+
 static void check_place(struct run *run, const struct resolve_place *place)
 {
     const struct resolve_wish *wish = &run->lookup.wish;
 
+    if (place->has_tlsa)
+        check_demand(run, place);
+    assert(!run->is_bound || place->transport == TRANSPORT_TLS);
     assert(++run->places <= PLACES && place->port);
     assert(wish->offered >> place->transport & 1);
     assert(!wish->is_sips || place->transport == TRANSPORT_TLS);

@@ -6,6 +6,7 @@ Each check runs in a network of its own, with names as in domains_test. Prints `
 than build/release/src/sipw. An argument is a part of the names of the checks to run.
 """
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ sys.dont_write_bytecode = True
 
 import domains_test
 import lab
-from domains_test import A, B, Domain, call, hosts, service
+from domains_test import A, B, Domain, call, hosts, refused, service
 from sip import Attempt, expect
 
 SIPWITCH = os.path.join(lab.ROOT, "build/release/src/sipwitch")
@@ -42,25 +43,36 @@ class Authority:
                 "-subj", "/CN=the tests' CA", "-addext", "basicConstraints=critical,CA:TRUE",
                 "-keyout", self.key, "-out", self.pem)
 
-    def certify(self, domain, names):
-        """The domain's server shows a certificate with these alternative names."""
-        folder = os.path.join(domain.server.state, "certs")
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        path = os.path.join(folder, f"{domain.domain}.pem")
-        request, extensions, made = (os.path.join(self.folder, part)
-                                     for part in ("request", "extensions", "made"))
+    def make(self, domain, names):
+        """A certificate with these alternative names, its key behind it, as text."""
+        request, extensions, made, key = (os.path.join(self.folder, part)
+                                          for part in ("request", "extensions", "made", "key"))
         openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-                f"/CN={domain.domain}", "-keyout", path + ".new", "-out", request)
+                f"/CN={domain}", "-keyout", key, "-out", request)
         with open(extensions, "w", encoding="ascii") as file:
             file.write(f"subjectAltName={names}\nextendedKeyUsage=serverAuth\n")
         openssl("x509", "-req", "-in", request, "-CA", self.pem, "-CAkey", self.key,
                 "-CAcreateserial", "-extfile", extensions, "-out", made)
-        with open(made, encoding="ascii") as one, open(path + ".new", encoding="ascii") as other:
-            text = one.read() + other.read()
-        with open(path + ".new", "w", encoding="ascii") as file:
-            file.write(text)
-        os.chmod(path + ".new", 0o600)
-        os.rename(path + ".new", path)
+        return read(made) + read(key)
+
+    def certify(self, domain, names):
+        """The domain's server shows a certificate with these alternative names."""
+        install(domain, self.make(domain.domain, names))
+
+
+def read(path):
+    with open(path, encoding="ascii") as file:
+        return file.read()
+
+
+def install(domain, text):
+    """The domain's server shows that certificate."""
+    folder = os.path.join(domain.server.state, "certs")
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    path = os.path.join(folder, f"{domain.domain}.pem")
+    with open(os.open(path + ".new", os.O_CREAT | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:
+        file.write(text)
+    os.rename(path + ".new", path)
 
 
 def configure(domain, stack):
@@ -128,14 +140,181 @@ def the_name_of_the_server_is_not_enough(world):
 def a_domain_alone_may_have_to_be_verified(world):
     world.publish(SECURE)
     world.a, world.b = Domain(world, "a.test", A, "alice"), Domain(world, "b.test", B, "bob")
-    with open(world.a.server.config, encoding="utf-8") as file:
-        text = file.read().replace("</sipwitch>", '<domains><domain name="b.test" tls="verified"/>'
-                                   "</domains></sipwitch>")
-    with open(world.a.server.config, "w", encoding="utf-8") as file:
-        file.write(text)
+    demand(world.a, "verified")
     for domain in world.a, world.b:
         domain.start()
     fails(world.a.phone())
+
+
+# ---- DANE (RFC 7673): nobody knows the CA, and DNSSEC proves what is published
+
+def make_of(folder, text, *words):
+    """What openssl makes of a certificate."""
+    path = os.path.join(folder, "looked-at.pem")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+    made = subprocess.run(["openssl", "x509", "-in", path, *words], check=True, capture_output=True)
+    return made.stdout
+
+
+def key_hash(folder, text):
+    """The data of a record of selector 1 and matching type 1."""
+    public = make_of(folder, text, "-noout", "-pubkey")
+    done = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "DER"], input=public, check=True,
+                          capture_output=True)
+    return hashlib.sha256(done.stdout).hexdigest()
+
+
+def certificate_hash(folder, text):
+    """Of selector 0 and matching type 1."""
+    return hashlib.sha256(make_of(folder, text, "-outform", "DER")).hexdigest()
+
+
+WRONG = "3 1 1 " + 64 * "0"
+
+
+class Dane:
+    """alice of a.test and bob of b.test, whose certificate is of a CA that alice's server does not
+    know; record(shown, authority) is the TLSA record of b.test's server."""
+
+    def __init__(self, world, record, policy="", known=False, records=SECURE, chain=False,
+                 names="DNS:pb.test", **below):
+        authority = Authority(world.folder)
+        shown = authority.make("b.test", names)
+        if chain:
+            shown = shown.replace("-----BEGIN PRIVATE", read(authority.pem) + "-----BEGIN PRIVATE")
+        at = below.pop("at", "_5061._tcp.pb")
+        tlsa = f"{at} TLSA {record(shown, authority)}\n" if record else ""
+        world.publish(records + tlsa, **below)
+        world.a, world.b = Domain(world, "a.test", A, "alice"), Domain(world, "b.test", B, "bob")
+        if policy:
+            demand(world.a, policy)
+        if known:
+            configure(world.a, f"<authfile>{authority.pem}</authfile>")
+        install(world.b, shown)
+        for domain in world.a, world.b:
+            domain.start()
+        self.alice, self.bob = world.a.phone(), world.b.phone()
+
+
+def demand(domain, policy):
+    """It demands that of b.test."""
+    with open(domain.server.config, encoding="utf-8") as file:
+        text = file.read().replace("</sipwitch>", f'<domains><domain name="b.test" tls="{policy}"/>'
+                                   "</domains></sipwitch>")
+    with open(domain.server.config, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def by_key(shown, authority):
+    return f"3 1 1 {key_hash(authority.folder, shown)}"
+
+
+def by_authority(shown, authority):
+    del shown
+    return f"2 0 1 {certificate_hash(authority.folder, read(authority.pem))}"
+
+
+def by_key_and_a_ca(shown, authority):
+    return f"1 1 1 {key_hash(authority.folder, shown)}"
+
+
+def wrong(shown, authority):
+    del shown, authority
+    return WRONG
+
+
+def is_remembered(domain, name="b.test"):
+    """Whether it has proven itself; it is forgotten by this."""
+    return subprocess.run([SIPWITCH, "--prefixpath", domain.server.state, "forget", name],
+                          capture_output=True, check=False).returncode == 0
+
+
+def dane_proves_a_domain_without_a_ca(world):
+    dane = Dane(world, by_key, policy="dane")
+    goes_by_tls(call(dane.alice, dane.bob))
+    expect(is_remembered(world.a), "it does not count as proven")
+
+
+def dane_is_asked_for_where_nobody_demands_it(world):
+    dane = Dane(world, by_key)
+    goes_by_tls(call(dane.alice, dane.bob))
+    expect(is_remembered(world.a), "it does not count as proven")
+
+
+def without_dane_the_same_domain_has_proven_nothing(world):
+    dane = Dane(world, None)
+    goes_by_tls(call(dane.alice, dane.bob))
+    expect(not is_remembered(world.a), "it counts as proven")
+
+
+def dane_may_name_the_authority(world):
+    dane = Dane(world, by_authority, policy="dane", chain=True)
+    goes_by_tls(call(dane.alice, dane.bob))
+
+
+def records_that_want_a_ca_as_well_get_it(world):
+    """Usages 0 and 1 (RFC 6698 2.1.1)."""
+    dane = Dane(world, by_key_and_a_ca, policy="dane", known=True)
+    goes_by_tls(call(dane.alice, dane.bob))
+
+
+def records_that_want_a_ca_do_not_do_without(world):
+    dane = Dane(world, by_key_and_a_ca)
+    refused(dane.alice, "sip:bob@b.test", 502, "Server Does Not Prove To Be That Domain")
+
+
+def who_does_not_match_the_records_is_refused(world):
+    dane = Dane(world, wrong)
+    refused(dane.alice, "sip:bob@b.test", 502, "Server Does Not Prove To Be That Domain")
+    world.a.await_log("it does not prove to be b.test")
+
+
+def a_ca_does_not_help_who_does_not_match(world):
+    dane = Dane(world, wrong, known=True, names="DNS:b.test,DNS:pb.test")
+    refused(dane.alice, "sip:bob@b.test", 502, "Server Does Not Prove To Be That Domain")
+
+
+def a_domain_with_records_is_not_called_without_tls(world):
+    """A downgrade: who is in the way keeps TLS from coming about, and there is UDP as well."""
+    dane = Dane(world, wrong, records=SECURE + service("b", (1, "pb")))
+    refused(dane.alice, "sip:bob@b.test", 502)
+    world.b.server.stop()
+    refused(dane.alice, "sip:bob@b.test", 500)
+
+
+def a_domain_that_must_have_records_is_refused_without(world):
+    dane = Dane(world, None, policy="dane")
+    refused(dane.alice, "sip:bob@b.test", 502, "No TLSA Records Prove That Domain")
+
+
+def records_that_nobody_signed_do_not_count(world):
+    """Those of a zone without DNSSEC: they are not asked for, so that the wrong one changes nothing."""
+    records = hosts(pa=A) + secure("a", "pa") + "b NS ns\n"
+    below = {"b": f"{hosts(pb=B)}_sips._tcp SRV 1 1 5061 pb\n_5061._tcp.pb TLSA {WRONG}\n"}
+    dane = Dane(world, None, records=records, **below)
+    goes_by_tls(call(dane.alice, dane.bob))
+
+
+def a_forged_zone_is_refused(world):
+    records = hosts(pa=A) + secure("a", "pa") + f"b NS ns\nb DS 1 {domains_test.FORGED}\n"
+    below = {"b": f"{hosts(pb=B)}_sips._tcp SRV 1 1 5061 pb\n"}
+    dane = Dane(world, None, records=records, **below)
+    refused(dane.alice, "sip:bob@b.test", 502, "DNS Answer Is Forged")
+
+
+def forged_records_are_refused(world):
+    """All but the TLSA records is proven, and there is UDP as well."""
+    records = (SECURE + service("b", (1, "pb")) +
+               f"_tcp.pb NS ns\n_tcp.pb DS 1 {domains_test.FORGED}\n")
+    dane = Dane(world, None, records=records, **{"_tcp.pb": f"_5061 TLSA {WRONG}\n"})
+    refused(dane.alice, "sip:bob@b.test", 502, "DNS Answer Is Forged")
+
+
+def records_that_cannot_be_had_are_not_taken_as_absent(world):
+    records = SECURE + service("b", (1, "pb")) + "_tcp.pb NS ns\n"
+    dane = Dane(world, None, records=records, **{"_tcp.pb": None})
+    refused(dane.alice, "sip:bob@b.test", 504, "DNS Does Not Answer")
 
 
 def who_proved_itself_is_not_reached_without(world):
@@ -163,6 +342,20 @@ CHECKS = [
     the_name_of_the_server_is_not_enough,
     a_domain_alone_may_have_to_be_verified,
     who_proved_itself_is_not_reached_without,
+    dane_proves_a_domain_without_a_ca,
+    dane_is_asked_for_where_nobody_demands_it,
+    without_dane_the_same_domain_has_proven_nothing,
+    dane_may_name_the_authority,
+    records_that_want_a_ca_as_well_get_it,
+    records_that_want_a_ca_do_not_do_without,
+    who_does_not_match_the_records_is_refused,
+    a_ca_does_not_help_who_does_not_match,
+    a_domain_with_records_is_not_called_without_tls,
+    a_domain_that_must_have_records_is_refused_without,
+    records_that_nobody_signed_do_not_count,
+    a_forged_zone_is_refused,
+    forged_records_are_refused,
+    records_that_cannot_be_had_are_not_taken_as_absent,
 ]
 
 

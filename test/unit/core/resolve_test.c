@@ -24,8 +24,11 @@ static void answer_all(struct resolve *r, const zone_lines zone, struct random *
     }
 }
 
-static void write_place(struct writer *w, const struct resolve_place *place)
+static void write_place(struct writer *w, const struct resolve *r,
+                        const struct resolve_place *place)
 {
+    struct peer_plan plan;
+
     if (w->len)
         write_char(w, ' ');
     write_slice(w, transport_name(place->transport));
@@ -35,9 +38,16 @@ static void write_place(struct writer *w, const struct resolve_place *place)
     write_number(w, place->port);
     if (place->is_secure)
         write_char(w, '*');
+    if (place->has_tlsa) {
+        resolve_demand(r, place->target, true, &plan);
+        assert_true(slice_equal(plan.server, place->server));
+        write_char(w, '+');
+        write_number(w, plan.tlsa_count);
+    }
 }
 
-/* All places, in order: "UDP/192.0.2.1:5060", a star where DNSSEC proves it; or the fault. */
+/* All places, in order: "UDP/192.0.2.1:5060", a star where DNSSEC proves it, "+2" where there are
+ * two TLSA records; or the fault. */
 static const char *places(const struct resolve_wish *wish, const zone_lines zone, uint64_t seed)
 {
     static char text[4096];
@@ -53,7 +63,7 @@ static const char *places(const struct resolve_wish *wish, const zone_lines zone
         if (result == RESOLVE_NONE)
             break;
         if (result == RESOLVE_PLACE)
-            write_place(&w, &place);
+            write_place(&w, &r, &place);
         else
             answer_all(&r, zone, &random);
     }
@@ -308,6 +318,109 @@ static void a_place_is_secure_if_all_that_led_there_is(void **state)
     check(WISH(0), loose, "UDP/192.0.2.1:5061");
 }
 
+#define SECURE_SERVICE "_sips._tcp.example.com srv 1 0 5061 a.example.com"
+#define SECURE_HOST "a.example.com a 192.0.2.1"
+#define PLAIN_SERVICE "_sip._udp.example.com srv 1 0 5060 a.example.com"
+
+/* RFC 7673 3: only where the way there is proven. */
+static void tlsa_records_are_those_of_a_proven_server(void **state)
+{
+    static const zone_lines zone = {
+        SECURE_SERVICE "|2 0 5062 b.example.com|3 0 5063 c.example.com|4 0 5064 d.example.com",
+        SECURE_HOST,
+        "b.example.com A 192.0.2.2",
+        "c.example.com a 192.0.2.3",
+        "d.example.com a 192.0.2.4",
+        "_5061._tcp.a.example.com tlsa 3 1 1 7x32|2 0 2 7x64|9 1 1 7x32",
+        "_5062._tcp.b.example.com tlsa 3 1 1 7x32",
+        "_5064._tcp.d.example.com TLSA 3 1 1 7x32",
+    };
+
+    (void)state;
+    check(WISH(0), zone,
+          "TLS/192.0.2.1:5061*+2 TLS/192.0.2.2:5062 TLS/192.0.2.3:5063* TLS/192.0.2.4:5064*");
+}
+
+static void without_srv_the_records_are_those_of_the_host_itself(void **state)
+{
+    static const zone_lines zone = {
+        "example.com a 192.0.2.1",
+        "_5070._tcp.example.com tlsa 3 1 1 7x32",
+        "_5061._tcp.example.com tlsa 3 1 1 7x32",
+    };
+
+    (void)state;
+    check(WISH(.port = 5070, .is_sips = true), zone, "TLS/192.0.2.1:5070*+1");
+    check(WISH(.is_sips = true), zone, "TLS/192.0.2.1:5061*+1");
+    check(WISH(.port = 5070), zone, "UDP/192.0.2.1:5070*");
+}
+
+/* RFC 6698 4.1 */
+static void records_that_nobody_can_use_are_none(void **state)
+{
+    static const zone_lines zone = {
+        SECURE_SERVICE,
+        SECURE_HOST,
+        "_5061._tcp.a.example.com tlsa 4 1 1 7x32|3 2 1 7x32|3 1 3 7x32|3 1 1 7x31|3 1 2 7x32|"
+        "3 1 0 7x0",
+    };
+
+    (void)state;
+    check(WISH(0), zone, "TLS/192.0.2.1:5061*");
+}
+
+/* RFC 7673 4: else it would be enough to be in the way of the answer. */
+static void a_server_whose_records_cannot_be_had_is_not_used(void **state)
+{
+    static const zone_lines silent = {SECURE_SERVICE, SECURE_HOST,
+                                      "_5061._tcp.a.example.com tlsa ?"};
+    static const zone_lines forged = {SECURE_SERVICE, SECURE_HOST,
+                                      "_5061._tcp.a.example.com tlsa !"};
+    static const zone_lines vast = {SECURE_SERVICE, SECURE_HOST,
+                                    "_5061._tcp.a.example.com tlsa 3 0 0 7x3000"};
+    static const zone_lines other = {
+        SECURE_SERVICE "|2 0 5062 b.example.com",
+        SECURE_HOST,
+        "b.example.com a 192.0.2.2",
+        "_5061._tcp.a.example.com tlsa ?",
+        "_5062._tcp.b.example.com tlsa 3 1 1 7x32",
+    };
+
+    (void)state;
+    check(WISH(0), silent, "504");
+    check(WISH(0), forged, "502");
+    check(WISH(0), vast, "504");
+    check(WISH(0), other, "TLS/192.0.2.2:5062*+1");
+}
+
+static void a_domain_with_records_is_not_reached_without_tls(void **state)
+{
+    static const zone_lines bound = {PLAIN_SERVICE, SECURE_SERVICE, SECURE_HOST,
+                                     "_5061._tcp.a.example.com tlsa 3 1 1 7x32"};
+    static const zone_lines silent = {PLAIN_SERVICE, SECURE_SERVICE, SECURE_HOST,
+                                      "_5061._tcp.a.example.com tlsa ?"};
+    static const zone_lines without = {PLAIN_SERVICE, SECURE_SERVICE, SECURE_HOST};
+    static const zone_lines forged = {PLAIN_SERVICE, "_sips._tcp.example.com SRV !", SECURE_HOST};
+
+    (void)state;
+    check(WISH(0), bound, "TLS/192.0.2.1:5061*+1");
+    check(WISH(0), silent, "504");
+    check(WISH(0), without, "TLS/192.0.2.1:5061* UDP/192.0.2.1:5060*");
+    check(WISH(0), forged, "502");
+}
+
+/* The host of a maddr is whoever wrote the URI's to choose. */
+static void records_of_a_host_elsewhere_prove_nothing(void **state)
+{
+    static const zone_lines zone = {SECURE_SERVICE, SECURE_HOST,
+                                    "_5061._tcp.a.example.com tlsa 3 1 1 7x32"};
+    struct resolve_wish wish = WISH(0);
+
+    (void)state;
+    wish.is_elsewhere = true;
+    check(wish, zone, "TLS/192.0.2.1:5061*");
+}
+
 /* One answer, by hand. */
 static void tell(struct resolve *r, const struct resolve_question *question, const char *line)
 {
@@ -400,6 +513,65 @@ static void a_zone_can_send_no_more_than_is_of_use(void **state)
     assert_int_equal(count, RESOLVE_SERVERS * RESOLVE_ADDRESSES / 2);
 }
 
+static void of_many_tlsa_records_some_are_used(void **state)
+{
+    static char text[1024] = "_5061._tcp.a.example.com tlsa ";
+    static const zone_lines zone = {SECURE_SERVICE, SECURE_HOST, text};
+
+    (void)state;
+    for (unsigned i = 0; i < 15; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s3 1 1 %ux32", i ? "|" : "", i);
+    check(WISH(0), zone, "TLS/192.0.2.1:5061*+8");
+}
+
+/* Names end at 253 bytes (RFC 1035 2.3.4): those of its records would be longer. */
+static void a_server_may_have_too_long_a_name_for_records(void **state)
+{
+    static char server[DNS_NAME + 1], service[400], host[400];
+    static const zone_lines zone = {service, host};
+
+    (void)state;
+    memset(server, 'a', DNS_NAME);
+    for (unsigned i = 50; i < DNS_NAME; i += 50)
+        server[i] = '.';
+    snprintf(service, sizeof service, "_sips._tcp.example.com srv 1 0 5061 %s", server);
+    snprintf(host, sizeof host, "%s a 192.0.2.1", server);
+    check(WISH(0), zone, "TLS/192.0.2.1:5061*");
+}
+
+/* They are asked for beside the addresses, and waited for. */
+static void a_proven_address_waits_for_its_tlsa_records(void **state)
+{
+    static struct resolve r;
+    struct resolve_question six, four, records;
+    struct resolve_place place;
+    struct random random = random_seeded((struct hash_key){1, 1});
+    const struct resolve_wish wish = WISH(.port = 5061, .is_sips = true);
+
+    (void)state;
+    assert_true(resolve_begin(&r, &wish));
+    assert_int_equal(resolve_next(&r, &place), RESOLVE_WAIT);
+    assert_true(resolve_ask(&r, &six) && resolve_ask(&r, &four) && resolve_ask(&r, &records));
+    assert_slice(records.name, "_5061._tcp.example.com");
+    tell(&r, &four, "example.com a 192.0.2.1");
+    assert_true(resolve_may_hurry(&r));
+    resolve_hurry(&r);
+    assert_int_equal(resolve_next(&r, &place), RESOLVE_WAIT);
+    assert_false(resolve_may_hurry(&r));
+    tell(&r, &records, "_5061._tcp.example.com tlsa 3 1 1 7x32");
+    assert_int_equal(resolve_next(&r, &place), RESOLVE_PLACE);
+    assert_true(place.has_tlsa);
+
+    assert_true(resolve_begin(&r, &wish));
+    resolve_next(&r, &place);
+    assert_true(resolve_ask(&r, &six) && resolve_ask(&r, &four) && resolve_ask(&r, &records));
+    tell(&r, &six, "example.com AAAA ?");
+    tell(&r, &four, "example.com a 192.0.2.1");
+    resolve_give_up(&r, &random);
+    assert_int_equal(resolve_next(&r, &place), RESOLVE_NONE);
+    assert_int_equal(resolve_fault(&r).status, 504);
+}
+
 static void data_that_is_no_record_is_passed_over(void **state)
 {
     static const struct {
@@ -469,6 +641,15 @@ int main(void)
         cmocka_unit_test(a_dead_server_leaves_the_others),
         cmocka_unit_test(what_is_not_answered_is_not_taken_as_absent),
         cmocka_unit_test(a_place_is_secure_if_all_that_led_there_is),
+        cmocka_unit_test(tlsa_records_are_those_of_a_proven_server),
+        cmocka_unit_test(without_srv_the_records_are_those_of_the_host_itself),
+        cmocka_unit_test(records_that_nobody_can_use_are_none),
+        cmocka_unit_test(a_server_whose_records_cannot_be_had_is_not_used),
+        cmocka_unit_test(a_domain_with_records_is_not_reached_without_tls),
+        cmocka_unit_test(records_of_a_host_elsewhere_prove_nothing),
+        cmocka_unit_test(of_many_tlsa_records_some_are_used),
+        cmocka_unit_test(a_server_may_have_too_long_a_name_for_records),
+        cmocka_unit_test(a_proven_address_waits_for_its_tlsa_records),
         cmocka_unit_test(one_family_need_not_wait_for_the_other),
         cmocka_unit_test(addresses_are_asked_for_as_they_are_needed),
         cmocka_unit_test(a_zone_can_send_no_more_than_is_of_use),

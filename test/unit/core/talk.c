@@ -120,6 +120,7 @@ static const char *name_of_type(enum dns_type type)
     case DNS_A: return "A";
     case DNS_AAAA: return "AAAA";
     case DNS_SRV: return "SRV";
+    case DNS_TLSA: return "TLSA";
     case DNS_NAPTR: break;
     }
     return "NAPTR";

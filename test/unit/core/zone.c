@@ -31,7 +31,7 @@ static void write_string(struct writer *w, const char *text)
 
 static void write_record(struct writer *w, enum dns_type type, const char *text)
 {
-    unsigned a, b, c;
+    unsigned a, b, c, byte, count;
     char flags[8], services[16], name[300], host[80];
     struct address_bytes address;
 
@@ -51,6 +51,14 @@ static void write_record(struct writer *w, enum dns_type type, const char *text)
         write_string(w, services);
         write_string(w, "");
         write_name(w, name);
+        break;
+    case DNS_TLSA: /* its data: so many bytes of that number */
+        assert_int_equal(sscanf(text, "%u %u %u %ux%u", &a, &b, &c, &byte, &count), 5);
+        write_u8(w, (uint8_t)a);
+        write_u8(w, (uint8_t)b);
+        write_u8(w, (uint8_t)c);
+        while (count--)
+            write_u8(w, (uint8_t)byte);
         break;
     case DNS_A:
     case DNS_AAAA:
@@ -80,7 +88,11 @@ void zone_answer(const zone_lines zone, enum dns_type asked, struct slice of, st
     static const struct {
         const char *name;
         enum dns_type type;
-    } types[] = {{"A", DNS_A}, {"AAAA", DNS_AAAA}, {"SRV", DNS_SRV}, {"NAPTR", DNS_NAPTR}};
+    } types[] = {{"A", DNS_A},
+                 {"AAAA", DNS_AAAA},
+                 {"SRV", DNS_SRV},
+                 {"NAPTR", DNS_NAPTR},
+                 {"TLSA", DNS_TLSA}};
 
     reply->answer = (struct dns_answer){.status = DNS_NOTHING};
     for (unsigned i = 0; i < ZONE_LINES && zone[i]; i++) {
