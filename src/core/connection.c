@@ -49,10 +49,13 @@ static uint32_t peer_hash(const struct core *core, const struct flow *flow)
     return (uint32_t)hash_bytes(&core->key_table, slice_of((const char *)&peer, sizeof peer));
 }
 
-static bool is_peer(const struct flow *a, const struct flow *b)
+static bool is_peer(const struct connection *connection, const struct flow *to)
 {
-    return a->transport == b->transport && a->is_v6 == b->is_v6 && a->port == b->port &&
-           memcmp(a->address, b->address, sizeof a->address) == 0;
+    const struct flow *flow = &connection->flow;
+    uint16_t port = connection->alias ? connection->alias : flow->port;
+
+    return flow->transport == to->transport && flow->is_v6 == to->is_v6 && port == to->port &&
+           memcmp(flow->address, to->address, sizeof flow->address) == 0;
 }
 
 static struct connection *find(const struct core *core, const struct flow *flow)
@@ -80,6 +83,7 @@ static void enter(struct core *core, uint32_t place, const struct flow *flow)
     assert(!connection->is_live);
     connection->flow = *flow;
     connection->is_live = true;
+    connection->alias = 0;
     connection->first_client = 0;
     table_insert(&core->connections_by_peer, place, peer_hash(core, flow));
 }
@@ -242,6 +246,27 @@ bool flow_choose_socket(const struct core *core, struct flow *flow, bool must_fi
     return best > (must_fit ? UNFIT : 0);
 }
 
+bool connection_is_ours(const struct core *core, const struct flow *flow)
+{
+    return is_ours(core, connection_place(flow->connection));
+}
+
+void connection_alias(struct core *core, const struct flow *flow, const struct via *via)
+{
+    struct connection *connection = find(core, flow);
+    uint32_t place = connection_place(flow->connection);
+    struct flow peer = *flow;
+    struct slice value;
+
+    if (!connection || connection->alias || is_ours(core, place) || !connection->proven.len ||
+        !param_find(via->params, S("alias"), &value))
+        return;
+    peer.port = via->port ? (uint16_t)via->port : transport_port(flow->transport);
+    connection->alias = peer.port;
+    table_remove(&core->connections_by_peer, place);
+    table_insert(&core->connections_by_peer, place, peer_hash(core, &peer));
+}
+
 bool connection_proves(const struct core *core, const struct flow *flow, struct slice domain)
 {
     const struct connection *connection = flow_is_secure(flow) ? find(core, flow) : NULL;
@@ -252,13 +277,17 @@ bool connection_proves(const struct core *core, const struct flow *flow, struct 
 static bool will_do(const struct core *core, const struct connection *connection,
                     const struct peer_plan *plan)
 {
+    bool is_its;
+
     if (!plan || !flow_is_secure(&connection->flow) || fault_is(FAULT_CONNECTION_SHARED))
         return true;
-    if (plan->policy != POLICY_DANE && !plan->tlsa_count && /* for which a CA's word is no proof */
-        identity_is_among(block_slice(&connection->proven), plan->domain))
-        return true;
-    return connection->domain == policy_hash(core, plan->domain) &&
-           connection->policy >= plan->policy && (connection->has_tlsa || !plan->tlsa_count);
+    is_its = connection->domain == policy_hash(core, plan->domain);
+    if (plan->tlsa_count && !(is_its && connection->has_tlsa)) /* a CA's word is no proof then */
+        return false;
+    if (plan->policy == POLICY_DANE)
+        return is_its && connection->policy == POLICY_DANE;
+    return identity_is_among(block_slice(&connection->proven), plan->domain) ||
+           (is_its && connection->policy >= plan->policy);
 }
 
 static const struct connection *find_standing(const struct core *core, const struct flow *to,
@@ -268,23 +297,28 @@ static const struct connection *find_standing(const struct core *core, const str
 
     for (uint32_t i = table_first(&core->connections_by_peer, hash); i;
          i = table_next(&core->connections_by_peer, i))
-        if (is_peer(&core->connections[i].flow, to) && will_do(core, &core->connections[i], plan))
+        if (is_peer(&core->connections[i], to) && will_do(core, &core->connections[i], plan))
             return &core->connections[i];
     return NULL;
 }
 
-bool connection_reach_domain(struct core *core, struct flow *to, const struct peer_plan *plan,
-                             struct actions *out)
+static bool join_standing(const struct core *core, struct flow *to, const struct peer_plan *plan)
 {
     const struct connection *standing = find_standing(core, to, plan);
+
+    if (standing)
+        *to = standing->flow;
+    return standing;
+}
+
+/* A new one. */
+static bool open_to(struct core *core, struct flow *to, const struct peer_plan *plan,
+                    struct actions *out)
+{
     uint32_t place = core->free_connection;
     size_t start = out->bytes.len;
     struct connection *connection;
 
-    if (standing) {
-        *to = standing->flow;
-        return true;
-    }
     if (!place || flow_is_web(to) || !flow_find_socket(core, to))
         return false;
     connection = &core->connections[place];
@@ -302,6 +336,12 @@ bool connection_reach_domain(struct core *core, struct flow *to, const struct pe
                           .bytes = slice_of(out->bytes.at + start, out->bytes.len - start),
                       });
     return true;
+}
+
+bool connection_reach_domain(struct core *core, struct flow *to, const struct peer_plan *plan,
+                             struct actions *out)
+{
+    return join_standing(core, to, plan) || open_to(core, to, plan, out);
 }
 
 bool connection_reach(struct core *core, struct flow *to, struct actions *out)
@@ -334,10 +374,13 @@ static bool dial(struct core *core, const struct binding *binding, const struct 
     bool is_known =
         binding ? way->transport == TRANSPORT_TCP && listens_at(binding, way) : !way->connection;
 
-    if (!is_known || !*may_dial || !connection_reach_domain(core, way, plan, out))
+    if (!is_known || !*may_dial)
         return false;
+    if (join_standing(core, way, plan))
+        return true; /* which may end any time, without a fault of its peer: another is opened then
+                      */
     *may_dial = false;
-    return true;
+    return open_to(core, way, plan, out);
 }
 
 bool connection_way(struct core *core, const struct target *target, const struct peer_plan *plan,

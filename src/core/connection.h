@@ -27,10 +27,19 @@ bool connection_stands(const struct core *core, const struct flow *flow);
 bool connection_reach(struct core *core, struct flow *to, struct actions *out);
 
 /* The same to a domain's server, of whom the plan demands what it must prove.  A connection that
- * stands already will do if its peer has proven to be that domain, or if it was opened for it and
- * no less was demanded (RFC 5923 5): that another is at the same address is nothing. */
+ * stands already, whoever opened it, will do if its peer has proven to be that domain, or if it was
+ * opened for it and no less was demanded (RFC 5923 5): that another is at the same address is
+ * nothing. */
 bool connection_reach_domain(struct core *core, struct flow *to, const struct peer_plan *plan,
                              struct actions *out);
+
+/* A request came by it, with that topmost Via.  Where that says `alias`, and the peer has proven to
+ * be a domain, requests for the port that the Via names go by it, too, as if we had connected there
+ * (RFC 5923 5, 8.1). */
+void connection_alias(struct core *core, const struct flow *flow, const struct via *via);
+
+/* We opened it. */
+bool connection_is_ours(const struct core *core, const struct flow *flow);
 
 /* The peer has proven to be that domain (RFC 5922). */
 bool connection_proves(const struct core *core, const struct flow *flow, struct slice domain);

@@ -184,6 +184,8 @@ static void take_message(struct core *core, const struct event *event, struct mo
     req.now = now;
     if (!fault.status && !req.via.text.at)
         fault = (struct fault){400, "Bad Via"};
+    if (!fault.status && flow_is_secure(&event->flow))
+        connection_alias(core, &event->flow, &req.via);
     if (fault.status && req.message.first[HEADER_VIA])
         reply_because(core, &req, fault, out); /* without a Via nobody could take it */
     else if (!fault.status)

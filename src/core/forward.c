@@ -1,6 +1,7 @@
 #include "core/forward.h"
 
 #include "core/caller.h"
+#include "core/connection.h"
 #include "core/realm.h"
 #include "core/session.h"
 #include "sip/address.h"
@@ -89,6 +90,8 @@ void forward_via(struct writer *w, const struct core *core, const struct flow *f
     write_socket(w, socket);
     write_slice(w, S(";branch="));
     branch_write(w, &core->key_branch, branch);
+    if (flow_is_secure(flow) && connection_is_ours(core, flow))
+        write_slice(w, S(";alias")); /* RFC 5923 8.1: whoever is there may ask us by it */
     write_slice(w, S("\r\n"));
 }
 

@@ -31,12 +31,12 @@
 
 /* What a URI says, and what we can do. */
 struct resolve_wish {
-    struct slice host;   /* a name or a numeric address; maddr, where there is one (4) */
-    uint16_t port;       /* 0: none was named */
-    uint8_t transport;   /* enum transport; TRANSPORT_OTHER: none was named */
-    bool is_sips;        /* only by TLS (4.1) */
-    bool is_elsewhere;   /* the host is not the domain that is asked for: its records prove nothing */
-    uint8_t offered;     /* transports that we have sockets of: 1 << TRANSPORT_... */
+    struct slice host; /* a name or a numeric address; maddr, where there is one (4) */
+    uint16_t port;     /* 0: none was named */
+    uint8_t transport; /* enum transport; TRANSPORT_OTHER: none was named */
+    bool is_sips;      /* only by TLS (4.1) */
+    bool is_elsewhere; /* the host is not the domain that is asked for: its records prove nothing */
+    uint8_t offered;   /* transports that we have sockets of: 1 << TRANSPORT_... */
     bool has_v4, has_v6; /* and families */
 };
 

@@ -100,11 +100,12 @@ struct connection {
     struct table_link by_peer;
     struct flow flow; /* its handle included */
     bool is_live;
-    uint8_t policy;        /* of one that we opened for a domain: what was demanded of it, */
-    bool has_tlsa;         /* and by TLSA records */
-    uint16_t generation;   /* the last, of one that we open */
-    uint64_t domain;       /* policy_hash of that domain; 0 = it was for none */
-    struct block proven;   /* lines of the domains that the peer has proven to be */
+    uint8_t policy;      /* of one that we opened for a domain: what was demanded of it, */
+    bool has_tlsa;       /* and by TLSA records */
+    uint16_t generation; /* the last, of one that we open */
+    uint16_t alias;      /* of one that a domain opened: the port where it is listening; 0 = none */
+    uint64_t domain;     /* policy_hash of that domain; 0 = it was for none */
+    struct block proven; /* lines of the domains that the peer has proven to be */
     uint32_t first_client; /* transactions whose request went by it; of a free place that we may
                               open the next such, 0 = none */
 };

@@ -146,6 +146,46 @@ def a_domain_alone_may_have_to_be_verified(world):
     fails(world.a.phone())
 
 
+# ---- one connection for both directions (RFC 5923)
+
+def connections():
+    """How many connections of TLS stand between the two servers."""
+    done = subprocess.run(["ss", "-Htn", "state", "established"], check=True, capture_output=True,
+                          text=True)
+    ends = [line.split()[2:4] for line in done.stdout.splitlines()]
+    return sum(peer in (f"{A}:5061", f"{B}:5061") and local.split(":")[0] in (A, B)
+               for local, peer in ends)
+
+
+def one_connection_carries_calls_both_ways(world):
+    alice, bob = two(world, names_b="DNS:b.test")
+    invite = call(alice, bob)
+    expect(";alias" in invite.list("Via")[1], invite.text)
+    for caller, callee in (bob, alice), (alice, bob), (bob, alice):
+        goes_by_tls(call(caller, callee))
+    expect(connections() == 1, f"{connections()} connections")
+
+
+def a_connection_that_broke_is_opened_anew(world):
+    """The other server dies: the connection that it opened is gone, and calls go on."""
+    alice, bob = two(world, stack="<tls-policy>verified</tls-policy>")
+    call(bob, alice)
+    world.b.server.kill()
+    world.b.server.start()
+    bob.bind()
+    goes_by_tls(call(alice, bob))
+    goes_by_tls(call(bob, alice))
+    expect(connections() == 1, f"{connections()} connections")
+
+
+def who_has_proven_nothing_is_not_called_by_its_own_connection(world):
+    """Anybody can connect: what its certificate does not prove is looked for where DNS says it is."""
+    alice, bob = world.publish(SECURE).two()
+    call(bob, alice)
+    call(alice, bob)
+    expect(connections() == 2, f"{connections()} connections")
+
+
 # ---- DANE (RFC 7673): nobody knows the CA, and DNSSEC proves what is published
 
 def make_of(folder, text, *words):
@@ -342,6 +382,9 @@ CHECKS = [
     the_name_of_the_server_is_not_enough,
     a_domain_alone_may_have_to_be_verified,
     who_proved_itself_is_not_reached_without,
+    one_connection_carries_calls_both_ways,
+    a_connection_that_broke_is_opened_anew,
+    who_has_proven_nothing_is_not_called_by_its_own_connection,
     dane_proves_a_domain_without_a_ca,
     dane_is_asked_for_where_nobody_demands_it,
     without_dane_the_same_domain_has_proven_nothing,

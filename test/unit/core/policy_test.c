@@ -147,6 +147,81 @@ static void who_connects_to_us_may_prove_to_be_a_domain(void **state)
     assert_false(connection_proves(w.core, &flow, S("example.net")));
 }
 
+/* Its server connects from some port, proves what it can, and asks; `alias`: ";alias", or nothing.
+ */
+static struct flow connects(const char *domains, const char *alias)
+{
+    struct flow flow = world_flow(20, 40000);
+
+    flow.transport = TRANSPORT_TLS;
+    flow.socket = BY_TLS;
+    flow.connection = connection_name(3, 1);
+    prove(&flow, domains);
+    world_receive_by(&w, &flow,
+                     "OPTIONS sip:example.com SIP/2.0\n"
+                     "Via: SIP/2.0/TLS 198.51.100.20%s;branch=z9hG4bKalias\n"
+                     "Max-Forwards: 70\n"
+                     "From: <sip:carol@example.net>;tag=c\n"
+                     "To: <sip:example.com>\n"
+                     "Call-ID: alias\n"
+                     "CSeq: 1 OPTIONS\n"
+                     "Content-Length: 0\n\n",
+                     alias);
+    return flow;
+}
+
+/* RFC 5923 5 */
+static void a_domain_is_reached_by_the_connection_that_it_opened(void **state)
+{
+    struct flow its = connects("example.net\n", ";alias"), found;
+
+    (void)state;
+    found = reach("example.net", POLICY_VERIFIED);
+    assert_true(!is_new() && flow_equal(&its, &found));
+    reach("example.org", POLICY_OPPORTUNISTIC); /* which is at the same place */
+    assert_true(is_new());
+    world_close(&w, &its);
+    reach("example.net", POLICY_VERIFIED);
+    assert_true(is_new());
+}
+
+static void a_connection_that_only_a_ca_vouches_for_does_not_do_for_dane(void **state)
+{
+    (void)state;
+    connects("example.net\n", ";alias");
+    reach("example.net", POLICY_DANE);
+    assert_true(is_new());
+}
+
+/* RFC 5923 8.1, 9: nor where its server listens at another port. */
+static void without_proof_or_alias_its_connection_is_not_used(void **state)
+{
+    static const char *const rows[][2] = {
+        {"", ";alias"},
+        {"example.net\n", ""},
+        {"example.net\n", ":5071;alias"},
+        {"example.org\n", ";alias"},
+    };
+
+    for (unsigned i = 0; i < COUNT_OF(rows); i++) {
+        connects(rows[i][0], rows[i][1]);
+        reach("example.net", POLICY_OPPORTUNISTIC);
+        assert_true(is_new());
+        end(state);
+        begin(state);
+    }
+}
+
+static void what_we_open_may_be_used_to_reach_us(void **state)
+{
+    struct flow flow = reach("example.net", POLICY_VERIFIED);
+
+    (void)state;
+    assert_true(connection_is_ours(w.core, &flow));
+    flow.connection = connection_name(3, 1);
+    assert_false(connection_is_ours(w.core, &flow));
+}
+
 static void a_domain_that_proved_itself_must_go_on_doing_so(void **state)
 {
     struct flow flow = reach("example.net", POLICY_OPPORTUNISTIC);
@@ -237,6 +312,10 @@ int main(void)
         TEST(a_connection_serves_no_other_domain_at_its_address),
         TEST(a_connection_serves_all_domains_that_its_peer_has_proven_to_be),
         TEST(who_connects_to_us_may_prove_to_be_a_domain),
+        TEST(a_domain_is_reached_by_the_connection_that_it_opened),
+        TEST(a_connection_that_only_a_ca_vouches_for_does_not_do_for_dane),
+        TEST(without_proof_or_alias_its_connection_is_not_used),
+        TEST(what_we_open_may_be_used_to_reach_us),
         TEST(a_domain_that_proved_itself_must_go_on_doing_so),
         TEST(what_proved_itself_is_remembered_by_the_next_run), TEST(it_is_written_once_a_day),
         TEST(an_administrator_may_forget_a_domain), TEST(only_so_many_are_remembered));

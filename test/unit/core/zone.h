@@ -5,8 +5,9 @@
 
 /*
  * What a zone has: "NAME TYPE RECORD|RECORD".  A record is as in a zone file, without quotes and
- * final dots; of a NAPTR's fields the regular expression is left out, and of a TLSA's data "7x32" is
- * 32 bytes of 7.  Instead of records: "?" nobody answers, "!" forged.  A type in small letters is proven by DNSSEC.
+ * final dots; of a NAPTR's fields the regular expression is left out, and of a TLSA's data "7x32"
+ * is 32 bytes of 7.  Instead of records: "?" nobody answers, "!" forged.  A type in small letters
+ * is proven by DNSSEC.
  */
 #define ZONE_LINES 12
 typedef const char *zone_lines[ZONE_LINES];
