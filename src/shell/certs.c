@@ -411,6 +411,8 @@ static bool add_named(struct certs *certs, const struct certs_plan *plan, const 
     certs->named_count++;
     if (!named->context || !use_files(named->context, &files, report))
         return false;
+    /* Its handshakes judge the peer by this store, and it trusts the same CAs. */
+    SSL_CTX_set1_cert_store(named->context, SSL_CTX_get_cert_store(certs->server));
     if (plan->certfile.len || !slice_equal(domain, plan->realm)) /* else that was said */
         warn_of_dates(named->context, files.certificate, report);
     return true;
