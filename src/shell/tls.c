@@ -1,13 +1,13 @@
 #include "shell/tls.h"
 
-#include "core/identity.h"
 #include "shell/netaddr.h"
+#include "shell/subject.h"
 #include "sip/uri.h"
 
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/rand.h>
-#include <openssl/x509v3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -110,64 +110,21 @@ static BIO_METHOD *make_method(void)
 
 /* ---- what a peer has proven */
 
-static struct slice text_of(const ASN1_STRING *string)
-{
-    return slice_of((const char *)ASN1_STRING_get0_data(string),
-                    (size_t)ASN1_STRING_length(string));
-}
-
-static void add_name(struct certificate_names *names, const GENERAL_NAME *name)
-{
-    if (name->type == GEN_URI && names->uri_count < IDENTITY_NAMES)
-        names->uris[names->uri_count++] = text_of(name->d.uniformResourceIdentifier);
-    else if (name->type == GEN_DNS && names->host_count < IDENTITY_NAMES)
-        names->hosts[names->host_count++] = text_of(name->d.dNSName);
-}
-
-static struct slice common_name(const X509 *certificate)
-{
-    const X509_NAME *subject = X509_get_subject_name(certificate);
-    int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
-
-    return at < 0 ? NO_SLICE : text_of(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
-}
-
-/* A certificate without purposes is for all; else it must be for SIP (RFC 5924) or TLS. */
-static bool is_for_sip(X509 *certificate)
-{
-    EXTENDED_KEY_USAGE *usage = X509_get_ext_d2i(certificate, NID_ext_key_usage, NULL, NULL);
-    bool ok = !usage;
-
-    for (int i = 0; i < sk_ASN1_OBJECT_num(usage); i++) {
-        const ASN1_OBJECT *purpose = sk_ASN1_OBJECT_value(usage, i);
-        char text[32];
-        int nid = OBJ_obj2nid(purpose);
-        OBJ_obj2txt(text, sizeof text, purpose, 1);
-        ok |= nid == NID_server_auth || nid == NID_client_auth || nid == NID_anyExtendedKeyUsage ||
-              strcmp(text, "1.3.6.1.5.5.7.3.20") == 0; /* id-kp-sipDomain */
-    }
-    EXTENDED_KEY_USAGE_free(usage);
-    return ok;
-}
-
 /* Keeps the domains that a certificate names, once it is known to be its owner's. */
-static void keep_names(struct tls_channel *c, X509 *certificate, struct slice domain)
+static void keep_names(struct tls_channel *c, const X509 *certificate, struct slice domain)
 {
-    GENERAL_NAMES *alternatives = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
-    struct certificate_names names = {.has_alternatives = alternatives != NULL};
+    struct subject subject;
     char text[TLS_PROVEN];
     struct writer w = writer_over(text, sizeof text - 1);
 
-    for (int i = 0; i < sk_GENERAL_NAME_num(alternatives); i++)
-        add_name(&names, sk_GENERAL_NAME_value(alternatives, i));
-    names.common = common_name(certificate);
+    subject_read(&subject, certificate);
     if (domain.len) {
         write_slice(&w, domain);
         write_char(&w, '\n');
     }
-    if (is_for_sip(certificate))
-        identity_write(&w, &names);
-    GENERAL_NAMES_free(alternatives);
+    if (subject_is_for_sip(certificate))
+        identity_write(&w, &subject.names);
+    subject_free(&subject);
     if (w.len)
         c->proven = strndup(text, w.len);
 }
