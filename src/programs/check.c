@@ -13,9 +13,9 @@
 #include <time.h>
 
 #define SERVICES 3u
-#define TYPE_TLSA 52u  /* RFC 6698 */
 #define PLACES 32u     /* that are greeted: eight servers of each transport */
 #define CLOCK_APART 60 /* seconds that clocks may differ: signatures and nonces bear that */
+#define ENDS_SOON (14 * 24 * 3600) /* seconds that a certificate should still be good for */
 #define PORT_SIP 5060
 #define PORT_SIPS 5061
 
@@ -323,8 +323,15 @@ static void look_for_tlsa(struct inquiry *inquiry)
             (i && strcmp(place->server, place[-1].server) == 0))
             continue;
         snprintf(prefix, sizeof prefix, "_%u._tcp.", place->flow.port);
-        if (ask(inquiry, TYPE_TLSA, join(name, prefix, place->server), &found) &&
-            found.answer.status == DNS_FOUND)
+        if (!ask(inquiry, DNS_TLSA, join(name, prefix, place->server), &found))
+            return;
+        if (found.answer.status == DNS_FAILED && inquiry->is_proven)
+            tell(inquiry, GRADE_FAULT, "tlsa-fails",
+                 "see that the name servers answer questions for TLSA records, if only that there "
+                 "are none",
+                 "DNS does not answer for the TLSA records %s: others with DNSSEC do not go there",
+                 name);
+        else if (found.answer.status == DNS_FOUND)
             tell(inquiry, found.answer.is_secure ? GRADE_OK : GRADE_NOTE, "tlsa", NULL,
                  "TLSA: %u records at %s%s", found.answer.count, name,
                  found.answer.is_secure ? "" : ", which count only where they are signed");
@@ -418,6 +425,11 @@ static void judge_failure(struct inquiry *inquiry, const struct place *place, co
         tell(inquiry, GRADE_FAULT, "closed",
              "start the server there, or name the right port in the SRV record",
              "nobody listens at %s", text);
+    else if (said->end == GREETING_UNSECURED)
+        tell(inquiry, GRADE_FAULT, "tls-fails",
+             "let the server speak TLS 1.2 or 1.3 at that port, or name the right one in the SRV "
+             "record",
+             "there is no TLS with %s: %s", text, said->reason);
     else if (said->end == GREETING_STRANGE)
         tell(inquiry, GRADE_FAULT, "not-sip", "name the port of the SIP server in the SRV record",
              "what answers at %s is not a SIP server", text);
@@ -428,9 +440,112 @@ static void judge_failure(struct inquiry *inquiry, const struct place *place, co
              "nothing comes back from %s", text);
 }
 
+/* ---- what they show by TLS */
+
+/* Records that count: those that can be used, where all that leads there is signed. */
+static bool find_demand(struct inquiry *inquiry, const struct place *place, struct looked *found,
+                        struct peer_plan *plan)
+{
+    char prefix[16], name[DNS_NAME + 2];
+
+    *plan = (struct peer_plan){.domain = slice_text(inquiry->domain),
+                               .server = slice_text(place->server)};
+    snprintf(prefix, sizeof prefix, "_%u._tcp.", place->flow.port);
+    look_up(inquiry->dns, DNS_TLSA, join(name, prefix, place->server), found);
+    for (unsigned i = 0; i < found->answer.count && plan->tlsa_count < TLSA_LIMIT; i++)
+        if (inquiry->is_proven &&
+            dns_read_tlsa(found->answer.data[i], &plan->tlsa[plan->tlsa_count]))
+            plan->tlsa_count++;
+    return plan->tlsa_count > 0;
+}
+
+/* Whether DANE proves it, and then no CA has to. */
+static bool judge_dane(struct inquiry *inquiry, const struct place *place, const char *text,
+                       const struct shown *shown)
+{
+    struct looked found;
+    struct peer_plan plan;
+    char remedy[DNS_NAME + 256];
+
+    if (!find_demand(inquiry, place, &found, &plan))
+        return false;
+    if (greet_by_dane(&place->flow, &plan)) {
+        tell(inquiry, GRADE_OK, "dane", NULL, "the TLSA records of %s prove what %s shows",
+             place->server, text);
+        return true;
+    }
+    snprintf(remedy, sizeof remedy,
+             "publish _%u._tcp.%s. TLSA 3 1 1 %s, or show the certificate that the records are of",
+             place->flow.port, place->server, shown->key_hash);
+    tell(inquiry, GRADE_FAULT, "tlsa-mismatch", remedy,
+         "what %s shows matches none of the TLSA records of %s: others with DNSSEC refuse it", text,
+         place->server);
+    return false;
+}
+
+static void judge_dates(struct inquiry *inquiry, const char *text, const struct shown *shown)
+{
+    int64_t now = time(NULL);
+    char date[16];
+
+    strftime(date, sizeof date, "%Y-%m-%d",
+             gmtime(&(time_t){now < shown->from ? shown->from : shown->until}));
+    if (now > shown->until)
+        tell(inquiry, GRADE_FAULT, "certificate-expired", "renew it",
+             "the certificate at %s was good until %s", text, date);
+    else if (now < shown->from)
+        tell(inquiry, GRADE_FAULT, "certificate-early", "see to the clocks, or wait",
+             "the certificate at %s is good from %s on", text, date);
+    else if (shown->until - now < ENDS_SOON)
+        tell(inquiry, GRADE_NOTE, "certificate-ends", NULL,
+             "the certificate at %s is good until %s only: renew it", text, date);
+    else
+        tell(inquiry, GRADE_OK, "certificate", NULL,
+             "the certificate at %s, of %s, is good until %s", text, shown->issuer, date);
+}
+
+static void judge_issuer(struct inquiry *inquiry, const char *text, const struct shown *shown)
+{
+    if (shown->is_self_signed)
+        tell(inquiry, GRADE_NOTE, "certificate-self-signed", NULL,
+             "the certificate at %s is signed by itself: others cannot know whose it is, unless "
+             "TLSA records say so; those that demand to know refuse it",
+             text);
+    else if (shown->doubt)
+        tell(inquiry, GRADE_FAULT, "certificate-unknown",
+             "put the certificates that lead to its CA behind it, or get one of a CA that all "
+             "know",
+             "nobody known here vouches for the certificate at %s, of %s: %s", text, shown->issuer,
+             shown->doubt);
+}
+
+/* RFC 5922 */
+static void judge_certificate(struct inquiry *inquiry, const struct place *place, const char *text,
+                              const struct shown *shown)
+{
+    char remedy[2 * DNS_NAME + 64];
+
+    if (judge_dane(inquiry, place, text, shown))
+        return;
+    judge_dates(inquiry, text, shown);
+    judge_issuer(inquiry, text, shown);
+    snprintf(remedy, sizeof remedy, "get one with the alternative name DNS:%s, or URI:sip:%s",
+             inquiry->domain, inquiry->domain);
+    if (!shown->names_domain)
+        tell(inquiry, GRADE_FAULT, "certificate-name", remedy,
+             "the certificate at %s does not name %s, which the server's own name does not "
+             "replace",
+             text, inquiry->domain);
+    if (!shown->is_for_sip)
+        tell(inquiry, GRADE_FAULT, "certificate-purpose",
+             "get one for TLS servers (serverAuth), or for SIP domains",
+             "the certificate at %s is not for servers, by its purposes", text);
+}
+
 static void greet_place(struct inquiry *inquiry, const struct place *place)
 {
     char text[96];
+    struct shown shown;
 
     spell(place, text, sizeof text);
     if (inquiry->server && is_missed(inquiry, text)) {
@@ -440,11 +555,9 @@ static void greet_place(struct inquiry *inquiry, const struct place *place)
              "DNS sends others to %s, where this server does not listen", text);
         return;
     }
-    if (place->flow.transport == TRANSPORT_TLS) {
-        tell(inquiry, GRADE_NOTE, "tls", NULL, "%s is not tried: by TLS", text);
-        return;
-    }
-    struct greeting said = greet(&place->flow, inquiry->domain);
+    struct greeting said = greet(&place->flow, inquiry->domain, &shown);
+    if (said.has_shown)
+        judge_certificate(inquiry, place, text, &shown);
     if (said.end == GREETING_ANSWERED)
         judge_answer(inquiry, text, &said);
     else

@@ -11,6 +11,7 @@ import email.utils
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "conformance"))
 
+import certificates
 import lab
 import sip
 import zones
@@ -45,8 +47,53 @@ HOSTS = "".join(f"{name} A {address}\n" for name, address in {
     "refuses": REFUSES, "broken": BROKEN, "late": LATE, "inside": "10.9.8.7", "streams": STREAMS,
     "ours": OURS, "loop": "127.0.0.9"}.items()) + f"good6 AAAA {GOOD6}\n"
 
+WRONG = "3 1 1 " + 64 * "0"
+
+
+def tls(domain, place):
+    """The service of a domain by TLS alone, at the server `place` of TLS_SERVERS."""
+    return srv(domain, place, 5061, "_sips._tcp")
+
+
+# Servers of TLS by their names: how each one's certificate is made, by a CA that all know, one that
+# nobody knows, and the folder.  Each serves the domain tls-NAME.test.
+TLS_SERVERS = {
+    "good": lambda known, other, folder: known.make("x", "DNS:tls-good.test"),
+    "uri": lambda known, other, folder: known.make("x", "DNS:uri.test,URI:sip:tls-uri.test"),
+    "name": lambda known, other, folder: known.make("x", "DNS:name.test"),
+    "wildcard": lambda known, other, folder: known.make("x", "DNS:*.test"),
+    "expired": lambda known, other, folder: known.make("x", "DNS:tls-expired.test",
+                                                       dates=certificates.PAST),
+    "early": lambda known, other, folder: known.make("x", "DNS:tls-early.test",
+                                                     dates=certificates.FUTURE),
+    "purpose": lambda known, other, folder: known.make("x", "DNS:tls-purpose.test",
+                                                       "emailProtection"),
+    "stranger": lambda known, other, folder: other.make("x", "DNS:tls-stranger.test"),
+    "alone": lambda known, other, folder: certificates.self_signed(folder, "tls-alone.test"),
+    "proven": lambda known, other, folder: other.make("x", "DNS:proven.test"),
+    "changed": lambda known, other, folder: known.make("x", "DNS:tls-changed.test"),
+    "lame-tlsa": lambda known, other, folder: known.make("x", "DNS:tls-lame-tlsa.test"),
+}
+TLS_HOSTS = {name: f"192.0.2.{100 + i}" for i, name in enumerate(TLS_SERVERS)}
+
 # Domain below `test`: its records, and the faults that are found, and no other.
 SETUPS = {
+    "tls-good": (tls("tls-good", "tls1-good"), []),
+    "tls-uri": (tls("tls-uri", "tls1-uri"), []),
+    "tls-name": (tls("tls-name", "tls1-name"), ["certificate-name"]),
+    "tls-wildcard": (tls("tls-wildcard", "tls1-wildcard"), ["certificate-name"]),
+    "tls-expired": (tls("tls-expired", "tls1-expired"), ["certificate-expired"]),
+    "tls-early": (tls("tls-early", "tls1-early"), ["certificate-early"]),
+    "tls-purpose": (tls("tls-purpose", "tls1-purpose"), ["certificate-purpose"]),
+    "tls-stranger": (tls("tls-stranger", "tls1-stranger"), ["certificate-unknown"]),
+    "tls-alone": (tls("tls-alone", "tls1-alone"), []),
+    "tls-proven": (tls("tls-proven", "tls1-proven"), []),
+    "tls-changed": (tls("tls-changed", "tls1-changed") + f"_5061._tcp.tls1-changed TLSA {WRONG}\n",
+                    ["tlsa-mismatch"]),
+    "tls-lame-tlsa": (tls("tls-lame-tlsa", "tls1-lame-tlsa") + "_tcp.tls1-lame-tlsa NS ns\n",
+                      ["tlsa-fails"]),
+    "tls-plain": (srv("tls-plain", "streams", 5060, "_sips._tcp"), ["tls-fails"]),
+    "tls-shut": (tls("tls-shut", "shut"), ["closed"]),
     "fine": (srv("fine", "good"), []),
     "fine-by-address": (f"fine-by-address A {GOOD}\n", []),
     "fine-by-naptr": ('fine-by-naptr NAPTR 1 1 "s" "SIP+D2U" "" datagrams.fine-by-naptr\n'
@@ -115,7 +162,27 @@ def serve_streams(stack, address, how):
             while True:
                 peer, _ = one.accept()
                 with peer:
-                    peer.sendall(how(Message(peer.recv(65535).decode())))
+                    peer.sendall(how(peer.recv(65535)))
+    threading.Thread(target=serve, daemon=True).start()
+
+
+def serve_tls(stack, address, folder, text):
+    path = os.path.join(folder, f"{address}.pem")
+    certificates.write(path, text)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    one = stack.enter_context(socket.create_server((address, 5061)))
+
+    def serve():
+        while True:
+            try:
+                peer, _ = one.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError), peer, context.wrap_socket(peer, server_side=True) as its:
+                data = its.recv(65535)
+                if data:
+                    its.sendall(fine(Message(data.decode())))
     threading.Thread(target=serve, daemon=True).start()
 
 
@@ -126,14 +193,14 @@ def fine(request):
 def open_servers(stack):
     for address in GOOD, GOOD6:
         serve_datagrams(stack, address, fine)
-    serve_streams(stack, GOOD, fine)
+    serve_streams(stack, GOOD, lambda data: fine(Message(data.decode())))
     serve_datagrams(stack, SILENT, lambda request: None)
     serve_datagrams(stack, STRANGE, lambda request: b"220 mail.test ESMTP\r\n")
     serve_datagrams(stack, REFUSES, lambda request: answer(request, 404))
     serve_datagrams(stack, BROKEN, lambda request: answer(request, 503))
     late = email.utils.formatdate(time.time() - 4000, usegmt=True)
     serve_datagrams(stack, LATE, lambda request: answer(request, 200, f"Date: {late}"))
-    serve_streams(stack, STREAMS, lambda request: b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    serve_streams(stack, STREAMS, lambda data: b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
 class World:
@@ -141,13 +208,24 @@ class World:
         self.stack = stack
         self.server = None
         self.folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sipwitch-check-"))
-        records = HOSTS + "".join(its for its, _ in SETUPS.values())
+        records = HOSTS + "".join(its for its, _ in SETUPS.values()) + self._secure(stack)
         self.names = zones.NameServer(os.path.join(self.folder, "zones"), {
             "test": records + "made NS ns\nwritten NS ns\n", "made.test": "", "written.test":
-            '@ NAPTR 5 5 "u" "E2U+sip" "!^.*$!sip:x@y.test!" .\nwww A 192.0.2.80\n', "lame.test": None, "forged.test": "_sip._udp SRV 1 1 5060 good.test.\n"})
+            '@ NAPTR 5 5 "u" "E2U+sip" "!^.*$!sip:x@y.test!" .\nwww A 192.0.2.80\n', "lame.test": None, "_tcp.tls1-lame-tlsa.test": None, "forged.test": "_sip._udp SRV 1 1 5060 good.test.\n"})
         stack.callback(self.names.discard)
         self.names.start()
         open_servers(stack)
+
+    def _secure(self, stack):
+        """Opens the servers of TLS; their records."""
+        known, other = (certificates.Authority(os.path.join(self.folder, name)) for name in
+                        ("known", "other"))
+        self.known = known.pem
+        shown = {name: make(known, other, self.folder) for name, make in TLS_SERVERS.items()}
+        for name, text in shown.items():
+            serve_tls(stack, TLS_HOSTS[name], self.folder, text)
+        return ("".join(f"tls1-{name} A {address}\n" for name, address in TLS_HOSTS.items()) +
+                f"_5061._tcp.tls1-proven TLSA 3 1 1 {certificates.key_hash(shown['proven'])}\n")
 
     def clear(self):
         """What a check that failed has left."""
@@ -161,7 +239,8 @@ class World:
     def ask(self, *words, prefix=None):
         prefix = prefix or os.path.join(self.folder, "nobody")
         return subprocess.run([SIPWITCH, "--prefixpath", prefix, *words], capture_output=True,
-                              text=True, timeout=60, check=False)
+                              text=True, timeout=60, check=False,
+                              env={**os.environ, "SSL_CERT_FILE": self.known})
 
     def findings(self, *words, **how):
         """(exit status, rows) of a check."""
@@ -181,6 +260,34 @@ def judge(setup, world, **how):
     expect(status == (FAULTY if wanted else FINE), f"exit status {status}")
     for row in rows:
         expect((row["grade"] == "fault") == ("remedy" in row), f"{row}")
+
+
+def graded(rows, grade):
+    return [row["finding"] for row in rows if row["grade"] == grade]
+
+
+def a_certificate_of_nobody_is_noted(world):
+    _, rows = world.findings("tls-alone.test")
+    expect("certificate-self-signed" in graded(rows, "note"), f"{rows}")
+    _, rows = world.findings("tls-good.test")
+    expect("certificate-self-signed" not in graded(rows, "note"), f"{rows}")
+
+
+def what_is_good_about_tls_is_said(world):
+    _, rows = world.findings("tls-good.test")
+    texts = [row["text"] for row in rows if row["finding"] == "certificate"]
+    expect(len(texts) == 1 and "of CN=the tests' CA, is good until 20" in texts[0], f"{rows}")
+    expect("answers" in graded(rows, "ok"), f"{rows}")
+    _, rows = world.findings("tls-proven.test")
+    expect({"tlsa", "dane", "answers"} <= set(graded(rows, "ok")), f"{rows}")
+
+
+def the_record_to_publish_is_said(world):
+    _, rows = world.findings("tls-changed.test")
+    shown = os.path.join(world.folder, f"{TLS_HOSTS['changed']}.pem")
+    wanted = f"_5061._tcp.tls1-changed.test. TLSA 3 1 1 {certificates.key_hash(certificates.read(shown))}"
+    remedies = [row["remedy"] for row in rows if row["finding"] == "tlsa-mismatch"]
+    expect(len(remedies) == 1 and wanted in remedies[0], f"no {wanted} in {remedies}")
 
 
 # ---- our own server
@@ -275,7 +382,7 @@ def what_dns_prints_makes_a_zone_that_check_finds_fine(world):
     status, rows = world.findings("made.test", prefix=one.state)
     expect((status, faults(rows)) == (FINE, []), f"{rows}")
     answered = [row["text"] for row in rows if row["finding"] == "answers"]
-    expect(len(answered) == 2, f"{rows}")
+    expect(len(answered) == 3, f"{rows}")
     one.stop()
 
 
@@ -330,6 +437,9 @@ def a_key_that_is_wrong_or_open_to_others_is_refused(world):
 
 
 OTHERS = [
+    a_certificate_of_nobody_is_noted,
+    what_is_good_about_tls_is_said,
+    the_record_to_publish_is_said,
     what_dns_prints_makes_a_zone_that_check_finds_fine,
     dns_prints_the_addresses_that_it_is_given,
     dns_without_a_domain_says_so,
@@ -358,7 +468,7 @@ def run(name, check, *arguments):
 
 def main():
     word = sys.argv[1] if len(sys.argv) > 1 else ""
-    lab.need("knotd", "keymgr", "nsupdate", "dig")
+    lab.need("knotd", "keymgr", "nsupdate", "dig", "openssl")
     lab.enter()
     subprocess.run(["ip", "address", "add", f"{GOOD6}/128", "dev", "lo"], check=True)
     checks = [(f"setup_{setup}", judge, setup) for setup in SETUPS if setup != "ours"]

@@ -6,7 +6,6 @@ Each check runs in a network of its own, with names as in domains_test. Prints `
 than build/release/src/sipw. An argument is a part of the names of the checks to run.
 """
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -15,6 +14,7 @@ sys.dont_write_bytecode = True
 
 import domains_test
 import lab
+from certificates import Authority, certificate_hash, key_hash, read, write
 from domains_test import A, B, Domain, call, hosts, refused, service
 from sip import Attempt, expect
 
@@ -29,49 +29,12 @@ def secure(name, target):
 SECURE = hosts(pa=A, pb=B) + secure("a", "pa") + secure("b", "pb")
 
 
-def openssl(*words):
-    subprocess.run(["openssl", *words], check=True, capture_output=True)
-
-
-class Authority:
-    """A CA of the tests' own."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.pem, self.key = (os.path.join(folder, name) for name in ("ca.pem", "ca.key"))
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                "-subj", "/CN=the tests' CA", "-addext", "basicConstraints=critical,CA:TRUE",
-                "-keyout", self.key, "-out", self.pem)
-
-    def make(self, domain, names):
-        """A certificate with these alternative names, its key behind it, as text."""
-        request, extensions, made, key = (os.path.join(self.folder, part)
-                                          for part in ("request", "extensions", "made", "key"))
-        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-                f"/CN={domain}", "-keyout", key, "-out", request)
-        with open(extensions, "w", encoding="ascii") as file:
-            file.write(f"subjectAltName={names}\nextendedKeyUsage=serverAuth\n")
-        openssl("x509", "-req", "-in", request, "-CA", self.pem, "-CAkey", self.key,
-                "-CAcreateserial", "-extfile", extensions, "-out", made)
-        return read(made) + read(key)
-
-    def certify(self, domain, names):
-        """The domain's server shows a certificate with these alternative names."""
-        install(domain, self.make(domain.domain, names))
-
-
-def read(path):
-    with open(path, encoding="ascii") as file:
-        return file.read()
-
-
 def install(domain, text):
     """The domain's server shows that certificate."""
     folder = os.path.join(domain.server.state, "certs")
     os.makedirs(folder, mode=0o700, exist_ok=True)
     path = os.path.join(folder, f"{domain.domain}.pem")
-    with open(os.open(path + ".new", os.O_CREAT | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:
-        file.write(text)
+    write(path + ".new", text)
     os.rename(path + ".new", path)
 
 
@@ -85,11 +48,11 @@ def configure(domain, stack):
 def two(world, records=SECURE, stack="", names_b="DNS:b.test"):
     """Both domains with certificates of a CA that both trust, and phones."""
     world.publish(records)
-    authority = Authority(world.folder)
+    authority = Authority(os.path.join(world.folder, "authority"))
     world.a, world.b = Domain(world, "a.test", A, "alice"), Domain(world, "b.test", B, "bob")
     for domain, names in (world.a, "DNS:a.test"), (world.b, names_b):
         configure(domain, f"<authfile>{authority.pem}</authfile>{stack}")
-        authority.certify(domain, names)
+        install(domain, authority.make(domain.domain, names))
         domain.start()
     return world.a.phone(), world.b.phone()
 
@@ -188,28 +151,6 @@ def who_has_proven_nothing_is_not_called_by_its_own_connection(world):
 
 # ---- DANE (RFC 7673): nobody knows the CA, and DNSSEC proves what is published
 
-def make_of(folder, text, *words):
-    """What openssl makes of a certificate."""
-    path = os.path.join(folder, "looked-at.pem")
-    with open(path, "w", encoding="ascii") as file:
-        file.write(text)
-    made = subprocess.run(["openssl", "x509", "-in", path, *words], check=True, capture_output=True)
-    return made.stdout
-
-
-def key_hash(folder, text):
-    """The data of a record of selector 1 and matching type 1."""
-    public = make_of(folder, text, "-noout", "-pubkey")
-    done = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "DER"], input=public, check=True,
-                          capture_output=True)
-    return hashlib.sha256(done.stdout).hexdigest()
-
-
-def certificate_hash(folder, text):
-    """Of selector 0 and matching type 1."""
-    return hashlib.sha256(make_of(folder, text, "-outform", "DER")).hexdigest()
-
-
 WRONG = "3 1 1 " + 64 * "0"
 
 
@@ -219,7 +160,7 @@ class Dane:
 
     def __init__(self, world, record, policy="", known=False, records=SECURE, chain=False,
                  names="DNS:pb.test", **below):
-        authority = Authority(world.folder)
+        authority = Authority(os.path.join(world.folder, "authority"))
         shown = authority.make("b.test", names)
         if chain:
             shown = shown.replace("-----BEGIN PRIVATE", read(authority.pem) + "-----BEGIN PRIVATE")
@@ -247,16 +188,18 @@ def demand(domain, policy):
 
 
 def by_key(shown, authority):
-    return f"3 1 1 {key_hash(authority.folder, shown)}"
+    del authority
+    return f"3 1 1 {key_hash(shown)}"
 
 
 def by_authority(shown, authority):
     del shown
-    return f"2 0 1 {certificate_hash(authority.folder, read(authority.pem))}"
+    return f"2 0 1 {certificate_hash(read(authority.pem))}"
 
 
 def by_key_and_a_ca(shown, authority):
-    return f"1 1 1 {key_hash(authority.folder, shown)}"
+    del authority
+    return f"1 1 1 {key_hash(shown)}"
 
 
 def wrong(shown, authority):
