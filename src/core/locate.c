@@ -234,8 +234,7 @@ static enum resolve_result next_place(struct core *core, struct lookup *lookup, 
         unsigned at = lookup->aside_given++;
         lookup->given = lookup->demands[at];
         *flow = lookup->aside[at];
-        if ((flow_is_secure(flow) || !lookup->resolve.is_bound) &&
-            !is_too_open(core, lookup, flow))
+        if ((flow_is_secure(flow) || !lookup->resolve.is_bound) && !is_too_open(core, lookup, flow))
             return RESOLVE_PLACE;
     }
     return result;
