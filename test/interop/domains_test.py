@@ -81,6 +81,9 @@ class Domain:
     def next_host(self):
         return self.host
 
+    def address(self):
+        return self.host, self.port
+
     def phone(self, transport="udp"):
         one = sip.Phone(self, self.user, transport=transport)
         self.world.stack.callback(one.close)
@@ -620,6 +623,9 @@ class Kamailio:
 
     def next_host(self):
         return self.host
+
+    def address(self):
+        return self.host, self.port
 
     def phone(self):
         one = sip.Phone(self, "bob")
