@@ -2,6 +2,7 @@
 
 #include "core/dns.h"
 #include "core/oddity.h"
+#include "programs/greet.h"
 #include "sip/uri.h"
 #include "sip/via.h"
 
@@ -41,6 +42,7 @@ struct publication {
     const char *domain;
     json_t *listening;
     bool has_address;
+    bool is_hidden; /* the certificate could not be looked at */
     unsigned count;
     struct record records[RECORDS];
 };
@@ -93,6 +95,26 @@ static void add_address(struct publication *p, const struct address_bytes *addre
         snprintf(record->data, sizeof record->data, "%s", bare);
 }
 
+/* The key of the certificate that is shown there (RFC 7673 3, RFC 7671 5.1): it can be proven by
+ * nothing else if the server made it itself.  One of a CA gets a new key with each renewal, mostly,
+ * and is then refused by all who know the old record: it wants to be asked for. */
+static void add_tlsa(struct publication *p, const struct address_bytes *address, unsigned port)
+{
+    struct flow place = {
+        .transport = TRANSPORT_TLS, .is_v6 = address->is_v6, .port = (uint16_t)port};
+    char label[32];
+    struct shown shown;
+
+    memcpy(place.address, address->at, sizeof place.address);
+    p->is_hidden |= !greet(&place, p->domain, &shown).has_shown;
+    if (p->is_hidden || !(shown.is_self_signed || p->session->has_tlsa))
+        return;
+    snprintf(label, sizeof label, "_%u._tcp.sip", port);
+    struct record *record = add(p, label, "TLSA");
+    if (record)
+        snprintf(record->data, sizeof record->data, "3 1 1 %s", shown.key_hash);
+}
+
 /* "UDP 192.0.2.1:5060", of the server's status. */
 static bool split(const char *socket, char transport[8], struct address_bytes *address,
                   unsigned *port)
@@ -122,8 +144,11 @@ static bool add_service(struct publication *p, const struct service *service)
             continue;
         for (known = 0; known < count && ports[known] != port;)
             known++;
-        if (known == count && count < COUNT_OF(ports))
-            add_srv(p, service, ports[count++] = port);
+        if (known < count || count == COUNT_OF(ports))
+            continue;
+        add_srv(p, service, ports[count++] = port);
+        if (strcmp(transport, "TLS") == 0)
+            add_tlsa(p, &address, port);
     }
     return count > 0;
 }
@@ -175,6 +200,8 @@ static void print_zone(const struct publication *p)
         printf("; It listens on addresses that nobody outside can reach: give the name sip.%s the\n"
                "; address that the world reaches it by; `sipwitch dns ADDRESS` prints that, too.\n",
                p->domain);
+    if (p->is_hidden)
+        printf("; Its certificate could not be looked at, so that no TLSA record is here.\n");
     for (unsigned i = 0; i < p->count; i++)
         printf("%-32s %u IN %-5s %s\n", p->records[i].name, TTL, p->records[i].type,
                p->records[i].data);
@@ -193,6 +220,18 @@ static void print_rows(const struct publication *p)
 
 /* ---- into the zone */
 
+/* The TLSA records of an earlier call, whose certificate may be shown no more. */
+static void write_old_tlsa(const struct publication *p, FILE *to)
+{
+    static const char start[] = "_sips._tcp.";
+    unsigned port;
+
+    for (unsigned i = 0; i < p->count; i++)
+        if (strncmp(p->records[i].name, start, sizeof start - 1) == 0 &&
+            sscanf(p->records[i].data, "%*u %*u %u", &port) == 1)
+            fprintf(to, "update delete _%u._tcp.sip.%s. TLSA\n", port, p->domain);
+}
+
 /* What an earlier call may have written goes; records of other uses of the same names stay. */
 static void write_update(const struct publication *p, FILE *to)
 {
@@ -209,6 +248,8 @@ static void write_update(const struct publication *p, FILE *to)
                 "update delete %s. NAPTR %u 50 \"s\" \"%s\" \"\" %s.%s.\n",
                 services[i].label, p->domain, p->domain, services[i].order, services[i].naptr,
                 services[i].label, p->domain);
+    if (!p->is_hidden)
+        write_old_tlsa(p, to);
     if (p->has_address)
         fprintf(to, "update delete sip.%s. A\nupdate delete sip.%s. AAAA\n", p->domain, p->domain);
     for (unsigned i = 0; i < p->count; i++)

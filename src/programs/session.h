@@ -30,6 +30,7 @@ struct session {
     const char *extension, *display, *since;          /* NULL = not given */
     const char *as, *at;                              /* as well */
     const char *resolver, *anchor, *key, *dns_server; /* as well */
+    bool has_tlsa;
     bool is_open;
     struct client client;
 };

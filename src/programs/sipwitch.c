@@ -37,6 +37,7 @@ enum option_code {
     OPTION_ANCHOR,
     OPTION_KEY,
     OPTION_SERVER,
+    OPTION_TLSA,
 };
 
 static const struct option_row option_rows[] = {
@@ -54,6 +55,7 @@ static const struct option_row option_rows[] = {
      "check: the key that proves DNS, in place of the root's"},
     {OPTION_KEY, "key", "FILE", "dns: write the records, with this TSIG key"},
     {OPTION_SERVER, "server", "ADDRESS", "dns: the zone's server that takes them"},
+    {OPTION_TLSA, "tlsa", NULL, "dns: with the key of a certificate of a CA, too"},
     OPTIONS_USUAL,
 };
 
@@ -540,6 +542,7 @@ static bool set_option(struct session *session, int code)
     case OPTION_ANCHOR: session->anchor = optarg; return true;
     case OPTION_KEY: session->key = optarg; return true;
     case OPTION_SERVER: session->dns_server = optarg; return true;
+    case OPTION_TLSA: session->has_tlsa = true; return true;
     case 't':
         seconds = strtol(optarg, &end, 10);
         session->patience = (int)seconds * 1000;
@@ -562,6 +565,8 @@ static const char *stray_option(const struct session *session)
         return session->resolver ? "resolver" : "trust-anchor";
     if (strcmp(session->command, "dns") != 0 && (session->key || session->dns_server))
         return session->key ? "key" : "server";
+    if (strcmp(session->command, "dns") != 0 && session->has_tlsa)
+        return "tlsa";
     return strcmp(session->command, "records") != 0 && session->since ? "since" : NULL;
 }
 

@@ -411,7 +411,7 @@ def with_a_key_the_records_are_written(world):
     one = sipw(world, "written.test", True)
     for _ in range(2):
         done = world.ask("dns", "--key", key, "--server", zones.ADDRESS, prefix=one.state)
-        expect((done.returncode, done.stdout) == (FINE, "7 records are written\n"), f"{done}")
+        expect((done.returncode, done.stdout) == (FINE, "8 records are written\n"), f"{done}")
         status, rows = world.findings("written.test", prefix=one.state)
         expect((status, faults(rows)) == (FINE, []), f"{rows}")
         expect(len(world.names.serves("written.test", "NAPTR")) == 4, "NAPTR records")
@@ -419,6 +419,29 @@ def with_a_key_the_records_are_written(world):
     done = world.ask("dns", "--key", key, "--server", zones.ADDRESS, "203.0.113.9", prefix=one.state)
     expect(done.returncode == FINE, f"{done}")
     expect(world.names.serves("sip.written.test", "A") == ["203.0.113.9"], "the old address stays")
+    one.stop()
+
+
+def the_record_of_a_certificate_is_written(world):
+    """Of one that the server made; of a CA's only where that is wanted, and the old one goes."""
+    key = os.path.join(world.folder, "key")
+    zones.write_key(key)
+    one = sipw(world, "written.test", True)
+
+    def written(*words):
+        done = world.ask("dns", "--key", key, "--server", zones.ADDRESS, *words, prefix=one.state)
+        expect(done.returncode == FINE, f"{done}")
+        rows = world.names.serves("_5061._tcp.sip.written.test", "TLSA")
+        return [row.replace(" ", "") for row in rows]
+    own = certificates.key_hash(certificates.read(os.path.join(one.state, "certs/self-signed.pem")))
+    expect(written() == [f"311{own.upper()}"], f"the record is {written()}")
+    authority = certificates.Authority(os.path.join(world.folder, "written-ca"))
+    text = authority.make("written.test", "DNS:written.test")
+    certificates.write(os.path.join(one.state, "certs/written.test.pem"), text)
+    expect(world.ask("reload", prefix=one.state).returncode == FINE, "the reload was refused")
+    expect(written() == [], f"the old record stays: {written()}")
+    new = certificates.key_hash(text)
+    expect(written("--tlsa") == [f"311{new.upper()}"], f"the record is {written('--tlsa')}")
     one.stop()
 
 
@@ -444,6 +467,7 @@ OTHERS = [
     dns_prints_the_addresses_that_it_is_given,
     dns_without_a_domain_says_so,
     with_a_key_the_records_are_written,
+    the_record_of_a_certificate_is_written,
     a_key_that_is_wrong_or_open_to_others_is_refused,
     our_own_server_is_told_what_it_does_not_listen_on,
     our_own_server_is_fine,
