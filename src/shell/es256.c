@@ -86,15 +86,19 @@ static bool verify(const uint8_t *point, struct slice text, const uint8_t *signa
 
 const struct es256_table es256_openssl = {.sign = sign, .verify = verify};
 
+/* As TLS encodes it: not compressed, whatever form the key has. */
 bool es256_point(const EVP_PKEY *key, uint8_t *point)
 {
     char group[32];
+    unsigned char *encoded = NULL;
     size_t len;
+    bool ok = EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group,
+                                             &len) == 1 &&
+              slice_equal(slice_text(group), S(SN_X9_62_prime256v1)) &&
+              EVP_PKEY_get1_encoded_public_key((EVP_PKEY *)(uintptr_t)key, &encoded) == ES256_POINT;
 
-    return EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group,
-                                          &len) == 1 &&
-           slice_equal(slice_text(group), S(SN_X9_62_prime256v1)) &&
-           EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, point, ES256_POINT,
-                                           &len) == 1 &&
-           len == ES256_POINT && point[0] == POINT_CONVERSION_UNCOMPRESSED;
+    if (ok)
+        memcpy(point, encoded, ES256_POINT);
+    OPENSSL_free(encoded);
+    return ok;
 }
