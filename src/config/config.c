@@ -361,6 +361,32 @@ static bool read_tls(struct loading *l, struct config *config)
     return true;
 }
 
+/* What stands between < and > of an Identity field, and in JSON without an escape. */
+static bool is_info(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.at[i] <= ' ' || text.at[i] > '~' || strchr("<>\"\\", text.at[i]))
+            return false;
+    return slice_starts(text, S("https://")) && text.len > sizeof "https://" &&
+           text.len <= IDENTITY_INFO_LIMIT;
+}
+
+static bool read_identity(struct loading *l, struct config *config)
+{
+    struct slice said = l->values.identity;
+
+    if (!said.len || slice_equal_nocase(said, S("no")))
+        return true;
+    config->is_vouching = true;
+    if (slice_equal_nocase(said, S("yes")))
+        return true;
+    config->identity = loading_keep(l, said);
+    return is_info(said) ||
+           fault_in_main(
+               l, "identity in <stack> is", said,
+               "write no, yes, or the https URI of the certificate, of up to 400 characters");
+}
+
 /* Route values; a proxy that knows no loose routing (RFC 3261 16.12) is none of today's. */
 static bool write_route(struct writer *w, struct slice text)
 {
@@ -519,7 +545,7 @@ static bool read_settings(struct loading *l)
     return note_places(l) && read_localnames(l) && check_realm(l, settings->realm) &&
            read_digest(l, &settings->sha256_first) &&
            read_unregistered(l, &settings->unregistered) && read_transports(l, config) &&
-           read_tls(l, config) && read_websockets(l, config) &&
+           read_tls(l, config) && read_identity(l, config) && read_websockets(l, config) &&
            read_service_route(l, &settings->service_route) &&
            read_resolver(l, &settings->resolver) && read_trust_anchor(l, &config->trust_anchor);
 }

@@ -60,6 +60,8 @@ struct config {
     bool has_udp, has_tcp, has_tls, has_ws, has_wss; /* transports listened on */
     bool wants_tls, wants_ws, wants_wss; /* they were asked for: without them there is no start */
     struct slice certfile, keyfile, authfile;
+    bool is_vouching;          /* our users' requests to other domains are signed */
+    struct slice identity;     /* where their certificate is; empty: at our own port */
     bool is_traced;            /* from the start on */
     struct slice trust_anchor; /* a file by which DNS is validated; empty: the root's */
     uint32_t bindings;         /* at most; 0 = as many as there is room for */

@@ -14,6 +14,7 @@
 #define NAMES_LIMIT 64u           /* local names */
 #define RESOLVER_LIMIT 512u       /* bytes: some ten servers */
 #define ANCHOR_LIMIT 251u         /* bytes of a path: shell/dns.h has room for no more */
+#define IDENTITY_INFO_LIMIT 400u  /* bytes: it is in each Identity field, twice */
 #define ORIGINS_LIMIT 64u         /* web sites */
 #define SERVICE_ROUTE_LIMIT 1024u /* bytes: the answer to a REGISTER must fit into a datagram */
 

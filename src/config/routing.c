@@ -381,7 +381,13 @@ static bool read_domain(struct loading *l, const struct node *node)
         .name = loading_keep(l, values.id),
         .policy = settings->policy,
         .written = loading_written(l, node),
+        .must_sign = slice_equal_nocase(values.identity, S("required")),
     };
+    if (values.identity.len && !domain->must_sign &&
+        !slice_equal_nocase(values.identity, S("optional")))
+        return report_fault(l->report, node->place,
+                            "identity of a domain is \"%.*s\"; write required or optional",
+                            (int)values.identity.len, values.identity.at);
     if (values.tls.len && !policy_named(values.tls, &domain->policy))
         return fault_of_policy(l, node->place, values.tls);
     settings->domain_count++;

@@ -60,6 +60,11 @@ static const struct key stack_keys[] = {
     TEXT("keyfile", AT(keyfile), "certfile", "A PEM file with the certificate's key."),
     TEXT("authfile", AT(authfile), NULL,
         "A PEM file with certificates of CAs that are trusted beside the system's."),
+    TEXT("identity", AT(identity), "no",
+        "Whether the server signs who calls, where its users call other domains (RFC 8224): no, yes, "
+        "or the https URI where the certificate can be fetched. With yes that is the server itself, "
+        "at https://REALM:WSS-PORT/identity.pem, which others must reach. The certificate must name "
+        "the realm, be a CA's and have a key of the curve P-256."),
     TEXT("tls-policy", AT(policy), "opportunistic",
         "What the servers of other domains must prove by TLS: opportunistic is nothing, unless the "
         "domain did within the last thirty days or has TLSA records that DNSSEC proves; verified is "
@@ -300,6 +305,9 @@ static const struct key domain_keys[] = {
     TEXT("tls", OF(tls), NULL,
         "What its servers must prove, as tls-policy says it for all: opportunistic, verified or "
         "dane."),
+    TEXT("identity", OF(identity), "optional",
+        "required, where callers who say that they are of this domain are refused unless the domain "
+        "has signed it (RFC 8224): 428."),
 };
 static const struct schema domain = KEYS(domain_keys);
 static const struct key domain_items[] = {SECTION("domain", &domain, "A domain.")};

@@ -46,7 +46,7 @@ struct values {
     struct slice interface, transport, localnames, published, public, agent, trusted, restricted,
         exempt, system, anonymous, service_route, resolver, trust_anchor;
     uint64_t port, tls_port, ws_port, wss_port;
-    struct slice certfile, keyfile, authfile, policy, origins;
+    struct slice certfile, keyfile, authfile, policy, origins, identity;
     struct slice realm, digest;
     uint64_t mapped, prefix, range, expires, unregistered;
     uint64_t timer_c, answer, session, session_shortest, call;

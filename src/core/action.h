@@ -10,6 +10,7 @@
 
 #include "core/dns.h"
 #include "core/flow.h"
+#include "core/oddity.h"
 
 enum action_kind {
     ACTION_SEND = 1,     /* write bytes to flow; where its stream has ended, nothing happens */
@@ -28,6 +29,8 @@ enum action_kind {
                       at its end, and say what it answers by EVENT_DNS, once; where nothing can be
                       asked at all, that it failed, in a step of its own.  The core has a patience of
                       its own: an answer may take its time, and comes once all the same */
+    ACTION_FETCH,  /* `bytes`: a domain, a line feed and an https URI: fetch the certificate there,
+                      see whether it speaks for the domain, and say so by EVENT_CERTIFICATE */
     ACTION_ANSWER, /* lines of JSON for an administrator who asked, or for all who watch */
 };
 
@@ -46,6 +49,13 @@ struct dns_question {
     enum dns_type type;
 };
 
+/* What is fetched, and from where at most: not from addresses that fewer can reach than who asks
+ * for it (RFC 6890), for they are no business of strangers. */
+struct fetch_question {
+    uint64_t id; /* to be handed back in event.question */
+    enum seclusion widest;
+};
+
 struct action {
     enum action_kind kind;
     bool promises;
@@ -53,6 +63,7 @@ struct action {
         struct flow flow;           /* of a send */
         struct admin_answer answer; /* of an answer */
         struct dns_question ask;
+        struct fetch_question fetch;
     };
     struct slice bytes; /* in actions.bytes */
 };

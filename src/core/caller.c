@@ -20,7 +20,8 @@ uint8_t caller_prove(const struct core *core, const struct request *req)
 
 static void write_names(struct writer *w, unsigned proof)
 {
-    static const struct slice names[] = {S("own"), S("tls")};
+    static const struct slice names[] = {S("own"), S("tls"), S("signature"), S("offer-only"),
+                                         S("signed")};
     bool is_first = true;
 
     for (unsigned i = 0; i < COUNT_OF(names); i++) {
@@ -52,7 +53,9 @@ void caller_write_field(struct writer *w, const struct request *req)
         write_slice(w, S("verified;domain="));
         write_slice(w, from_host(req));
         write_slice(w, S(";by="));
-        write_names(w, req->proof);
+        write_names(w, req->proof & (CALLER_TLS | CALLER_SIGNATURE));
+        if (req->proof & CALLER_OFFER)
+            write_slice(w, S(";media=offer-only"));
     } else {
         write_slice(w, S("unverified"));
     }

@@ -6,6 +6,7 @@
  * none of our own users, who have proven themselves:
  *
  *     P-SIPWITCH-Caller: verified;domain=example.com;by=tls
+ *     P-SIPWITCH-Caller: verified;domain=example.com;by=tls+signature;media=offer-only
  *     P-SIPWITCH-Caller: unverified
  *
  *     field    =  ("verified" ";domain=" host ";by=" proof *("+" proof) / "unverified")
@@ -21,13 +22,16 @@
 
 /* Bits: what holds of a caller.  None: nothing is proven. */
 enum caller_proof {
-    CALLER_OWN = 1 << 0,    /* one of our own users, by a password or by the flow of its phone */
-    CALLER_TLS = 1 << 1,    /* its domain, by the certificate of its connection (RFC 5922) */
-    CALLER_UNTOLD = 1 << 7, /* nobody noted it: only in the record of a call */
+    CALLER_OWN = 1 << 0,       /* one of our own users, by a password or by the flow of its phone */
+    CALLER_TLS = 1 << 1,       /* its domain, by the certificate of its connection (RFC 5922) */
+    CALLER_SIGNATURE = 1 << 2, /* its domain, which has signed it (RFC 8224) */
+    CALLER_OFFER = 1 << 3,     /* and the media keys that it offers; nobody those of the answer */
+    CALLER_SIGNED = 1 << 4,    /* one of our own, signed by us where it left for another domain */
+    CALLER_UNTOLD = 1 << 7,    /* nobody noted it: only in the record of a call */
 };
 
 /* Room for what caller_write writes. */
-#define CALLER_TEXT 32u
+#define CALLER_TEXT 48u
 
 /* What is proven of a stranger by the way on which the request came; nothing where From names a
  * host that is longer than a domain. */

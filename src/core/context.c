@@ -1,6 +1,7 @@
 #include "core/context.h"
 
 #include "core/calls.h"
+#include "core/certificates.h"
 #include "core/connection.h"
 #include "core/dialog.h"
 #include "core/failover.h"
@@ -14,6 +15,7 @@
 #include "core/record.h"
 #include "core/reply.h"
 #include "core/session.h"
+#include "core/signing.h"
 #include "core/tell.h"
 #include "core/transaction.h"
 
@@ -136,12 +138,15 @@ void context_close(struct core *core, struct context *context)
 {
     struct server_transaction *server = pool_at(&core->servers, context->server);
 
+    if (context->held_by)
+        certificates_leave(core, context);
     server->context = 0;
     table_remove(&core->contexts_by_merge, pool_index(&core->contexts, context));
     slab_give(&core->slab, &context->request);
     slab_give(&core->slab, &context->targets);
     slab_give(&core->slab, &context->best);
     slab_give(&core->slab, &context->reason);
+    slab_give(&core->slab, &context->signature);
     pool_give(&core->contexts, context);
 }
 
@@ -271,7 +276,8 @@ static struct slice compose_branch(struct core *core, const struct request *req,
 }
 
 /* What the request becomes on its way to a target. */
-static struct forwarding forwarding_to(const struct context *context, unsigned index)
+static struct forwarding forwarding_to(struct core *core, struct context *context,
+                                       const struct request *req, unsigned index)
 {
     const struct target *target = &context_targets(context)[index];
 
@@ -280,6 +286,7 @@ static struct forwarding forwarding_to(const struct context *context, unsigned i
         .uri = context_target_uri(context, index),
         .path = context_target_path(context, index),
         .binding = target->binding,
+        .signature = signing_concerns(target) ? signing_lines(core, context, req) : NO_SLICE,
     };
 }
 
@@ -287,7 +294,7 @@ bool context_send(struct core *core, struct context *context, struct client_tran
                   const struct request *req, uint32_t breadth, struct actions *out)
 {
     const struct target *target = &context_targets(context)[client->branch];
-    struct forwarding to = forwarding_to(context, client->branch);
+    struct forwarding to = forwarding_to(core, context, req, client->branch);
     struct slice bytes;
 
     to.max_breadth = breadth;
@@ -410,7 +417,8 @@ static void put_off(struct core *core, struct context *context, const struct req
     context_close(core, context);
 }
 
-void context_open(struct core *core, struct request *req, struct actions *out)
+/* The server transaction of a request with its context, which has no targets yet. */
+static struct context *begin(struct core *core, const struct request *req)
 {
     bool is_invite = req->message.method == METHOD_INVITE;
     struct flow back = reply_flow(req);
@@ -420,7 +428,6 @@ void context_open(struct core *core, struct request *req, struct actions *out)
 
     assert(server && context);
     server->context = pool_index(&core->contexts, context);
-    server->is_initial = is_invite && !req->to_tag.len;
     context->server = pool_index(&core->servers, server);
     context->method = (uint8_t)req->message.method;
     context->flags = is_invite ? CONTEXT_INVITE : 0;
@@ -431,6 +438,28 @@ void context_open(struct core *core, struct request *req, struct actions *out)
     context->merge = req->merge;
     context->opened_at = req->now.boot;
     table_insert(&core->contexts_by_merge, server->context, (uint32_t)context->merge.low);
+    return context;
+}
+
+struct context *context_hold(struct core *core, const struct request *req)
+{
+    struct context *context = begin(core, req);
+
+    if (slab_copy(&core->slab, req->message.bytes, &context->request))
+        return context;
+    server_close(core, pool_at(&core->servers, context->server));
+    return NULL;
+}
+
+void context_open(struct core *core, struct request *req, struct actions *out)
+{
+    bool is_invite = req->message.method == METHOD_INVITE;
+    struct context *context = begin(core, req);
+    struct server_transaction *server = pool_at(&core->servers, context->server);
+
+    server->is_initial = is_invite && !req->to_tag.len;
+    if (signing_may(core, req))
+        context->flags |= CONTEXT_SIGNED;
     server->session = session_promised(core, &req->message);
     if (is_invite)
         note_dialog_parts(context, &req->message);
@@ -599,6 +628,10 @@ void context_cancel(struct core *core, struct server_transaction *server, struct
     if (context->flags & (CONTEXT_CANCELLED | CONTEXT_ACCEPTED))
         return;
     context->flags |= CONTEXT_CANCELLED;
+    if (context->held_by) { /* nobody was asked yet */
+        conclude(core, context, now, out);
+        return;
+    }
     slab_give(&core->slab, &context->reason);
     slab_copy(&core->slab, reason, &context->reason);
     pending_put(core, server, out);
@@ -836,7 +869,7 @@ void context_accept_left(struct core *core, struct context *context,
 static void restore_branch(struct core *core, struct context *context, const struct request *req,
                            unsigned index, uint64_t branch, struct actions *out)
 {
-    struct forwarding to = forwarding_to(context, index);
+    struct forwarding to = forwarding_to(core, context, req, index);
     size_t start = out->bytes.len;
     struct client_transaction *client;
 
@@ -888,16 +921,18 @@ bool context_find_flow(struct core *core, struct client_transaction *client, str
 }
 
 static void send_again(struct core *core, struct context *context,
-                       struct client_transaction *client, const struct forwarding *to,
-                       struct moment now, struct actions *out)
+                       struct client_transaction *client, const struct flow *way, struct moment now,
+                       struct actions *out)
 {
-    struct forwarding again = *to;
+    struct forwarding again;
     struct request req;
 
     if (!context_read(core, context, now, &req)) {
         client_step(core, client, CTRANS_UNREACHED, NULL, now, out);
         return;
     }
+    again = forwarding_to(core, context, &req, client->branch);
+    again.flow = *way;
     again.transaction = client_branch(core, client);
     again.max_breadth = req.message.first[HEADER_MAX_BREADTH] ? 1 : 0;
     client->flow = again.flow;
@@ -927,13 +962,13 @@ void context_seek(struct core *core, struct client_transaction *client, struct m
 
     if (!is_given_up) {
         const struct target *target = &context_targets(context)[client->branch];
-        struct forwarding to = forwarding_to(context, client->branch);
+        struct flow way = target->flow;
         if (target->way == WAY_SOUGHT) {
             seek_place(core, context, client, now, out);
             return;
         }
-        if (find_way(core, target, client, &to.flow, out)) {
-            send_again(core, context, client, &to, now, out);
+        if (find_way(core, target, client, &way, out)) {
+            send_again(core, context, client, &way, now, out);
             return;
         }
         if (client->machine.end_at == NEVER)

@@ -19,6 +19,10 @@ bool context_has_room(const struct core *core, size_t len);
  * targets.  There must be room, and at least one target. */
 void context_open(struct core *core, struct request *req, struct actions *out);
 
+/* Opens the server transaction and a context that only holds the request, which nobody has answered
+ * yet (core/certificates).  There must be room; NULL if its bytes have none. */
+struct context *context_hold(struct core *core, const struct request *req);
+
 /* Opens the server transaction of an INVITE and refuses it.  There must be room. */
 void context_refuse(struct core *core, struct request *req, struct fault fault,
                     struct actions *out);

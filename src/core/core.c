@@ -5,6 +5,7 @@
 #include "core/admission.h"
 #include "core/branch.h"
 #include "core/calls.h"
+#include "core/certificates.h"
 #include "core/connection.h"
 #include "core/context.h"
 #include "core/dialog.h"
@@ -53,7 +54,7 @@ size_t core_bytes(const struct limits *limits)
            context_bytes(limits) + dialog_bytes(limits) + calls_bytes(limits) +
            realm_bytes(limits) + abuse_bytes() + load_bytes() + policy_bytes() +
            connection_bytes(limits) + locate_bytes(limits) + penalty_bytes() + admission_bytes() +
-           rehearse_bytes() + limits->text + 16 * 64;
+           rehearse_bytes() + certificates_bytes() + limits->text + 16 * 64;
 }
 
 static int64_t wall_zero(struct moment now)
@@ -70,6 +71,7 @@ struct core *core_create(void *memory, const struct core_origin *origin, struct 
     core->limits = *limits;
     core->settings = origin->settings;
     core->digests = origin->digests;
+    core->es256 = origin->es256;
     core->boot = origin->boot;
     core->random = random_seeded(origin->seed);
     core->key_table = hash_derive(&origin->secret, S("table"));
@@ -98,6 +100,7 @@ struct core *core_create(void *memory, const struct core_origin *origin, struct 
     admission_init(core, &arena);
     rehearse_init(core, &arena);
     penalty_init(core, &arena);
+    certificates_init(core, &arena);
     slab_init(&core->slab, &arena, limits->text);
     return core;
 }
@@ -221,6 +224,9 @@ static void fire(struct core *core, struct timer *timer, struct moment now, stru
         location_expire(core, CONTAINER(timer, struct binding, timer), now.boot, out);
         break;
     case TIMER_DIALOG: dialog_expire(core, CONTAINER(timer, struct dialog, timer), now, out); break;
+    case TIMER_CERTIFICATE:
+        certificates_expire(core, CONTAINER(timer, struct kept_certificate, timer), now, out);
+        break;
     default: assert(false);
     }
 }
@@ -342,6 +348,9 @@ void core_step(struct core *core, const struct event *event, struct moment now, 
     case EVENT_ADMIN: admin_request(core, event->request, now, out); break;
     case EVENT_UNREACHED: failover_unreached(core, &event->flow, event->bytes, now, out); break;
     case EVENT_DNS: take_dns(core, event, now, out); break;
+    case EVENT_CERTIFICATE:
+        certificates_tell(core, event->question, event->certificate, now, out);
+        break;
     case EVENT_PASSWORD: location_set_password(core, event->user); break;
     }
     assert(!out->bytes.failed);

@@ -14,6 +14,7 @@
 #include "core/event.h"
 #include "core/limits.h"
 #include "core/settings.h"
+#include "sip/es256.h"
 
 struct core;
 
@@ -21,9 +22,10 @@ struct core_origin {
     struct limits limits;
     const struct settings *settings;
     const struct digest_table *digests;
-    struct hash_key secret; /* from the key file: the same in every run */
-    struct hash_key seed;   /* of this run's random stream: never the same */
-    uint64_t first_call;    /* number of the next call: above all that the database has */
+    const struct es256_table *es256; /* NULL: nothing is signed, nor believed for being signed */
+    struct hash_key secret;          /* from the key file: the same in every run */
+    struct hash_key seed;            /* of this run's random stream: never the same */
+    uint64_t first_call;             /* number of the next call: above all that the database has */
     uint64_t boot; /* names this boot of the machine: boot time goes on through runs that share it;
                       0 = unknown */
 };

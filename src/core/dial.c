@@ -78,11 +78,10 @@ static bool has_room(const struct dialing *d)
     return d->req->targets.count < BRANCH_LIMIT;
 }
 
-/* A place that needs no registration. */
-static struct fault add_static(struct dialing *d, struct slice contact, const struct uri *uri,
-                               uint16_t q)
+/* A place that needs no registration; of the target all but its flow is known. */
+static struct fault add_place(struct dialing *d, struct slice contact, const struct uri *uri,
+                              struct target target)
 {
-    struct target target = {.q = q};
     struct fault fault = target_find(d->core, uri, &target);
 
     if (!fault.status && has_room(d))
@@ -91,6 +90,15 @@ static struct fault add_static(struct dialing *d, struct slice contact, const st
         why_step(d->req, S("contact"), nowhere, "% cannot be reached from here: %", contact,
                  slice_text(fault.reason));
     return fault;
+}
+
+/* An address that was written for one of ours is its phone, a name may be another domain. */
+static struct fault add_static(struct dialing *d, struct slice contact, const struct uri *uri)
+{
+    struct address_bytes address;
+
+    return add_place(d, contact, uri,
+                     (struct target){.q = 1000, .is_ours = host_numeric(uri->host, &address)});
 }
 
 /* A phone: the best of its flows, and behind it the others, for when that fails. */
@@ -130,7 +138,7 @@ static void add_contacts(struct dialing *d, const struct user *user)
 
     while (next_contact(&rest, &contact))
         if (uri_parse(contact, &uri) && !uri_is_local(d->core, &uri))
-            add_static(d, contact, &uri, 1000);
+            add_static(d, contact, &uri);
 }
 
 static struct fault dial_user(struct dialing *d, const struct user *user)
@@ -169,7 +177,7 @@ static struct fault dial_uri(struct dialing *d, struct slice text)
     if (!uri_parse(text, &uri) || uri.scheme > SCHEME_SIPS)
         return unknown;
     if (!uri_is_local(d->core, &uri))
-        return add_static(d, text, &uri, 1000);
+        return add_static(d, text, &uri);
     if (!uri.user.len || d->hops++ == DIAL_HOPS) {
         why_step(d->req, S("rule"), nowhere,
                  uri.user.len ? "% is one step too many: aliases and rules lead in a circle"
@@ -216,7 +224,7 @@ static bool add_gateway(struct dialing *d, const struct user *gateway, const str
     struct slice rest = user_contacts(gateway), contact = NO_SLICE;
     char changed[NAME_LIMIT];
     struct writer w = writer_over(changed, sizeof changed);
-    struct target target = {.q = q};
+    struct target target = {.q = q, .is_ours = true};
     struct uri uri;
 
     affix_write(&w, &route->affix, number);
@@ -233,7 +241,7 @@ static bool add_gateway(struct dialing *d, const struct user *gateway, const str
         return true;
     }
     if (next_contact(&rest, &contact) && uri_parse(contact, &uri) &&
-        !add_static(d, number_at(d, contact, writer_slice(&w)), &uri, q).status)
+        !add_place(d, number_at(d, contact, writer_slice(&w)), &uri, target).status)
         return true;
     why_step(d->req, S("route"), gateway->written,
              "the gateway % is not registered, and has no contact", user_id(gateway), NO_SLICE);

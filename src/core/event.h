@@ -32,15 +32,18 @@ enum event_kind {
                            EVENT_SETTINGS go; a few in each step */
     EVENT_LOAD,         /* fill: of the fullest receive queue, in thousandths; while it never rests
                            some hundred times a second, and when it does again (core/load.h) */
-    EVENT_UNREACHED, /* a datagram to flow did not arrive: the network says so, or there is no way
-                        there.  `bytes`: its beginning, as far as it came back */
-    EVENT_DNS,       /* dns: the answer to an ACTION_ASK, or that there is none; each question is
-                        answered once, in any order, in its own time: the core knows which
-                        answers it still waits for, and passes over all others */
-    EVENT_ADMIN,     /* an administrator asks for something: `request` */
+    EVENT_UNREACHED,   /* a datagram to flow did not arrive: the network says so, or there is no way
+                          there.  `bytes`: its beginning, as far as it came back */
+    EVENT_DNS,         /* dns: the answer to an ACTION_ASK, or that there is none; each question is
+                          answered once, in any order, in its own time: the core knows which
+                          answers it still waits for, and passes over all others */
+    EVENT_CERTIFICATE, /* certificate: what an ACTION_FETCH found, once; an answer that comes late
+                          is passed over */
+    EVENT_ADMIN,       /* an administrator asks for something: `request` */
 };
 
 struct admin_request;
+struct certificate;
 struct dns_answer;
 
 struct event {
@@ -49,11 +52,12 @@ struct event {
     struct slice bytes; /* the message, or the record's payload; the shell's, for this step, or
                            for as long as core/recall.h says */
     const struct settings *settings;
-    const struct user_settings *user;    /* copied in this step */
-    struct fault fault;                  /* EVENT_BROKEN */
-    bool is_unproven;                    /* EVENT_CLOSED: it lacked what its plan demands */
-    unsigned fill;                       /* EVENT_LOAD */
-    uint64_t question;                   /* EVENT_DNS: as it was in the ACTION_ASK */
-    const struct dns_answer *dns;        /* core/dns.h; the shell's, for this step */
-    const struct admin_request *request; /* core/admin.h; the shell's, for this step */
+    const struct user_settings *user; /* copied in this step */
+    struct fault fault;               /* EVENT_BROKEN */
+    bool is_unproven;                 /* EVENT_CLOSED: it lacked what its plan demands */
+    unsigned fill;                    /* EVENT_LOAD */
+    uint64_t question;                /* EVENT_DNS, EVENT_CERTIFICATE: as it was in the action */
+    const struct certificate *certificate; /* core/vouch.h; the shell's, for this step */
+    const struct dns_answer *dns;          /* core/dns.h; the shell's, for this step */
+    const struct admin_request *request;   /* core/admin.h; the shell's, for this step */
 };

@@ -331,6 +331,9 @@ struct slice forward_request(struct core *core, const struct request *req,
     for (unsigned i = m->first[HEADER_PROXY_AUTHORIZATION]; i; i = m->fields[i].next)
         if (s.count < EDIT_LIMIT - 1 && realm_is_ours(core, message_value(m, i)))
             remove_field(&s, m, i); /* said to us, and no one else's to see (22.3) */
+    /* Last: nothing that it covers is changed, here or by what stands above (RFC 8224 6.1). */
+    if (to->signature.len)
+        splice_add(&s, m->headers_end, 0, to->signature);
     assert(!w.failed);
     splice_write(&out->bytes, m->bytes, &s);
     return text_since(&out->bytes, start);

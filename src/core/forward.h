@@ -16,18 +16,19 @@
 void stamp_via(struct splice *s, const struct request *req, size_t origin, char *text);
 
 /* Header fields that forwarding may add: Via, Record-Route twice, Max-Forwards, Max-Breadth,
- * Caller. What was sent is read again for its ACK or CANCEL, so a request must leave room for them.
- */
-#define FORWARD_FIELDS 6u
+ * Caller, Date, Identity.  What was sent is read again for its ACK or CANCEL, so a request must
+ * leave room for them. */
+#define FORWARD_FIELDS 8u
 
 /* What is particular to one branch of a forwarded request. */
 struct forwarding {
-    struct flow flow;     /* to the next hop */
-    struct slice uri;     /* the new Request-URI; empty: it stays */
-    struct slice path;    /* Route values that lead there (RFC 3327), or empty */
-    uint64_t binding;     /* the callee's, for the cookie; 0: the flow */
-    uint64_t transaction; /* for the branch; 0: stateless */
-    uint32_t max_breadth; /* written if not 0 */
+    struct flow flow;       /* to the next hop */
+    struct slice uri;       /* the new Request-URI; empty: it stays */
+    struct slice path;      /* Route values that lead there (RFC 3327), or empty */
+    uint64_t binding;       /* the callee's, for the cookie; 0: the flow */
+    uint64_t transaction;   /* for the branch; 0: stateless */
+    uint32_t max_breadth;   /* written if not 0 */
+    struct slice signature; /* lines that say who sends it (core/signing), or empty */
 };
 
 /* Hash of what routing depends on (16.6 step 8), for telling loops from spirals. */

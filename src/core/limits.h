@@ -104,6 +104,13 @@
 /* Servers of other domains that are remembered for having failed, a power of two; 16 KiB. */
 #define PENALTY_TABLE 1024u
 
+/* Certificates of other domains that are remembered, a power of two; 200 KiB. */
+#define CERTIFICATES_TABLE 1024u
+
+/* Of them being fetched, and requests that wait for one: strangers cause both. */
+#define FETCHES_LIMIT 32u
+#define HELD_LIMIT 256u
+
 /* Bytes of a request below which its answer may be longer (core/reply). */
 #define UNPROVEN_FREE 300u
 

@@ -6,7 +6,8 @@
 #include "core/record.h"
 #include "core/transaction.h"
 
-#define NEXT_FLOW 0x8000u /* in a target's q: see is_next_flow */
+#define NEXT_FLOW 0x8000u /* in a target's q, which is 1000 at most: see is_next_flow */
+#define OURS 0x4000u      /* and is_ours */
 
 static struct writer *begin(const struct server_transaction *server, enum record_type type,
                             struct actions *out)
@@ -28,7 +29,8 @@ static void write_targets(struct core *core, const struct context *context, stru
         write_u64(w, target->binding);
         write_flow(w, &target->flow);
         write_u8(w, target->way);
-        write_u16(w, (uint16_t)(target->q | (target->is_next_flow ? NEXT_FLOW : 0)));
+        write_u16(w, (uint16_t)(target->q | (target->is_next_flow ? NEXT_FLOW : 0) |
+                                (target->is_ours ? OURS : 0)));
         write_counted(w, context_target_uri(context, i));
         write_counted(w, context_target_path(context, i));
         write_u64(w, client ? client_branch(core, client) : 0);
@@ -82,8 +84,8 @@ void pending_put(struct core *core, struct server_transaction *server, struct ac
     const struct context *context =
         server->context ? pool_at(&core->contexts, server->context) : NULL;
 
-    if (!record_wanted(core))
-        return;
+    if (!record_wanted(core) || (context && context->held_by))
+        return; /* who is held was promised nothing */
     if (context && (context->open || !server->accepted_count))
         put_whole(core, server, context, out);
     else
@@ -272,7 +274,8 @@ static bool read_targets(struct core *core, struct context *context, struct read
         targets[i].way = read_u8(r);
         targets[i].q = read_u16(r);
         targets[i].is_next_flow = targets[i].q & NEXT_FLOW;
-        targets[i].q &= NEXT_FLOW - 1;
+        targets[i].is_ours = targets[i].q & OURS;
+        targets[i].q &= OURS - 1;
         uris[i] = read_counted(r);
         paths[i] = read_counted(r);
         branches[i] = read_u64(r);
@@ -329,6 +332,7 @@ static void give_texts_back(struct core *core, struct context *context)
     slab_give(&core->slab, &context->targets);
     slab_give(&core->slab, &context->best);
     slab_give(&core->slab, &context->reason);
+    slab_give(&core->slab, &context->signature);
     pool_give(&core->contexts, context);
 }
 

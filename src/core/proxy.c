@@ -3,6 +3,7 @@
 #include "core/admission.h"
 #include "core/branch.h"
 #include "core/caller.h"
+#include "core/certificates.h"
 #include "core/connection.h"
 #include "core/context.h"
 #include "core/dial.h"
@@ -463,6 +464,83 @@ static enum verdict refuse_firmly(struct core *core, struct request *req, unsign
     return FINISH;
 }
 
+/* Who signs from elsewhere says nothing of a request that we have asked for a proof, or that ends
+ * here. */
+static bool may_be_vouched_for(const struct core *core, const struct request *req)
+{
+    return core->es256 && !req->sender && req->direction == COOKIE_INVALID &&
+           req->message.method != METHOD_REGISTER && !is_for_server(core, req);
+}
+
+/* It waits for a certificate, and its copies with it. */
+static enum verdict hold(struct core *core, struct request *req,
+                         const struct certificate_search *search, struct actions *out)
+{
+    struct context *context =
+        context_has_room(core, req->message.bytes.len) ? context_hold(core, req) : NULL;
+
+    if (!context)
+        return refuse_for_now(core, req, out);
+    if (certificates_await(core, search, context, out))
+        return FINISH;
+    server_close(core, pool_at(&core->servers, context->server));
+    return refuse_for_now(core, req, out);
+}
+
+/* What a signature says that has no fault, or lacks a certificate. */
+static struct vouch_verdict check_vouchers(struct core *core, const struct request *req,
+                                           struct certificate_search *search)
+{
+    struct address_bytes source = flow_address(&req->flow);
+    struct vouch_verdict verdict;
+
+    *search = (struct certificate_search){.core = core, .widest = address_seclusion(&source)};
+    if (req->access & ACCESS_TRUSTED)
+        search->widest = SECLUSION_LOOPBACK;
+    verdict = vouch_verify(&req->message, certificates_look, search, core->es256, req->now.wall);
+    if (verdict.kind == VERDICT_REFUSED && search->relied &&
+        certificates_forget(core, search->relied)) /* it may have been replaced */
+        verdict =
+            vouch_verify(&req->message, certificates_look, search, core->es256, req->now.wall);
+    return verdict;
+}
+
+/* The administrator trusts this domain to sign all that is its own. */
+static bool must_be_signed(const struct core *core, const struct request *req)
+{
+    const struct settings *settings = core->settings;
+    struct uri from;
+
+    if (!settings->domain_count || !uri_parse(req->from.uri, &from) || from.scheme > SCHEME_SIPS)
+        return false;
+    for (unsigned i = 0; i < settings->domain_count; i++)
+        if (slice_equal_nocase(settings->domains[i].name, from.host))
+            return settings->domains[i].must_sign;
+    return false;
+}
+
+/* RFC 8224 6.2, before any edit, and before it is known whether there is such a callee. */
+static enum verdict verify_identity(struct core *core, struct request *req, struct actions *out)
+{
+    struct certificate_search search;
+    struct vouch_verdict verdict = {.kind = VERDICT_NONE};
+
+    if (!may_be_vouched_for(core, req))
+        return PASS;
+    if (req->message.first[HEADER_IDENTITY])
+        verdict = check_vouchers(core, req, &search);
+    switch (verdict.kind) {
+    case VERDICT_NONE:
+        return must_be_signed(core, req) ? refuse_firmly(core, req, 428, NULL, out) : PASS;
+    case VERDICT_WAITING: return hold(core, req, &search, out);
+    case VERDICT_REFUSED:
+        return refuse_firmly(core, req, verdict.fault.status, verdict.fault.reason, out);
+    case VERDICT_PROVEN: break;
+    }
+    req->proof |= CALLER_SIGNATURE | (verdict.covers_media ? CALLER_OFFER : 0);
+    return PASS;
+}
+
 /* A stream to an end without a binding: if it has ended, another to the same host, where the
  * Request-URI says that it listens, if that is there. */
 static void renew_flow(const struct core *core, const struct request *req, struct flow *flow)
@@ -672,6 +750,7 @@ static stage *const request_path[] = {
     admit_source,          /*        access lists */
     strip_own_routes,      /* 16.4   reads the cookie */
     authenticate_sender,   /* 22     our own users; others as strangers under policy */
+    verify_identity,       /*        what another domain has signed (RFC 8224) */
     find_target_set,       /* 16.5   the other end, a user's bindings, another domain */
     forward,               /* 16.6 */
 };
@@ -681,6 +760,46 @@ void proxy_request(struct core *core, struct request *req, struct actions *out)
     for (unsigned i = 0; i < COUNT_OF(request_path); i++)
         if (request_path[i](core, req, out) == FINISH)
             return;
+}
+
+/* All but what was done before it was held: its bytes are those that came. */
+static bool read_again(struct core *core, struct slice bytes, const struct flow *flow,
+                       struct request *req)
+{
+    const struct settings *settings = core->settings;
+
+    if (message_parse(bytes, &req->message).status)
+        return false;
+    request_read(req, flow);
+    request_limits(req);
+    request_key(core, req);
+    request_routes(core, req); /* they found no fault when it came */
+    context_is_merged(core, req);
+    req->access =
+        access_of(settings->networks, settings->network_count, flow->is_v6, flow->address);
+    return true;
+}
+
+void proxy_resume(struct core *core, struct context *context, struct moment now,
+                  struct actions *out)
+{
+    struct block bytes = context->request;
+    struct flow flow = context->flow;
+    uint8_t proof = context->proof;
+    struct request req;
+    unsigned i = 0;
+
+    context->request = (struct block){0};
+    server_close(core, pool_at(&core->servers, context->server));
+    req.now = now;
+    if (read_again(core, block_slice(&bytes), &flow, &req)) {
+        req.proof = proof;
+        while (request_path[i] != verify_identity)
+            i++;
+        while (request_path[i](core, &req, out) != FINISH)
+            i++;
+    }
+    slab_give(&core->slab, &bytes);
 }
 
 static struct context *context_of(const struct core *core, const struct server_transaction *server)

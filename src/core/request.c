@@ -85,6 +85,7 @@ void request_read(struct request *req, const struct flow *flow)
     req->direction = COOKIE_INVALID;
     req->sender = NULL;
     req->access = 0;
+    req->proof = 0;
     req->is_repeated = false;
     req->proof = 0;
     req->why = NULL;

@@ -57,6 +57,7 @@ struct domain_settings {
     struct slice name;
     uint8_t policy; /* enum peer_policy */
     struct written written;
+    bool must_sign; /* what claims to be of it counts only with its signature (RFC 8224) */
 };
 
 /* What many users have in common; its rights are in their rows. */
@@ -74,6 +75,8 @@ enum setting {
     SETTING_RESTRICTED,
     SETTING_COUNT,
 };
+
+struct voucher;
 
 struct settings {
     struct slice realm;             /* the digest realm; also the domain served */
@@ -109,10 +112,12 @@ struct settings {
 
     const struct domain_settings *domains; /* of other domains, those that are named */
     unsigned domain_count;
-    uint8_t policy;               /* enum peer_policy, for all others */
-    struct slice resolver;        /* whom DNS is asked: ADDRESS or ADDRESS@PORT each, separated by
-                                     blanks; empty: as the system has it */
-    struct slice service_route;   /* Route values that phones are to preload (RFC 3608), or empty */
+    uint8_t policy;             /* enum peer_policy, for all others */
+    struct slice resolver;      /* whom DNS is asked: ADDRESS or ADDRESS@PORT each, separated by
+                                   blanks; empty: as the system has it */
+    struct slice service_route; /* Route values that phones are to preload (RFC 3608), or empty */
+    const struct voucher *vouchers; /* by whom our users' requests are signed (core/vouch.h) */
+    unsigned voucher_count;
     uint32_t session_expires;     /* seconds that calls are asked to refresh in; 0 = never */
     uint32_t session_shortest;    /* seconds: a phone that asks for less hears 422 */
     uint32_t guesses_per_account; /* wrong passwords answered to one source for one account ... */

@@ -15,12 +15,14 @@
 #include "core/ctrans.h"
 #include "core/strans.h"
 #include "core/tally.h"
+#include "core/vouch.h"
 
 enum timer_kind {
     TIMER_SERVER,
     TIMER_CLIENT,
     TIMER_BINDING,
     TIMER_DIALOG,
+    TIMER_CERTIFICATE,
     TIMER_KIND_COUNT,
 };
 
@@ -149,6 +151,7 @@ enum context_flag {
     CONTEXT_ACCEPTED = 1 << 2,  /* a 2xx was forwarded */
     CONTEXT_REFUSED = 1 << 3,   /* a 6xx came: no new branches */
     CONTEXT_IN_DIALOG = 1 << 4,
+    CONTEXT_SIGNED = 1 << 5, /* branches that leave for other domains are (core/signing) */
 };
 
 /* How the flow of a target is known. */
@@ -170,6 +173,7 @@ struct target {
     uint8_t tries;     /* places that the request was sent to */
     uint32_t uri_at;   /* in the target set's text */
     bool is_next_flow; /* of the phone of the target before it: for when that cannot be reached */
+    bool is_ours;      /* a phone or gateway that the administrator wrote down: no other domain */
 };
 
 /* Response context (16.2): a request being forwarded, until its last branch is decided. */
@@ -197,10 +201,14 @@ struct context {
     struct block targets; /* struct target each, then their URIs */
     struct block best;    /* the best response so far, as it would go to the caller */
     struct block reason;  /* why it was cancelled: a Reason value (RFC 3326) */
-    struct handle dialog; /* the one that this request is part of */
-    struct flow flow;     /* by which the request came */
-    uint64_t caller;      /* binding that sent it, 0 = none */
+    struct block signature; /* lines that say who sends it (core/signing), */
+    int64_t signed_at;      /* made at these wall seconds */
+    struct handle dialog;   /* the one that this request is part of */
+    struct flow flow;       /* by which the request came */
+    uint64_t caller;        /* binding that sent it, 0 = none */
     instant opened_at;
+    uint32_t held_by;   /* 1 + the certificate that the request waits for; 0 = none */
+    uint32_t next_held; /* that waits for the same */
     struct handle branches[BRANCH_LIMIT];
 };
 
@@ -267,6 +275,16 @@ struct penalty {
     instant until;
 };
 
+/* A certificate of another domain (core/certificates), or where one was looked for. */
+struct kept_certificate {
+    struct hash128 key; /* of its place, whom it speaks for, and where it may lie; 0 = never used */
+    struct certificate certificate;
+    instant found_at, until;        /* it is good until then */
+    uint64_t question;              /* under which the shell fetches it; 0 = it does not */
+    uint32_t first_held, last_held; /* contexts whose requests wait for it */
+    struct timer timer;
+};
+
 /* The walk of a checkpoint over all that must be in the newest segment. */
 struct checkpoint {
     bool is_running;
@@ -289,6 +307,7 @@ struct core {
     struct limits limits;
     const struct settings *settings;
     const struct digest_table *digests;
+    const struct es256_table *es256;
     struct random random;
     struct hash_key key_table, key_binding, key_loop, key_branch, key_cookie, key_tag, key_nonce,
         key_gruu;
@@ -318,6 +337,9 @@ struct core {
     struct penalty *penalties;
     struct pace *paces;
     struct rehearsal *rehearsals;
+    struct kept_certificate *certificates;
+    uint64_t fetches_asked;   /* so far */
+    uint32_t fetches, held;   /* of them under way, and requests that wait for one */
     instant penalties_until;  /* before it some place may have one */
     uint32_t free_connection; /* place of the first that we may open */
     uint64_t next_call;

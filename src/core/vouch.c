@@ -113,11 +113,11 @@ enum vouching vouch_sign(const struct message *m, const struct voucher *voucher,
         return VOUCH_NOT_OURS;
     if (!read_claims(m, &claims))
         return VOUCH_UNCLEAR;
-    if (claims.is_date_bad || (claims.has_date && !is_fresh(claims.date, wall)) ||
-        wall < voucher->not_before || wall > voucher->not_after)
-        return VOUCH_STALE;
     claims.passport.info = voucher->info;
     claims.passport.iat = claims.has_date ? claims.date : wall;
+    if (claims.is_date_bad || !is_fresh(claims.passport.iat, wall) ||
+        claims.passport.iat < voucher->not_before || wall > voucher->not_after)
+        return VOUCH_STALE;
     passport_write(&covered, &claims.passport);
     if (covered.failed)
         return VOUCH_UNCLEAR;
@@ -196,14 +196,14 @@ struct checking {
     struct claims claims;
 };
 
-static struct verdict refused(struct fault fault)
+static struct vouch_verdict refused(struct fault fault)
 {
-    return (struct verdict){.kind = VERDICT_REFUSED, .fault = fault};
+    return (struct vouch_verdict){.kind = VERDICT_REFUSED, .fault = fault};
 }
 
 /* Steps 3 to 5 of 6.2.  What costs least is looked at first: nobody makes us fetch or compute
  * anything for a field that is wrong on its face. */
-static struct verdict check_field(const struct checking *c, struct identity_field *field)
+static struct vouch_verdict check_field(const struct checking *c, struct identity_field *field)
 {
     char covered_at[PASSPORT_SIGNED];
     struct writer covered = writer_over(covered_at, sizeof covered_at);
@@ -223,18 +223,18 @@ static struct verdict check_field(const struct checking *c, struct identity_fiel
         return refused(bad_info);
     certificate = c->certificate(c->self, field->info, c->claims.domain);
     if (certificate.state == CERTIFICATE_UNKNOWN)
-        return (struct verdict){.kind = VERDICT_WAITING, .info = field->info};
+        return (struct vouch_verdict){.kind = VERDICT_WAITING, .info = field->info};
     fault = check_certificate(&certificate, iat);
     if (fault.status)
         return refused(fault);
     if (!c->es256->verify(certificate.point, field->covered, signature))
         return refused(invalid);
-    return (struct verdict){
+    return (struct vouch_verdict){
         .kind = VERDICT_PROVEN, .info = field->info, .covers_media = c->claims.passport.keys.count};
 }
 
 /* Proof, then hope, then what is wrong with the first (6.2.1). */
-static bool is_better(const struct verdict *new, const struct verdict *old)
+static bool is_better(const struct vouch_verdict *new, const struct vouch_verdict *old)
 {
     static const unsigned ranks[] = {
         [VERDICT_NONE] = 0, [VERDICT_REFUSED] = 1, [VERDICT_WAITING] = 2, [VERDICT_PROVEN] = 3};
@@ -242,34 +242,19 @@ static bool is_better(const struct verdict *new, const struct verdict *old)
     return ranks[new->kind] > ranks[old->kind];
 }
 
-static bool next_identity(const struct message *m, unsigned *field, struct slice *value)
-{
-    while (++*field <= m->field_count) {
-        const struct field *f = &m->fields[*field];
-        struct slice line = slice_of(m->bytes.at + f->line, (size_t)(f->end - f->line));
-        if (f->header != HEADER_OTHER ||
-            !identity_field_is_name(slice_trim(slice_until(line, slice_find(line, ':')))))
-            continue;
-        *value = message_value(m, *field);
-        return true;
-    }
-    return false;
-}
-
-struct verdict vouch_verify(const struct message *m, certificate_function *certificate, void *self,
-                            const struct es256_table *es256, int64_t wall)
+struct vouch_verdict vouch_verify(const struct message *m, certificate_function *certificate,
+                                  void *self, const struct es256_table *es256, int64_t wall)
 {
     struct checking checking = {certificate, self, es256, wall, .claims = {.date = 0}};
-    struct verdict best = {.kind = VERDICT_NONE};
-    unsigned field = 0, count = 0;
+    struct vouch_verdict best = {.kind = VERDICT_NONE};
     bool is_read = false, is_clear = false;
-    struct slice value;
+    unsigned count = 0;
 
-    while (best.kind != VERDICT_PROVEN && count++ < VOUCH_FIELDS &&
-           next_identity(m, &field, &value)) {
+    for (unsigned i = m->first[HEADER_IDENTITY];
+         i && best.kind != VERDICT_PROVEN && count++ < VOUCH_FIELDS; i = m->fields[i].next) {
         struct identity_field identity;
-        struct verdict verdict = refused(invalid);
-        bool is_whole = identity_field_parse(value, &identity);
+        struct vouch_verdict verdict = refused(invalid);
+        bool is_whole = identity_field_parse(message_value(m, i), &identity);
         if (is_whole && identity.type.len)
             continue; /* 6.2 step 1 */
         if (!is_read)

@@ -63,7 +63,7 @@ enum verdict_kind {
     VERDICT_REFUSED, /* by `fault` (6.2.2) */
 };
 
-struct verdict {
+struct vouch_verdict {
     enum verdict_kind kind;
     struct fault fault;
     struct slice info; /* borrowed from the message */
@@ -71,5 +71,5 @@ struct verdict {
 };
 
 /* Checks a request as it came, before any edit.  One field that proves it is enough (6.2.1). */
-struct verdict vouch_verify(const struct message *m, certificate_function *certificate, void *self,
-                            const struct es256_table *es256, int64_t wall);
+struct vouch_verdict vouch_verify(const struct message *m, certificate_function *certificate,
+                                  void *self, const struct es256_table *es256, int64_t wall);

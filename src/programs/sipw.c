@@ -7,6 +7,7 @@
 #include "shell/clock.h"
 #include "shell/control.h"
 #include "shell/digests.h"
+#include "shell/es256.h"
 #include "shell/keeper.h"
 #include "shell/load.h"
 #include "shell/loop.h"
@@ -285,6 +286,7 @@ struct server {
     uint64_t last_call;        /* the highest number in the database */
     struct keeper *keeper;
     struct dns *dns;
+    struct fetch *fetch;
     struct journal journal;
     struct start *start; /* until the loop has it */
     struct store *store;
@@ -338,6 +340,7 @@ static bool make_core(struct server *server)
         .limits = server->limits,
         .settings = &server->epoch->settings,
         .digests = &digests_openssl,
+        .es256 = &es256_openssl,
         .secret = server->state.key,
         .first_call = server->last_call + 1,
         .boot = clock_boot(),
@@ -381,24 +384,32 @@ static bool open_journal(struct server *server)
     return !error;
 }
 
-/* Certificates, unless nothing is listened on by TLS. */
-static bool load_tls(struct server *server, const struct config *config)
+/* Takes the configuration over, with certificates where they are wanted. */
+static enum status take_config(struct server *server, struct config *config)
 {
     struct report *report = malloc(sizeof *report);
     struct certs *certs = NULL;
+    bool has_certs = true;
 
-    bool is_wanted = config->has_tls || config->has_wss;
-
-    server->sources.has_tls = is_wanted;
-    if (report && is_wanted) {
+    server->sources.has_tls = config->has_tls || config->has_wss;
+    if (report)
         report_init(report, server->options.config_path);
-        certs = load_certs(&server->sources, config, report);
-        log_report(&server->log, report);
-    }
-    free(report);
+    if (load_wants_certs(&server->sources, config))
+        has_certs = report && (certs = load_certs(&server->sources, config, report));
+    if (has_certs)
+        server->epoch = epoch_make(config, &server->sockets, server->options.is_public);
+    else
+        config_free(config);
+    if (server->epoch && certs)
+        epoch_vouch(server->epoch, certs, report);
     if (certs)
         tls_use(server->tls, certs);
-    return certs || !is_wanted;
+    if (report)
+        log_report(&server->log, report);
+    free(report);
+    if (!has_certs)
+        return STATUS_CONFIG;
+    return server->epoch ? STATUS_FINE : STATUS_USAGE;
 }
 
 /* Memory and open files say how much there may be. */
@@ -486,12 +497,7 @@ static enum status open_sockets(struct server *server)
         config_free(config);
         return STATUS_USAGE;
     }
-    if (!load_tls(server, config)) {
-        config_free(config);
-        return STATUS_CONFIG;
-    }
-    server->epoch = epoch_make(config, &server->sockets, options->is_public);
-    return server->epoch ? STATUS_FINE : STATUS_USAGE;
+    return take_config(server, config);
 }
 
 static bool open_dns(struct server *server)
@@ -509,8 +515,10 @@ static bool open_loop(struct server *server)
     if (!server->reload)
         return false;
     server->keeper = keeper_start();
-    if (!server->keeper || !open_dns(server))
+    server->fetch = fetch_open(&server->log);
+    if (!server->keeper || !server->fetch || !open_dns(server))
         return false;
+    fetch_trust(server->fetch, server->epoch->config->authfile);
     struct loop_parts parts = {
         .core = server->core,
         .udp = server->udp,
@@ -520,6 +528,7 @@ static bool open_loop(struct server *server)
         .store_error = server->store_error,
         .keeper = server->keeper,
         .dns = server->dns,
+        .fetch = server->fetch,
         .database = &server->database,
         .log = &server->log,
         .control = server->control,
@@ -570,6 +579,8 @@ static void close_server(struct server *server)
         start_end(server->start);
     if (server->dns)
         dns_close(server->dns);
+    if (server->fetch)
+        fetch_close(server->fetch);
     if (server->reload)
         reload_destroy(server->reload);
     if (server->control)

@@ -302,6 +302,11 @@ struct config *load_config(const struct sources *sources, struct report *report)
     return config;
 }
 
+bool load_wants_certs(const struct sources *sources, const struct config *config)
+{
+    return sources->has_tls || config->is_vouching;
+}
+
 struct certs *load_certs(const struct sources *sources, const struct config *config,
                          struct report *report)
 {
@@ -367,8 +372,34 @@ struct epoch *epoch_make(struct config *config, const struct sockets *sockets, b
     return NULL;
 }
 
+static uint16_t port_of(const struct settings *settings, enum transport transport)
+{
+    for (unsigned i = 0; i < settings->socket_count; i++)
+        if (settings->sockets[i].transport == transport)
+            return settings->sockets[i].port;
+    return 0;
+}
+
+void epoch_vouch(struct epoch *epoch, const struct certs *certs, struct report *report)
+{
+    struct settings *settings = &epoch->settings;
+    const struct vouchers_plan plan = {
+        .info = epoch->config->identity,
+        .port = port_of(settings, TRANSPORT_WSS),
+        .realm = settings->realm,
+        .names = settings->localnames,
+        .name_count = settings->localname_count,
+    };
+
+    if (epoch->config->is_vouching && certs)
+        epoch->vouchers = vouchers_make(certs, &plan, report);
+    if (epoch->vouchers)
+        settings->vouchers = vouchers_at(epoch->vouchers, &settings->voucher_count);
+}
+
 void epoch_free(struct epoch *epoch)
 {
+    vouchers_free(epoch->vouchers);
     if (epoch->certs)
         certs_free(epoch->certs);
     config_free(epoch->config);

@@ -12,6 +12,7 @@
 
 #include "config/config.h"
 #include "shell/certs.h"
+#include "shell/vouchers.h"
 
 /* Where the configuration is.  It must outlive every loading. */
 struct sources {
@@ -33,7 +34,8 @@ struct epoch {
     struct settings settings; /* the configuration's, with what only this machine knows */
     struct slice *localnames;
     char hostname[256];
-    struct certs *certs; /* until somebody has taken them over; NULL: none were wanted */
+    struct certs *certs;       /* until somebody has taken them over; NULL: none were wanted */
+    struct vouchers *vouchers; /* the settings', or NULL */
 };
 
 /* All that we listen on. */
@@ -42,10 +44,16 @@ struct sockets {
     unsigned count;
 };
 
+/* It needs certificates, for TLS or for signing. */
+bool load_wants_certs(const struct sources *sources, const struct config *config);
+
 /* The certificates that a configuration names; NULL if there is a fault. */
 struct certs *load_certs(const struct sources *sources, const struct config *config,
                          struct report *report);
 
 /* Takes the configuration over; NULL, and it is freed, if there is no memory. */
 struct epoch *epoch_make(struct config *config, const struct sockets *sockets, bool is_public);
+
+/* Signs by these certificates from now on, if the configuration says so. */
+void epoch_vouch(struct epoch *epoch, const struct certs *certs, struct report *report);
 void epoch_free(struct epoch *epoch);

@@ -35,6 +35,7 @@ enum {
     POLL_RELOAD,
     POLL_KEEPER,
     POLL_DNS,
+    POLL_FETCH,
     POLL_SOCKETS
 };
 
@@ -51,6 +52,7 @@ struct loop {
     struct control *control;
     struct errands *errands;
     struct dns *dns;
+    struct fetch *fetch;
     struct moment now;
 
     struct start *start; /* while not all of the last run is in memory, else NULL */
@@ -65,6 +67,7 @@ struct loop {
     bool ends;
     bool is_asked;    /* an administrator has sent something */
     bool has_answers; /* of DNS, perhaps */
+    bool has_fetched; /* a certificate, perhaps */
     bool is_traced;
     unsigned rounds; /* since the kernel was asked */
     instant began;   /* this round; 0 = it may sleep before the next */
@@ -105,6 +108,8 @@ static void carry_out_one(struct loop *loop, const struct action *act)
         log_line(loop->log, LOG_NOTICE, "%.*s", (int)act->bytes.len, act->bytes.at);
     else if (act->kind == ACTION_ASK)
         dns_ask(loop->dns, act->ask.id, act->ask.type, act->bytes);
+    else if (act->kind == ACTION_FETCH)
+        fetch_ask(loop->fetch, act->fetch.id, act->fetch.widest, act->bytes);
     else if (act->kind == ACTION_ANSWER)
         control_answer(loop->control, &act->answer, act->bytes);
 }
@@ -381,6 +386,19 @@ static void take_answers(struct loop *loop)
     }
 }
 
+/* Certificates of other domains. */
+static void take_fetched(struct loop *loop)
+{
+    struct certificate certificate;
+    struct event event = {.kind = EVENT_CERTIFICATE, .certificate = &certificate};
+
+    for (unsigned n = 0; n < ANSWERS_PER_ROUND && loop->has_fetched; n++) {
+        loop->has_fetched = fetch_next(loop->fetch, &event.question, &certificate);
+        if (loop->has_fetched)
+            step(loop, &event);
+    }
+}
+
 static bool is_due(const struct loop *loop)
 {
     return core_deadline(loop->core) <= loop->now.boot;
@@ -477,6 +495,7 @@ static void begin_configuration(struct loop *loop, struct keeper_job *users)
     loop->fresh->certs = NULL;
     epoch_free(old);
     change_resolver(loop);
+    fetch_trust(loop->fetch, (*loop->epoch)->config->authfile);
     loop->fresh = NULL;
     loop->fresh_users = users;
     loop->user_next = 0;
@@ -652,6 +671,7 @@ static void look(struct loop *loop, duration longest)
     loop->has_streams_ready = loop->polled[POLL_STREAMS].revents != 0;
     loop->is_asked |= loop->polled[POLL_CONTROL].revents != 0;
     loop->has_answers |= loop->polled[POLL_DNS].revents != 0;
+    loop->has_fetched |= loop->polled[POLL_FETCH].revents != 0;
     if (loop->polled[POLL_KEEPER].revents)
         take_from_keeper(loop);
     for (unsigned i = 0; i < count; i++) {
@@ -726,7 +746,8 @@ static void begin_round(struct loop *loop)
 static bool has_nothing_to_do(const struct loop *loop)
 {
     return !loop->fresh_users && !loop->ready_count && !loop->owes_failed && !loop->has_answers &&
-           !is_due(loop) && !streams_have_news(loop->streams) && !control_is_busy(loop->control);
+           !loop->has_fetched && !is_due(loop) && !streams_have_news(loop->streams) &&
+           !control_is_busy(loop->control);
 }
 
 static void go_round(struct loop *loop)
@@ -740,6 +761,7 @@ static void go_round(struct loop *loop)
     receive_from_streams(loop);
     take_unreached(loop);
     take_answers(loop);
+    take_fetched(loop);
     meet_deadlines(loop);
     if (loop->start)
         go_on_starting(loop);
@@ -809,6 +831,7 @@ struct loop *loop_create(const struct loop_parts *parts)
                           .control = parts->control,
                           .errands = errands,
                           .dns = parts->dns,
+                          .fetch = parts->fetch,
                           .now = clock_now()};
     loop->polled[POLL_SIGNALS] = (struct pollfd){.fd = signals, .events = POLLIN};
     loop->polled[POLL_STORE] =
@@ -822,6 +845,8 @@ struct loop *loop_create(const struct loop_parts *parts)
     loop->polled[POLL_KEEPER] =
         (struct pollfd){.fd = keeper_descriptor(loop->keeper), .events = POLLIN};
     loop->polled[POLL_DNS] = (struct pollfd){.fd = dns_descriptor(loop->dns), .events = POLLIN};
+    loop->polled[POLL_FETCH] =
+        (struct pollfd){.fd = fetch_descriptor(loop->fetch), .events = POLLIN};
     for (unsigned i = 0; i < udp_count(loop->udp); i++)
         loop->polled[POLL_SOCKETS + i] =
             (struct pollfd){.fd = udp_descriptor(loop->udp, i), .events = POLLIN};

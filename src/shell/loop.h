@@ -12,6 +12,7 @@
 #include "core/inspect.h"
 #include "shell/control.h"
 #include "shell/dns.h"
+#include "shell/fetch.h"
 #include "shell/journal.h"
 #include "shell/keeper.h"
 #include "shell/log.h"
@@ -31,6 +32,7 @@ struct loop_parts {
     int store_error; /* -errno where the journal cannot be written from the start */
     struct keeper *keeper;
     struct dns *dns;
+    struct fetch *fetch;
     struct database **database; /* becomes the keeper's when the last run was recalled */
     struct log *log;
     struct control *control;

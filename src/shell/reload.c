@@ -67,7 +67,7 @@ static struct epoch *read_epoch(struct reload *reload)
 
     if (!config)
         return NULL;
-    if (reload->sources->has_tls) {
+    if (load_wants_certs(reload->sources, config)) {
         certs = load_certs(reload->sources, config, &reload->report);
         if (!certs) {
             config_free(config);
@@ -77,6 +77,7 @@ static struct epoch *read_epoch(struct reload *reload)
     epoch = epoch_make(config, reload->sockets, reload->sources->is_public);
     if (epoch) {
         epoch->certs = certs;
+        epoch_vouch(epoch, certs, &reload->report);
         return epoch;
     }
     if (certs)

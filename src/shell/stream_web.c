@@ -1,6 +1,7 @@
 #include "core/origin.h"
 #include "shell/digests.h"
 #include "shell/stream_parts.h"
+#include "shell/tls.h"
 #include "sip/upgrade.h"
 
 #define PING_AFTER SECONDS(30) /* of silence; proxies on the way end what is silent for 60 */
@@ -95,6 +96,23 @@ static void answer(struct streams *streams, struct stream *stream, const struct 
     stream_put(streams, stream, writer_slice(&w));
 }
 
+/* The certificate that this connection was shown; one without TLS was shown none. */
+static void publish(struct streams *streams, struct stream *stream)
+{
+    char pem[TLS_CHAIN_TEXT];
+    struct writer text = writer_over(pem, sizeof pem);
+    struct writer w = writer_over(streams->framed, MESSAGE_LIMIT);
+
+    if (!stream->channel || !tls_write_chain(stream->channel, &text)) {
+        refuse(streams, stream, 404, "The certificate is to be had by https alone.");
+        return;
+    }
+    upgrade_write_certificate(&w, writer_slice(&text));
+    stream_put(streams, stream, writer_slice(&w));
+    if (stream->state == STREAM_OPEN)
+        stream_end(streams, stream);
+}
+
 /* True if it carries messages from now on. */
 static bool open_socket(struct streams *streams, struct stream *stream, struct event *event)
 {
@@ -103,6 +121,10 @@ static bool open_socket(struct streams *streams, struct stream *stream, struct e
 
     if (asked.kind == UPGRADE_NONE) {
         stream_hold(streams);
+        return false;
+    }
+    if (asked.kind == UPGRADE_FETCHED) {
+        publish(streams, stream);
         return false;
     }
     if (asked.kind == UPGRADE_REFUSED) {

@@ -1,11 +1,13 @@
 #include "shell/tls.h"
 
+#include "core/identity.h"
+#include "shell/certificate.h"
 #include "shell/netaddr.h"
-#include "shell/subject.h"
 #include "sip/uri.h"
 
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,18 +115,14 @@ static BIO_METHOD *make_method(void)
 /* Keeps the domains that a certificate names, once it is known to be its owner's. */
 static void keep_names(struct tls_channel *c, const X509 *certificate, struct slice domain)
 {
-    struct subject subject;
     char text[TLS_PROVEN];
     struct writer w = writer_over(text, sizeof text - 1);
 
-    subject_read(&subject, certificate);
     if (domain.len) {
         write_slice(&w, domain);
         write_char(&w, '\n');
     }
-    if (subject_is_for_sip(certificate))
-        identity_write(&w, &subject.names);
-    subject_free(&subject);
+    certificate_write_domains(certificate, &w);
     if (w.len)
         c->proven = strndup(text, w.len);
 }
@@ -305,6 +303,39 @@ static const struct channel_kind kind = {ready, take, give, end, drop};
 struct slice tls_proven(const struct channel *channel)
 {
     return slice_text(((const struct tls_channel *)(const void *)channel)->proven);
+}
+
+static bool write_memory(struct writer *w, BIO *memory)
+{
+    char *at;
+    long len = BIO_get_mem_data(memory, &at);
+
+    write_bytes(w, at, (size_t)len);
+    return !w->failed;
+}
+
+static bool write_pem(struct writer *w, X509 *certificate)
+{
+    BIO *pem = BIO_new(BIO_s_mem());
+    bool ok = pem && PEM_write_bio_X509(pem, certificate) == 1;
+
+    if (ok)
+        ok = write_memory(w, pem);
+    BIO_free(pem);
+    return ok;
+}
+
+bool tls_write_chain(const struct channel *channel, struct writer *w)
+{
+    SSL *ssl = ((const struct tls_channel *)(const void *)channel)->ssl;
+    X509 *certificate = SSL_get_certificate(ssl);
+    STACK_OF(X509) *chain = NULL;
+    bool ok = certificate && write_pem(w, certificate);
+
+    SSL_get0_chain_certs(ssl, &chain);
+    for (int i = 0; ok && i < sk_X509_num(chain); i++)
+        ok = write_pem(w, sk_X509_value(chain, i));
+    return ok;
 }
 
 /* ---- channels */

@@ -13,6 +13,7 @@
 #include "shell/channel.h"
 #include "shell/log.h"
 
+#define TLS_CHAIN_TEXT (32u << 10) /* bytes of our chain in PEM */
 #define TLS_PROVEN 1024u /* bytes of the names that a peer has proven; more are not looked at */
 
 struct tls;
@@ -32,3 +33,7 @@ struct channel *tls_connect(struct tls *tls, int descriptor, const struct peer_p
 
 /* The domains that the peer has proven to be, a line each; empty if there are none. */
 struct slice tls_proven(const struct channel *channel);
+
+/* Writes the certificate that a server's side showed, and those that lead from it to a CA, in PEM;
+ * false if there is no room. */
+bool tls_write_chain(const struct channel *channel, struct writer *w);

@@ -7,23 +7,25 @@
 #include "base/slice.h"
 
 enum due_kind {
-    DUE_ARRIVAL,    /* a datagram reaches the server or a node */
-    DUE_PHONE,      /* a phone's earliest timer */
-    DUE_STRANGER,   /* a stranger's next idea */
-    DUE_STORE,      /* the disk may have finished a write */
-    DUE_ARCHIVE,    /* the database writes what waits for it */
-    DUE_RESTART,    /* a killed server comes up again */
-    DUE_PAST,       /* it has time to bring more of the last run into memory */
-    DUE_FAULT,      /* the next fault of the world */
-    DUE_RELIEF,     /* its end */
-    DUE_LOAD,       /* the server looks how full its queue is */
-    DUE_DNS,        /* DNS answers */
-    DUE_UNREACHED,  /* the network says that a datagram did not arrive */
-    DUE_PHASE,      /* the next part of the hour */
-    DUE_WIRE,       /* a stream ends, as the core asked, or could not be opened */
-    DUE_DIAL,       /* one that the core asked for stands */
-    DUE_SILENCE,    /* it is looked whether its peer still keeps one alive */
-    DUE_INSPECTION, /* the judge looks into the core */
+    DUE_ARRIVAL,     /* a datagram reaches the server or a node */
+    DUE_PHONE,       /* a phone's earliest timer */
+    DUE_STRANGER,    /* a stranger's next idea */
+    DUE_STORE,       /* the disk may have finished a write */
+    DUE_ARCHIVE,     /* the database writes what waits for it */
+    DUE_RESTART,     /* a killed server comes up again */
+    DUE_PAST,        /* it has time to bring more of the last run into memory */
+    DUE_FAULT,       /* the next fault of the world */
+    DUE_RELIEF,      /* its end */
+    DUE_LOAD,        /* the server looks how full its queue is */
+    DUE_DNS,         /* DNS answers */
+    DUE_NOTARY,      /* a domain that signs writes something */
+    DUE_CERTIFICATE, /* a certificate was fetched, or not */
+    DUE_UNREACHED,   /* the network says that a datagram did not arrive */
+    DUE_PHASE,       /* the next part of the hour */
+    DUE_WIRE,        /* a stream ends, as the core asked, or could not be opened */
+    DUE_DIAL,        /* one that the core asked for stands */
+    DUE_SILENCE,     /* it is looked whether its peer still keeps one alive */
+    DUE_INSPECTION,  /* the judge looks into the core */
     DUE_KIND_COUNT,
 };
 

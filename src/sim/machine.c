@@ -220,6 +220,7 @@ static void carry_out(struct sim *sim, const struct held *held)
         if (flow_is_reliable(&held->flow) && !wire_stands(sim, &held->flow))
             break;
         judge_sent(sim, held);
+        notary_judge(sim, held->bytes);
         network_to_node(sim, &held->flow, held->bytes);
         break;
     case ACTION_PERSIST: persist(sim, held); break;
@@ -238,6 +239,7 @@ static void carry_out(struct sim *sim, const struct held *held)
     case ACTION_CALL: archive_take(sim, held->bytes); break;
     case ACTION_LOG: trace_note(sim, "log: %.*s", (int)held->bytes.len, held->bytes.at); break;
     case ACTION_ASK: zone_asked(sim, &held->ask, held->bytes); break;
+    case ACTION_FETCH: notary_asked(sim, &held->fetch, held->bytes); break;
     case ACTION_ANSWER: break; /* no administrator asks here */
     }
 }
@@ -331,6 +333,8 @@ static void hold(struct sim *sim, const struct action *action)
                           .decided = machine_elapsed(sim)};
     if (held->kind == ACTION_ASK)
         held->ask = action->ask;
+    else if (held->kind == ACTION_FETCH)
+        held->fetch = action->fetch;
     else
         held->flow = action->flow;
     if (held->kind == ACTION_SEND)
@@ -425,6 +429,13 @@ void machine_dns(struct sim *sim, uint64_t question, const struct dns_answer *an
 {
     if (sim->machine.is_up)
         handle(sim, &(struct event){.kind = EVENT_DNS, .question = question, .dns = answer});
+}
+
+void machine_certificate(struct sim *sim, uint64_t question, const struct certificate *found)
+{
+    if (sim->machine.is_up)
+        handle(sim, &(struct event){
+                        .kind = EVENT_CERTIFICATE, .question = question, .certificate = found});
 }
 
 void machine_unreached(struct sim *sim, const struct flow *flow, struct slice head)
@@ -693,6 +704,8 @@ void machine_init(struct sim *sim)
         .digests = &sim_digests,
         .secret = dice_key(&sim->dice),
     };
+    if (notary_is_seed(sim->report.seed))
+        notary_equip(sim);
     m->out.limit = STEP_ACTIONS;
     m->out.at = take(STEP_ACTIONS, sizeof *m->out.at);
     m->out.bytes = writer_over(take(STEP_BYTES, 1), STEP_BYTES);

@@ -48,6 +48,7 @@ struct held {
     bool is_abandoned; /* it waited too long: the core was told that the store failed */
     struct flow flow;
     struct dns_question ask;
+    struct fetch_question fetch;
     struct slice bytes; /* owned */
     uint64_t step;      /* which step of the core asked for it */
     instant since;
@@ -123,6 +124,9 @@ void machine_receive(struct sim *sim, const struct flow *flow, uint32_t sender, 
 
 /* DNS has answered. */
 void machine_dns(struct sim *sim, uint64_t question, const struct dns_answer *answer);
+
+/* A certificate was fetched, or was not to be had. */
+void machine_certificate(struct sim *sim, uint64_t question, const struct certificate *found);
 
 /* What it sent there did not arrive. */
 void machine_unreached(struct sim *sim, const struct flow *flow, struct slice head);

@@ -253,6 +253,8 @@ static void dispatch(struct sim *sim, const struct due *due)
     case DUE_RELIEF: relieve(sim, due->who); break;
     case DUE_LOAD: look_at_load(sim); break;
     case DUE_DNS: zone_answer(sim, due->who, due->what); break;
+    case DUE_NOTARY: notary_act(sim); break;
+    case DUE_CERTIFICATE: notary_answer(sim, due->who, due->what); break;
     case DUE_UNREACHED: network_refuse(sim, due->who, due->what); break;
     case DUE_PHASE: begin_phase(sim, (enum phase)due->who); break;
     case DUE_WIRE:
@@ -378,6 +380,8 @@ static void put_everybody(struct sim *sim)
         sim->network.latency[sim->phone_count + i] = MS(20);
         stranger_init(sim, &sim->strangers[i], sim->phone_count + i);
     }
+    if (notary_is_seed(sim->report.seed))
+        notary_init(sim, sim->report.seed);
 }
 
 #define SPIN_LIMIT 1000000u /* things at one instant: more, and time would stand still */

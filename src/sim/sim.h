@@ -15,6 +15,7 @@
 #include "sim/judge.h"
 #include "sim/machine.h"
 #include "sim/network.h"
+#include "sim/notary.h"
 #include "sim/phone.h"
 #include "sim/report.h"
 #include "sim/stranger.h"
@@ -53,6 +54,7 @@ struct sim {
     bool has_wires, has_secure;
     struct wires wires;
     struct zones zones;
+    struct notary notary;
     struct machine machine;
     struct phone phones[PHONES_LIMIT];
     unsigned phone_count;

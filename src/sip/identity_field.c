@@ -117,8 +117,3 @@ void identity_field_write(struct writer *w, const struct passport *passport, str
     write_slice(w, passport->type);
     write_char(w, '"');
 }
-
-bool identity_field_is_name(struct slice name)
-{
-    return grammar_same_word(name, S("identity")) || grammar_same_word(name, S("y"));
-}

@@ -25,6 +25,3 @@ bool identity_field_signature(const struct identity_field *identity, uint8_t *si
 /* Writes the value of a field with a whole PASSporT, of which `covered` was signed. */
 void identity_field_write(struct writer *w, const struct passport *passport, struct slice covered,
                           const uint8_t *signature);
-
-/* A field of this name, long or compact; case does not count. */
-bool identity_field_is_name(struct slice name);

@@ -143,6 +143,8 @@ static struct upgrade_event read_start(struct slice line)
         return refused(400, "This is no HTTP/1.1 request.");
     if (!slice_equal(method, S("GET")))
         return refused(405, "Only GET is answered here.");
+    if (slice_equal(target, S(UPGRADE_CERTIFICATE)))
+        return (struct upgrade_event){.kind = UPGRADE_FETCHED};
     if (!is_our_path(target))
         return refused(404, "Phones find this server at / and at /ws.");
     if (rest.at[rest.len - 1] != '1')
@@ -281,6 +283,15 @@ static struct slice reason_of(unsigned status)
     case 431: return S("Request Header Fields Too Large");
     default: return S("Service Unavailable");
     }
+}
+
+void upgrade_write_certificate(struct writer *w, struct slice pem)
+{
+    write_slice(w, S("HTTP/1.1 200 OK\r\nConnection: close\r\nCache-Control: max-age=3600\r\n"
+                     "Content-Type: application/pem-certificate-chain\r\nContent-Length: "));
+    write_number(w, pem.len);
+    write_slice(w, S("\r\n\r\n"));
+    write_slice(w, pem);
 }
 
 void upgrade_write_refusal(struct writer *w, unsigned status, const char *why)

@@ -2,8 +2,9 @@
  * The opening handshake of a WebSocket (RFC 6455 4.2), as the server of SIP phones (RFC 7118 4.1):
  * a browser asks by HTTP for its connection to become one, and names the subprotocol sip.
  *
- * Only what a handshake needs is read of HTTP/1.1 (RFC 9112): one request without a body.  Whoever
- * asks for something else hears what this server is, and the connection ends.
+ * Only what a handshake needs is read of HTTP/1.1 (RFC 9112): one request without a body.  Who asks
+ * for the server's certificate, by which identities are signed (RFC 8224 4), gets it; whoever asks
+ * for something else hears what this server is; and the connection ends.
  */
 #pragma once
 
@@ -14,6 +15,9 @@
 #define UPGRADE_SIGNED 60u       /* of what is hashed for the answer to it */
 #define UPGRADE_ANSWER_LIMIT 1024u
 
+/* Where the certificate is. */
+#define UPGRADE_CERTIFICATE "/identity.pem"
+
 /* What was asked for; slices of the request. */
 struct upgrade {
     struct slice key;
@@ -23,6 +27,7 @@ struct upgrade {
 enum upgrade_kind {
     UPGRADE_NONE,    /* more bytes are needed */
     UPGRADE_ASKED,   /* answer it; the first `len` bytes are the request */
+    UPGRADE_FETCHED, /* the certificate was asked for: answer with it, then close */
     UPGRADE_REFUSED, /* answer with `status`, then close */
 };
 
@@ -46,6 +51,9 @@ void upgrade_write_signed(char text[UPGRADE_SIGNED], const struct upgrade *upgra
 
 /* 101, with that sum. */
 void upgrade_write_answer(struct writer *w, const uint8_t sum[20]);
+
+/* 200, with our certificate and those that lead from it to a CA, in PEM. */
+void upgrade_write_certificate(struct writer *w, struct slice pem);
 
 /* Any other answer; `why` is its text, for a person. */
 void upgrade_write_refusal(struct writer *w, unsigned status, const char *why);

@@ -536,7 +536,7 @@ static void a_request_with_many_fields_is_cancelled_like_any_or_refused(void **s
         }
         end(state);
     }
-    assert_int_equal(refused, 6);
+    assert_int_equal(refused, 8);
 }
 
 static void max_forwards_falls_by_one_and_is_added_where_it_lacks(void **state)

@@ -84,7 +84,7 @@ static enum vouching sign(const char *text, const struct voucher *voucher, char 
     return vouching;
 }
 
-static struct verdict verify(const char *text, struct shelf *shelf, int64_t wall)
+static struct vouch_verdict verify(const char *text, struct shelf *shelf, int64_t wall)
 {
     return vouch_verify(parsed(text), look_up, shelf, &toy, wall);
 }
@@ -114,7 +114,7 @@ static const char *changed(const char *from, const char *to)
 static void assert_refused(const char *text, unsigned status)
 {
     struct shelf shelf = with(CERTIFICATE_GOOD);
-    struct verdict verdict = verify(text, &shelf, WALL);
+    struct vouch_verdict verdict = verify(text, &shelf, WALL);
 
     assert_int_equal(verdict.kind, VERDICT_REFUSED);
     assert_int_equal(verdict.fault.status, status);
@@ -124,7 +124,7 @@ static void a_request_is_dated_signed_and_proven(void **state)
 {
     struct shelf shelf = with(CERTIFICATE_GOOD);
     const char *text = signed_request();
-    struct verdict verdict = verify(text, &shelf, WALL + VOUCH_FRESH);
+    struct vouch_verdict verdict = verify(text, &shelf, WALL + VOUCH_FRESH);
 
     (void)state;
     assert_non_null(strstr(text, DATE));
@@ -253,7 +253,7 @@ static void changes_that_mean_nothing_are_no_fault(void **state)
 static void an_old_one_is_stale_and_fetches_nothing(void **state)
 {
     struct shelf shelf = with(CERTIFICATE_UNKNOWN);
-    struct verdict verdict = verify(signed_request(), &shelf, WALL + VOUCH_FRESH + 1);
+    struct vouch_verdict verdict = verify(signed_request(), &shelf, WALL + VOUCH_FRESH + 1);
 
     (void)state;
     assert_int_equal(verdict.kind, VERDICT_REFUSED);
@@ -265,7 +265,7 @@ static void an_old_one_is_stale_and_fetches_nothing(void **state)
 static void the_certificate_is_waited_for_and_judged(void **state)
 {
     struct shelf shelf = with(CERTIFICATE_UNKNOWN);
-    struct verdict verdict = verify(signed_request(), &shelf, WALL);
+    struct vouch_verdict verdict = verify(signed_request(), &shelf, WALL);
 
     (void)state;
     assert_int_equal(verdict.kind, VERDICT_WAITING);
@@ -287,7 +287,7 @@ static void a_certificate_that_cannot_be_had_safely_is_not_asked_for(void **stat
     struct voucher plain = alice;
     struct shelf shelf = with(CERTIFICATE_GOOD);
     char lines[2048], text[4096];
-    struct verdict verdict;
+    struct vouch_verdict verdict;
 
     (void)state;
     plain.info = S("http://example.org/sip.pem");

@@ -89,6 +89,7 @@ static void start(struct world *w)
         .limits = w->limits,
         .settings = &w->settings,
         .digests = w->digests,
+        .es256 = w->es256,
         .secret = {1, 2},
         .seed = {(uint64_t)w->now.boot, w->record_count},
         .boot = w->boot,
@@ -129,6 +130,12 @@ static void keep(struct world *w, uint32_t from)
             w->asked[w->asked_count].question = act->ask;
             snprintf(w->asked[w->asked_count++].name, DNS_NAME + 1, "%.*s", (int)act->bytes.len,
                      act->bytes.at);
+        }
+        if (act->kind == ACTION_FETCH) {
+            assert(w->fetched_count < COUNT_OF(w->fetched));
+            w->fetched[w->fetched_count].question = act->fetch;
+            snprintf(w->fetched[w->fetched_count++].what, sizeof w->fetched[0].what, "%.*s",
+                     (int)act->bytes.len, act->bytes.at);
         }
         if (act->kind == ACTION_PERSIST) {
             assert(w->record_count < COUNT_OF(w->records));

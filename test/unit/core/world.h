@@ -14,6 +14,7 @@ struct world {
     struct settings settings;
     struct limits limits;
     const struct digest_table *digests; /* of the core; from its next start */
+    const struct es256_table *es256;    /* the same; NULL at first */
     uint64_t boot;                      /* names this boot of the machine; from the next start */
     const struct roster *roster; /* from the next start: what is restored is recalled, and bob is
                                     the roster's; NULL = as if it had been */
@@ -38,6 +39,11 @@ struct world {
         char name[DNS_NAME + 1];
     } asked[64]; /* what DNS was asked; who answers takes it off */
     unsigned asked_count;
+    struct {
+        struct fetch_question question;
+        char what[512];
+    } fetched[64]; /* certificates that the shell shall fetch */
+    unsigned fetched_count;
     uint32_t opened; /* streams so far */
 };
 

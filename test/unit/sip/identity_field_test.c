@@ -130,20 +130,11 @@ static void what_is_written_is_read_again(void **state)
     assert_memory_equal(signature, again, sizeof again);
 }
 
-static void the_field_has_two_names(void **state)
-{
-    (void)state;
-    assert_true(identity_field_is_name(S("Identity")));
-    assert_true(identity_field_is_name(S("y")));
-    assert_true(identity_field_is_name(S("Y")));
-    assert_false(identity_field_is_name(S("Identity-Info")));
-}
-
 int main(void)
 {
     RUN(cmocka_unit_test(the_full_form_falls_into_its_parts),
         cmocka_unit_test(the_compact_form_has_only_its_signature),
         cmocka_unit_test(types_and_algorithms_may_be_quoted),
         cmocka_unit_test(a_signature_has_its_length), cmocka_unit_test(broken_fields_are_refused),
-        cmocka_unit_test(what_is_written_is_read_again), cmocka_unit_test(the_field_has_two_names));
+        cmocka_unit_test(what_is_written_is_read_again));
 }
