@@ -11,6 +11,17 @@
  * tells apart. */
 #define ANSWER_LIMIT 4u
 
+/* m-lines of a call that is relayed: a video conference of browsers has three or four, and those
+ * that were once offered stay (RFC 3264 8). */
+#define LEGS_LINES 8u
+
+/* Ports, or pairs of ports, of all of them on one side; a call has as many legs on each side, or
+ * twice as many with RTCP. */
+#define LEGS_PAIRS 12u
+
+/* Changes to legs of one step: all go, and as many come. */
+#define LEGS_CHANGES (8u * LEGS_PAIRS)
+
 /* Contacts of one address of record: as many phones as may ring for it. */
 #define BINDINGS_PER_AOR 16u
 

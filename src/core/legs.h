@@ -1,0 +1,150 @@
+/*
+ * The legs of one call: which ports of the relay each phone is told, and which legs (core/leg.h)
+ * follow from what the phones have agreed on (RFC 3264, RFC 6337).
+ *
+ * The call's branch has one side that offers first and as many on the other as answer: each To tag
+ * is an early dialog with an exchange of its own, and the packets are with the last that said
+ * something, or with the one that was called (RFC 3261 13.2.2.4).  Its legs are a function of that
+ * exchange; what a step changes is the difference between before and after.
+ *
+ * An m-line keeps its ports as long as it lives, whoever offers anew.  An offer that is refused
+ * leaves everything as it was.
+ *
+ * A struct legs is plain bytes: its owner copies or forgets it, once legs_end was called.
+ */
+#pragma once
+
+#include "core/leg.h"
+#include "core/limits.h"
+#include "core/ports.h"
+#include "sdp/rewrite.h"
+
+enum legs_side {
+    LEGS_CALLER, /* who sent the INVITE, */
+    LEGS_CALLEE, /* and who gets it */
+};
+
+/* One end as signalling knows it. */
+struct legs_end {
+    struct address_bytes source; /* where its messages come from */
+    bool is_hidden;              /* it is behind NAT: its packets come from there too */
+    bool is_known;               /* it is no stranger: an address it names may be sent to at once */
+    bool is_v6;                  /* by which family it reaches the relay, until it says so */
+};
+
+/* Of the relay: its addresses, of IPv4 and of IPv6, and the packets a second that one leg lets in.
+ */
+struct legs_relay {
+    bool has[2];
+    struct address_bytes at[2];
+    uint32_t rate;
+};
+
+/* What one side says of an m-line. */
+struct legs_line {
+    struct address_bytes address; /* the last that it named, where it holds by 0.0.0.0 */
+    uint16_t port, rtcp_port;     /* 0: RTCP has none of its own */
+    uint8_t port_count;
+    uint8_t direction; /* enum sdp_direction */
+    uint8_t leader;
+    bool is_live; /* it has a port, and can be relayed */
+    bool is_rtp;
+    bool is_held;
+    bool is_muxed;    /* it would take RTCP on the same port */
+    bool has_address; /* one was named, as a number */
+    uint32_t epoch;   /* changes with its address and port */
+};
+
+enum legs_state {
+    LEGS_IDLE,      /* nothing was offered */
+    LEGS_OFFERED,   /* for the first time */
+    LEGS_AGREED,    /* and answered */
+    LEGS_REOFFERED, /* and offered anew */
+    LEGS_STATE_COUNT,
+};
+
+/* The exchange with one To tag. */
+struct legs_exchange {
+    uint64_t tag; /* a hash of it */
+    bool is_used;
+    bool is_answered; /* by a 2xx */
+    uint8_t state;    /* enum legs_state */
+    uint8_t offerer;  /* enum legs_side: of the pending offer, or the last that was answered */
+    uint8_t answerer; /* of the last that was */
+    uint8_t offered_count, agreed_count;
+    uint32_t number; /* what the pending offer, or the last, is known by */
+    struct legs_line offered[LEGS_LINES];
+    struct legs_line agreed[2][LEGS_LINES];
+    uint16_t ports[2][LEGS_LINES]; /* what each side is told to send to; 0 = nothing */
+    uint8_t pairs[LEGS_LINES];     /* of ports, that each of them has */
+};
+
+struct legs {
+    uint8_t call[16];
+    struct legs_relay relay;
+    struct legs_end ends[2];
+    uint32_t moved[2]; /* the epoch of each end's source */
+    uint32_t epoch;    /* the latest given */
+    bool is_offered;   /* `first` is the INVITE's offer, which every To tag answers */
+    uint8_t current;   /* index of the exchange that has the packets */
+    struct legs_exchange first;
+    struct legs_exchange with[ANSWER_LIMIT];
+};
+
+enum legs_verdict {
+    LEGS_REWRITE, /* put the places in */
+    LEGS_CROSSED, /* two offers met, or one comes for which there is no exchange: it passes as it
+                     is, and who gets it refuses it (RFC 3261 14.2: 491) */
+    LEGS_FULL,    /* there are no ports, or too many m-lines or To tags: refuse it */
+};
+
+/* What a step wants done. */
+struct legs_output {
+    struct sdp_place places[SDP_MEDIA]; /* for the description's receiver */
+    struct leg_change changes[LEGS_CHANGES];
+    unsigned count;
+};
+
+/* What comes in a message: the exchange's To tag (0: an INVITE that has none yet), who sent it, and
+ * by which number its offer is known: the CSeq of the request that offer and answer belong to. */
+struct legs_message {
+    enum legs_side from;
+    uint64_t tag;
+    uint32_t number;
+    bool is_final; /* a 2xx to the INVITE: this tag was answered */
+    const struct sdp *sdp;
+};
+
+void legs_begin(struct legs *legs, const uint8_t call[16], const struct legs_relay *relay,
+                const struct legs_end ends[2]);
+
+/* Signalling of one side comes from another address than it did: packets will, too. */
+void legs_meet(struct legs *legs, enum legs_side side, const struct address_bytes *source,
+               struct legs_output *out);
+
+/* An offer: in an INVITE, UPDATE or PRACK, or in the answer to an INVITE that had none. */
+enum legs_verdict legs_offer(struct legs *legs, struct ports *ports, struct random *random,
+                             const struct legs_message *m, struct legs_output *out);
+
+/* An answer, or the same once more: many phones repeat it in 180, 183 and 200. */
+enum legs_verdict legs_answer(struct legs *legs, struct ports *ports, struct random *random,
+                              const struct legs_message *m, struct legs_output *out);
+
+/* The request with this offer failed (RFC 3261 14.1, RFC 3311 5.1): m->sdp is not looked at. */
+void legs_refuse(struct legs *legs, struct ports *ports, const struct legs_message *m,
+                 struct legs_output *out);
+
+/* A 2xx without a description: the exchange of an earlier provisional response stands. */
+void legs_accept(struct legs *legs, uint64_t tag, struct legs_output *out);
+
+/* No more answers to the INVITE will come: To tags that were not answered go. */
+void legs_settle(struct legs *legs, struct ports *ports, struct legs_output *out);
+
+/* The dialog with this To tag ends. */
+void legs_leave(struct legs *legs, struct ports *ports, uint64_t tag, struct legs_output *out);
+
+/* The call ends, or failed. */
+void legs_end(struct legs *legs, struct ports *ports, struct legs_output *out);
+
+/* No exchange has a leg. */
+bool legs_are_closed(const struct legs *legs);

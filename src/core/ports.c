@@ -1,0 +1,78 @@
+#include "core/ports.h"
+
+void ports_init(struct ports *ports, uint16_t first_port, uint16_t last_port, uint32_t limit)
+{
+    uint32_t first = (first_port + 1u) / 2, past = (last_port + 1u) / 2;
+
+    *ports = (struct ports){.first = first, .count = past > first ? past - first : 0};
+    if (!first && ports->count) { /* port 0 is none */
+        ports->first++;
+        ports->count--;
+    }
+    ports->limit = (uint32_t)min_u64(limit, ports->count);
+}
+
+static bool is_used(const struct ports *ports, uint32_t pair)
+{
+    return ports->used[pair / 64] >> pair % 64 & 1;
+}
+
+static void mark(struct ports *ports, uint32_t pair, unsigned pairs, bool is_taken)
+{
+    for (unsigned i = 0; i < pairs; i++) {
+        uint64_t bit = UINT64_C(1) << (pair + i) % 64;
+        assert(is_used(ports, pair + i) != is_taken);
+        ports->used[(pair + i) / 64] ^= bit;
+    }
+    if (is_taken)
+        ports->taken += pairs;
+    else
+        ports->taken -= pairs;
+}
+
+static bool is_in_range(const struct ports *ports, uint32_t pair, unsigned pairs)
+{
+    return pair >= ports->first && pair + pairs <= ports->first + ports->count;
+}
+
+static bool are_free(const struct ports *ports, uint32_t pair, unsigned pairs)
+{
+    if (!is_in_range(ports, pair, pairs))
+        return false;
+    for (unsigned i = 0; i < pairs; i++)
+        if (is_used(ports, pair + i))
+            return false;
+    return true;
+}
+
+uint16_t ports_take(struct ports *ports, unsigned pairs, struct random *random)
+{
+    uint32_t start;
+
+    assert(pairs);
+    if (ports->taken + pairs > ports->limit)
+        return 0;
+    start = (uint32_t)random_below(random, ports->count);
+    for (uint32_t i = 0; i < ports->count; i++) {
+        uint32_t pair = ports->first + (start + i) % ports->count;
+        if (!are_free(ports, pair, pairs))
+            continue;
+        mark(ports, pair, pairs, true);
+        return (uint16_t)(2 * pair);
+    }
+    return 0;
+}
+
+bool ports_claim(struct ports *ports, uint16_t port, unsigned pairs)
+{
+    if (port % 2 || !pairs || !are_free(ports, port / 2, pairs))
+        return false;
+    mark(ports, port / 2, pairs, true);
+    return true;
+}
+
+void ports_give(struct ports *ports, uint16_t port, unsigned pairs)
+{
+    assert(port % 2 == 0 && is_in_range(ports, port / 2, pairs));
+    mark(ports, port / 2, pairs, false);
+}

@@ -1,0 +1,29 @@
+/*
+ * The relay's ports, in pairs of an even one and the next (RFC 3550 11): which are in use.  Taken
+ * at random, so that nobody can guess where a call is.
+ */
+#pragma once
+
+#include "base/random.h"
+
+#define PORT_PAIRS 32768u
+
+struct ports {
+    uint32_t first; /* pair of the range, */
+    uint32_t count; /* and how many it has */
+    uint32_t taken; /* of them */
+    uint32_t limit; /* that may be taken */
+    uint64_t used[PORT_PAIRS / 64];
+};
+
+/* The pairs that lie in first_port to last_port, of which `limit` may be in use at a time. */
+void ports_init(struct ports *ports, uint16_t first_port, uint16_t last_port, uint32_t limit);
+
+/* The first port of `pairs` that follow each other; 0 if there are none, or the limit is reached.
+ */
+uint16_t ports_take(struct ports *ports, unsigned pairs, struct random *random);
+
+/* Pairs that a former run took; false if one of them is in use or out of range. */
+bool ports_claim(struct ports *ports, uint16_t port, unsigned pairs);
+
+void ports_give(struct ports *ports, uint16_t port, unsigned pairs);

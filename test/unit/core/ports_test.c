@@ -1,0 +1,115 @@
+#include "core/ports.h"
+
+#include "unit.h"
+
+static struct random dice(void)
+{
+    return random_seeded((struct hash_key){1, 2});
+}
+
+static void ports_are_even_and_of_the_range(void **state)
+{
+    static struct ports ports;
+    struct random random = dice();
+    bool is_seen[1000] = {0};
+
+    (void)state;
+    ports_init(&ports, 10001, 10202, UINT32_MAX); /* 10002 to 10201 */
+    for (unsigned i = 0; i < 100; i++) {
+        uint16_t port = ports_take(&ports, 1, &random);
+        assert_true(port >= 10002 && port <= 10200 && port % 2 == 0);
+        assert_false(is_seen[port - 10000]);
+        is_seen[port - 10000] = true;
+    }
+    assert_int_equal(ports_take(&ports, 1, &random), 0);
+    assert_int_equal(ports.taken, 100);
+}
+
+static void pairs_follow_each_other(void **state)
+{
+    static struct ports ports;
+    struct random random = dice();
+    uint16_t port;
+
+    (void)state;
+    ports_init(&ports, 20000, 20007, UINT32_MAX);
+    assert_true(ports_claim(&ports, 20002, 1));
+    port = ports_take(&ports, 2, &random);
+    assert_int_equal(port, 20004);
+    assert_int_equal(ports_take(&ports, 2, &random), 0);
+    assert_int_equal(ports_take(&ports, 1, &random), 20000);
+    ports_give(&ports, 20004, 2);
+    assert_int_equal(ports_take(&ports, 2, &random), 20004);
+}
+
+static void the_limit_counts_before_the_range(void **state)
+{
+    static struct ports ports;
+    struct random random = dice();
+
+    (void)state;
+    ports_init(&ports, 20000, 29999, 3);
+    assert_true(ports_take(&ports, 2, &random) > 0);
+    assert_int_equal(ports_take(&ports, 2, &random), 0);
+    assert_true(ports_take(&ports, 1, &random) > 0);
+    assert_int_equal(ports_take(&ports, 1, &random), 0);
+}
+
+static void what_a_former_run_had_is_claimed_once(void **state)
+{
+    static struct ports ports;
+
+    (void)state;
+    ports_init(&ports, 20000, 20009, UINT32_MAX);
+    assert_true(ports_claim(&ports, 20002, 2));
+    assert_false(ports_claim(&ports, 20004, 1));
+    assert_false(ports_claim(&ports, 20007, 1));
+    assert_false(ports_claim(&ports, 20008, 2));
+    assert_false(ports_claim(&ports, 19998, 1));
+    assert_false(ports_claim(&ports, 20000, 0));
+    assert_true(ports_claim(&ports, 20008, 1));
+}
+
+static void odd_ranges_have_no_port_0_and_none_outside(void **state)
+{
+    static struct ports ports;
+    struct random random = dice();
+
+    (void)state;
+    ports_init(&ports, 0, 3, UINT32_MAX);
+    assert_int_equal(ports_take(&ports, 1, &random), 2);
+    assert_int_equal(ports_take(&ports, 1, &random), 0);
+    ports_init(&ports, 65533, 65535, UINT32_MAX);
+    assert_int_equal(ports_take(&ports, 1, &random), 65534);
+    ports_init(&ports, 5000, 5000, UINT32_MAX);
+    assert_int_equal(ports_take(&ports, 1, &random), 0);
+    ports_init(&ports, 5000, 4000, UINT32_MAX);
+    assert_int_equal(ports_take(&ports, 1, &random), 0);
+}
+
+static void nobody_can_tell_the_next_from_the_last(void **state)
+{
+    static struct ports ports;
+    struct random random = dice();
+    unsigned near = 0;
+    uint16_t last = 30000;
+
+    (void)state;
+    ports_init(&ports, 16384, 65535, UINT32_MAX);
+    for (unsigned i = 0; i < 1000; i++) {
+        uint16_t port = ports_take(&ports, 1, &random);
+        near += port > last ? port - last < 64 : last - port < 64;
+        last = port;
+    }
+    assert_true(near < 20);
+}
+
+int main(void)
+{
+    RUN(cmocka_unit_test(ports_are_even_and_of_the_range),
+        cmocka_unit_test(pairs_follow_each_other),
+        cmocka_unit_test(the_limit_counts_before_the_range),
+        cmocka_unit_test(what_a_former_run_had_is_claimed_once),
+        cmocka_unit_test(odd_ranges_have_no_port_0_and_none_outside),
+        cmocka_unit_test(nobody_can_tell_the_next_from_the_last));
+}
