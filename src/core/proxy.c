@@ -480,11 +480,11 @@ static enum verdict hold(struct core *core, struct request *req,
         context_has_room(core, req->message.bytes.len) ? context_hold(core, req) : NULL;
 
     if (!context)
-        return refuse_for_now(core, req, out);
+        return refuse_for_now(core, req, RETRY_SOON, out);
     if (certificates_await(core, search, context, out))
         return FINISH;
     server_close(core, pool_at(&core->servers, context->server));
-    return refuse_for_now(core, req, out);
+    return refuse_for_now(core, req, RETRY_SOON, out);
 }
 
 /* What a signature says that has no fault, or lacks a certificate. */
