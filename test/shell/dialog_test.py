@@ -49,6 +49,9 @@ class House:
             stack.callback(lambda phone=phone: phone.close())
             self.phones.append(phone.bind())
 
+    def address(self):
+        return self.host, self.port
+
     @staticmethod
     def next_host():
         return "127.0.0.1"

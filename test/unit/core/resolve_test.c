@@ -361,8 +361,8 @@ static void records_that_nobody_can_use_are_none(void **state)
     static const zone_lines zone = {
         SECURE_SERVICE,
         SECURE_HOST,
-        "_5061._tcp.a.example.com tlsa 4 1 1 7x32|3 2 1 7x32|3 1 3 7x32|3 1 1 7x31|3 1 2 7x32|"
-        "3 1 0 7x0",
+        ("_5061._tcp.a.example.com tlsa 4 1 1 7x32|3 2 1 7x32|3 1 3 7x32|3 1 1 7x31|3 1 2 7x32|"
+         "3 1 0 7x0"),
     };
 
     (void)state;
