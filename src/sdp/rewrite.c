@@ -31,13 +31,14 @@ static bool same_address(const struct sdp_place *a, const struct sdp_place *b)
  * of their own. */
 static void look_ahead(struct walk *walk)
 {
-    bool is_one = true;
+    bool is_one = true, is_any_moved = false;
 
     walk->is_all_moved = true;
     for (unsigned i = 0; i < walk->sdp->media_count; i++) {
         const struct sdp_place *place = &walk->places[i];
         if (!walk->sdp->media[i].port)
             continue;
+        is_any_moved |= is_moved(walk, i);
         walk->is_all_moved &= is_moved(walk, i);
         if (walk->sdp->media[i].connection.is_given)
             continue;
@@ -47,7 +48,7 @@ static void look_ahead(struct walk *walk)
         walk->session_place = place;
     }
     walk->has_moved_session = is_one && walk->session_place;
-    walk->is_all_moved &= walk->sdp->media_count > 0;
+    walk->is_all_moved &= is_any_moved;
 }
 
 static void copy_until(struct walk *walk, size_t end)

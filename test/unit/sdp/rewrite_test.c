@@ -205,6 +205,8 @@ static void ice_goes_without_a_trace(void **state)
           (struct wish){.moved = 1, .ice = SDP_ICE_STRIPPED},
           HEAD ICE "m=audio 20000 RTP/AVP 0\r\nc=IN IP4 203.0.113.1\r\n"
                    "m=audio 4002 RTP/AVP 0\r\n" HOST);
+    check(HEAD ICE "m=audio 0 RTP/AVP 0\r\n", (struct wish){ALL, .ice = SDP_ICE_STRIPPED},
+          HEAD ICE "m=audio 0 RTP/AVP 0\r\n");
 }
 
 static void bare_line_feeds_stay_bare(void **state)
