@@ -94,6 +94,8 @@ void wire_dial(struct sim *sim, const struct held *held)
     if (held->bytes.len && !peer_read(held->bytes, &plan))
         judge_fail(sim, "a plan can be read", "%zu bytes", held->bytes.len);
     zone_planned(sim, &plan, held->step);
+    trace_note(sim, "dials %u.%u.%u.%u port %u%s", flow->address[0], flow->address[1],
+               flow->address[2], flow->address[3], flow->port, phone ? "" : ", where nobody is");
     assert(connection_place(flow->connection) > WIRES && !wire->flow.connection);
     if (!phone || sim->now < sim->network.cut_until[phone->node]) {
         note(sim, DUE_WIRE, flow, sim->now + MS(20));
