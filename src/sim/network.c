@@ -30,9 +30,10 @@ struct flow network_new_address(struct sim *sim, unsigned site, bool is_v6, bool
     return flow;
 }
 
+/* The latest: a server that starts anew may give a stream the handle that another had before. */
 static struct address_record *find_address(const struct network *net, const struct flow *flow)
 {
-    for (unsigned i = 0; i < net->address_count; i++)
+    for (unsigned i = net->address_count; i-- > 0;)
         if (flow_equal(&net->addresses[i].flow, flow))
             return &net->addresses[i];
     return NULL;
