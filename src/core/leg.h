@@ -73,9 +73,9 @@ struct leg_state {
     uint32_t locked; /* 1 once source is valid; set by compare-and-swap */
     struct leg_place source;
     uint32_t ssrc;    /* of the packet that locked it, or the latest from there; 0: none */
-    uint64_t seen;    /* boot time in ns of the latest packet that passed */
+    uint64_t seen;    /* boot time in ns of the latest packet that was let in */
     uint32_t second;  /* the second that ... */
-    uint32_t counted; /* ... so many packets came in */
+    uint32_t counted; /* ... so many packets were let in */
     uint64_t packets; /* that passed */
     uint64_t bytes;   /* of them, without headers */
     uint64_t drops[LEG_DROP_COUNT];
