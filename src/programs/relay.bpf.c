@@ -1,0 +1,402 @@
+/*
+ * The relay in the kernel: looks at each packet that comes in on a link, and those that are a leg's
+ * (core/leg.h) go out again, to whom the leg beside it says, without any process having seen them.
+ *
+ * What it leaves to the machine: all that is not UDP to a leg, and what has IP options, extension
+ * headers or a VLAN's tag, which comes again on the VLAN's own link.  Fragments of IPv4 whose first
+ * would be a leg's are lost: nobody here could put them together.
+ */
+#include "core/leg_pass.h"
+#include "shell/relay_maps.h"
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <linux/udp.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#define LEGS 32768 /* unless the loader says otherwise */
+#define INLINE static inline __attribute__((always_inline))
+#define FRAGMENT 0x3fff /* more to come, or not the first (RFC 791 3.1) */
+#define OFFSET 0x1fff
+#define DONT_FRAGMENT 0x4000
+#define LARGEST 2048 /* bytes of a datagram whose checksum is made anew */
+#define CHUNK 512    /* of them, at a time */
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, LEGS);
+    __type(key, struct leg_place);
+    __type(value, struct relay_entry);
+} rules SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, LEGS);
+    __type(key, __u32);
+    __type(value, struct relay_slot);
+} slots SEC(".maps");
+
+/* Room for a datagram that has no checksum. */
+struct scratch {
+    __u8 at[LARGEST + 4];
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct scratch);
+} scratch SEC(".maps");
+
+/* The verifier believes a bound only where it sees it, and the compiler takes out what it knows. */
+#define BOUND(number, mask) __asm__ volatile("%0 &= " #mask : "+r"(number))
+
+/* A packet: what its headers say, where they are. */
+struct packet {
+    struct leg_place to;
+    struct leg_packet leg;
+    __u16 l4_len; /* UDP's, and what it carries */
+    __u16 checksum;
+    __u8 class; /* DSCP and ECN */
+    __u8 hops;
+    bool is_v6;
+    bool is_fragment;
+};
+
+INLINE void set_v4(struct leg_place *place, __u32 address, __u16 port)
+{
+    __u32 *words = (__u32 *)place;
+
+    words[0] = words[1] = 0;
+    words[2] = bpf_htonl(0xffff);
+    words[3] = address;
+    *(__u16 *)place->port = port;
+    *(__u16 *)place->unused = 0;
+}
+
+INLINE void set_v6(struct leg_place *place, const struct in6_addr *address, __u16 port)
+{
+    __u32 *words = (__u32 *)place;
+
+    words[0] = address->in6_u.u6_addr32[0];
+    words[1] = address->in6_u.u6_addr32[1];
+    words[2] = address->in6_u.u6_addr32[2];
+    words[3] = address->in6_u.u6_addr32[3];
+    *(__u16 *)place->port = port;
+    *(__u16 *)place->unused = 0;
+}
+
+INLINE bool is_v4_place(const struct leg_place *place)
+{
+    return leg_word(place, 2) == bpf_htonl(0xffff) && !leg_word(place, 1) && !leg_word(place, 0);
+}
+
+INLINE __u16 port_of(const struct leg_place *place)
+{
+    return *(const __u16 *)place->port;
+}
+
+/* UDP's header behind the IP header; false if it is no whole datagram. */
+INLINE bool read_udp(struct packet *p, const struct udphdr *udp, const void *end, __u32 room)
+{
+    if ((const void *)(udp + 1) > end)
+        return false;
+    p->l4_len = bpf_ntohs(udp->len);
+    p->checksum = udp->check;
+    return p->l4_len >= sizeof *udp && p->l4_len <= room;
+}
+
+INLINE bool read_v4(struct packet *p, const struct iphdr *ip, const void *end)
+{
+    const struct udphdr *udp = (const void *)(ip + 1);
+    __u32 len;
+
+    if ((const void *)(ip + 1) > end || ip->version != 4 || ip->ihl != 5 ||
+        ip->protocol != IPPROTO_UDP || ip->frag_off & bpf_htons(OFFSET))
+        return false;
+    len = bpf_ntohs(ip->tot_len);
+    p->is_fragment = ip->frag_off & bpf_htons(FRAGMENT);
+    if (len < sizeof *ip || !read_udp(p, udp, end, p->is_fragment ? 65535 : len - sizeof *ip))
+        return false;
+    p->class = ip->tos;
+    p->hops = ip->ttl;
+    set_v4(&p->to, ip->daddr, udp->dest);
+    set_v4(&p->leg.from, ip->saddr, udp->source);
+    return true;
+}
+
+INLINE bool read_v6(struct packet *p, const struct ipv6hdr *ip, const void *end)
+{
+    const struct udphdr *udp = (const void *)(ip + 1);
+
+    if ((const void *)(ip + 1) > end || ip->version != 6 || ip->nexthdr != IPPROTO_UDP ||
+        !read_udp(p, udp, end, bpf_ntohs(ip->payload_len)))
+        return false;
+    p->is_v6 = true;
+    p->class = (__u8)(ip->priority << 4 | ip->flow_lbl[0] >> 4);
+    p->hops = ip->hop_limit;
+    set_v6(&p->to, &ip->daddr, udp->dest);
+    set_v6(&p->leg.from, &ip->saddr, udp->source);
+    return true;
+}
+
+/* False: it is not for us. */
+INLINE bool read_packet(struct __sk_buff *skb, __u32 l2, struct packet *p)
+{
+    __u32 wanted = l2 + sizeof(struct ipv6hdr) + sizeof(struct udphdr) + LEG_HEAD;
+    const void *ip;
+
+    if (skb->pkt_type != 0 /* PACKET_HOST */ || skb->vlan_present)
+        return false;
+    if (skb->data + wanted > skb->data_end && skb->data_end - skb->data < skb->len)
+        bpf_skb_pull_data(skb, wanted < skb->len ? wanted : skb->len);
+    ip = (const void *)(long)skb->data + l2;
+    if (skb->protocol == bpf_htons(ETH_P_IP))
+        return read_v4(p, ip, (const void *)(long)skb->data_end);
+    if (skb->protocol == bpf_htons(ETH_P_IPV6))
+        return read_v6(p, ip, (const void *)(long)skb->data_end);
+    return false;
+}
+
+/* The first bytes of what UDP carries. */
+INLINE void read_head(struct __sk_buff *skb, __u32 l4, struct packet *p)
+{
+    __u32 *words = (__u32 *)p->leg.head;
+    const __u32 *head;
+    __u64 at = l4 + sizeof(struct udphdr), len;
+
+    BOUND(at, 127);
+    head = (const void *)(long)skb->data + at;
+    p->leg.len = p->l4_len - sizeof(struct udphdr);
+    words[0] = words[1] = words[2] = 0;
+    if (p->leg.len >= LEG_HEAD) {
+        if ((const void *)(head + 3) > (const void *)(long)skb->data_end)
+            return;
+        words[0] = head[0];
+        words[1] = head[1];
+        words[2] = head[2];
+    } else {
+        len = p->leg.len;
+        BOUND(len, 15);
+        if (len && len < LEG_HEAD)
+            bpf_skb_load_bytes(skb, (__u32)at, p->leg.head, (__u32)len);
+    }
+}
+
+INLINE struct relay_slot *slot_of(const struct relay_entry *entry)
+{
+    __u32 slot = entry->slot;
+
+    return entry->rule.version == LEG_VERSION ? bpf_map_lookup_elem(&slots, &slot) : NULL;
+}
+
+/* ---- rewriting */
+
+INLINE __u32 fold(__u64 sum)
+{
+    sum = (sum & 0xffffffff) + (sum >> 32);
+    return (__u32)((sum & 0xffffffff) + (sum >> 32));
+}
+
+/* The sum of a place's words (RFC 1071): what a pseudo header has of it. */
+INLINE __u64 sum_host(const struct leg_place *place, bool is_v6)
+{
+    __u64 sum = leg_word(place, 3);
+
+    return is_v6 ? sum + leg_word(place, 2) + leg_word(place, 1) + leg_word(place, 0) : sum;
+}
+
+INLINE __u16 fold_short(__u64 sum)
+{
+    sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + ((sum >> 32) & 0xffff) + (sum >> 48);
+    sum = (sum & 0xffff) + (sum >> 16);
+    return (__u16) ~((sum & 0xffff) + (sum >> 16));
+}
+
+INLINE bool write_v4(struct __sk_buff *skb, __u32 l2, const struct packet *p,
+                     const struct leg_place *from, const struct leg_place *to, bool is_new)
+{
+    struct iphdr *ip = (void *)(long)skb->data + l2;
+    const __u16 *shorts = (const __u16 *)ip;
+    __u64 sum = 0;
+
+    if ((void *)(ip + 1) > (void *)(long)skb->data_end)
+        return false;
+    if (is_new) { /* a whole datagram for ever: RFC 6864 4.1 lets its id be anything */
+        *(__u16 *)ip = bpf_htons(0x4500 | p->class);
+        ip->tot_len = bpf_htons((__u16)(sizeof *ip + p->l4_len));
+        ip->id = 0;
+        ip->frag_off = bpf_htons(DONT_FRAGMENT);
+        ip->protocol = IPPROTO_UDP;
+    }
+    ip->ttl = p->hops - 1;
+    ip->saddr = leg_word(from, 3);
+    ip->daddr = leg_word(to, 3);
+    ip->check = 0;
+    for (int i = 0; i < 10; i++)
+        sum += shorts[i];
+    ip->check = fold_short(sum);
+    return true;
+}
+
+INLINE bool write_v6(struct __sk_buff *skb, __u32 l2, const struct packet *p,
+                     const struct leg_place *from, const struct leg_place *to, bool is_new)
+{
+    struct ipv6hdr *ip = (void *)(long)skb->data + l2;
+    __u32 *source = (__u32 *)&ip->saddr, *target = (__u32 *)&ip->daddr;
+
+    if ((void *)(ip + 1) > (void *)(long)skb->data_end)
+        return false;
+    if (is_new) {
+        *(__u32 *)ip = bpf_htonl(0x60000000 | (__u32)p->class << 20);
+        ip->payload_len = bpf_htons(p->l4_len);
+        ip->nexthdr = IPPROTO_UDP;
+    }
+    ip->hop_limit = p->hops - 1;
+    for (int i = 0; i < 4; i++) {
+        source[i] = leg_word(from, i);
+        target[i] = leg_word(to, i);
+    }
+    return true;
+}
+
+/* The sum over a datagram without checksum, which IPv6 demands (RFC 8200 8.1); -1 if it is too
+ * long. */
+INLINE __s64 sum_datagram(struct __sk_buff *skb, __u32 at, __u32 len)
+{
+    __u32 zero = 0;
+    struct scratch *room = bpf_map_lookup_elem(&scratch, &zero);
+    __s64 sum = 0;
+
+    if (!room || len < sizeof(struct udphdr) || len > LARGEST)
+        return -1;
+    if (bpf_skb_load_bytes(skb, at, room->at, len) < 0)
+        return -1;
+    __builtin_memset(room->at + (len & (LARGEST | (LARGEST - 1))), 0, 4);
+    for (__u32 i = 0; i < LARGEST; i += CHUNK) {
+        __u32 some = len > i ? len - i : 0;
+        if (!some)
+            break;
+        some = some > CHUNK ? CHUNK : (some + 3) & ~3u;
+        sum = bpf_csum_diff(NULL, 0, (__be32 *)(room->at + i), some, (__wsum)sum);
+        if (sum < 0)
+            return -1;
+    }
+    return sum;
+}
+
+/* UDP's ports, and its checksum where it had none and needs one. */
+INLINE bool write_udp(struct __sk_buff *skb, __u32 l4, const struct packet *p,
+                      const struct leg_place *from, const struct leg_place *to, bool is_v6)
+{
+    struct udphdr *udp = (void *)(long)skb->data + l4;
+    __u32 check = l4 + __builtin_offsetof(struct udphdr, check);
+    __u64 ports, hosts;
+    __s64 sum;
+
+    if ((void *)(udp + 1) > (void *)(long)skb->data_end)
+        return false;
+    udp->source = port_of(from);
+    udp->dest = port_of(to);
+    if (!p->checksum && !is_v6)
+        return true;
+    if (!p->checksum) {
+        __u16 made;
+        sum = sum_datagram(skb, l4, p->l4_len);
+        if (sum < 0)
+            return false;
+        made = fold_short((__u64)(__u32)sum + sum_host(from, true) + sum_host(to, true) +
+                          bpf_htons(p->l4_len) + bpf_htons(IPPROTO_UDP));
+        made = made ? made : 0xffff;
+        return bpf_skb_store_bytes(skb, check, &made, sizeof made, 0) == 0;
+    }
+    ports = (__u64)port_of(from) + port_of(to) + (__u16)~port_of(&p->leg.from) +
+            (__u16)~port_of(&p->to);
+    hosts = sum_host(from, is_v6) + sum_host(to, is_v6) +
+            (__u32)~fold(sum_host(&p->leg.from, p->is_v6) + sum_host(&p->to, p->is_v6));
+    return bpf_l4_csum_replace(skb, check, 0, fold(ports), BPF_F_MARK_MANGLED_0) == 0 &&
+           bpf_l4_csum_replace(skb, check, 0, fold(hosts),
+                               BPF_F_MARK_MANGLED_0 | BPF_F_PSEUDO_HDR) == 0;
+}
+
+INLINE bool rewrite(struct __sk_buff *skb, __u32 l2, const struct packet *p,
+                    const struct leg_place *from, const struct leg_place *to)
+{
+    bool is_v6 = !is_v4_place(to);
+    bool is_new = is_v6 != p->is_v6;
+
+    if (p->hops <= 1 || is_v6 != !is_v4_place(from))
+        return false;
+    if (is_new && bpf_skb_change_proto(skb, bpf_htons(is_v6 ? ETH_P_IPV6 : ETH_P_IP), 0) < 0)
+        return false;
+    if (is_v6)
+        return write_v6(skb, l2, p, from, to, is_new) &&
+               write_udp(skb, l2 + sizeof(struct ipv6hdr), p, from, to, true);
+    return write_v4(skb, l2, p, from, to, is_new) &&
+           write_udp(skb, l2 + sizeof(struct iphdr), p, from, to, false);
+}
+
+/* ---- the path of a packet */
+
+/* Where it goes: LEG_PASSES, the place, and the link. */
+INLINE int find_way(const struct relay_entry *entry, struct leg_place *to, __u32 *link)
+{
+    const struct relay_entry *other = bpf_map_lookup_elem(&rules, &entry->rule.other);
+    const struct relay_slot *slot = other ? slot_of(other) : NULL;
+
+    if (!slot)
+        return LEG_EARLY;
+    *link = slot->link;
+    return leg_aim(&other->rule, &slot->state, to);
+}
+
+INLINE int relay(struct __sk_buff *skb, __u32 l2)
+{
+    struct packet p = {0};
+    struct leg_place from __attribute__((aligned(8))), to __attribute__((aligned(8)));
+    const struct relay_entry *entry;
+    struct relay_slot *slot;
+    __u32 link = 0;
+    int verdict;
+
+    if (!read_packet(skb, l2, &p))
+        return TC_ACT_UNSPEC;
+    entry = bpf_map_lookup_elem(&rules, &p.to);
+    slot = entry ? slot_of(entry) : NULL;
+    if (!slot)
+        return TC_ACT_UNSPEC;
+    read_head(skb, l2 + (p.is_v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)), &p);
+    p.leg.now = bpf_ktime_get_boot_ns();
+    verdict = leg_take(&entry->rule, &slot->state, &p.leg);
+    if (verdict == LEG_PASSES)
+        verdict = find_way(entry, &to, &link);
+    if (verdict == LEG_PASSES) {
+        leg_copy_place(&from, &entry->rule.other);
+        if (p.is_fragment || !link || !rewrite(skb, l2, &p, &from, &to))
+            verdict = LEG_LOST;
+    }
+    leg_count(&slot->state, verdict, p.leg.len);
+    return verdict == LEG_PASSES ? (int)bpf_redirect_neigh(link, NULL, 0, 0) : TC_ACT_SHOT;
+}
+
+/* Of links whose packets begin with a header of Ethernet, and of those that have none. */
+SEC("tc")
+int ether(struct __sk_buff *skb)
+{
+    return relay(skb, ETH_HLEN);
+}
+
+SEC("tc")
+int plain(struct __sk_buff *skb)
+{
+    return relay(skb, 0);
+}
+
+char terms[] SEC("license") = "GPL";

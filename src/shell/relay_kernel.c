@@ -1,0 +1,348 @@
+#include "shell/relay_kernel.h"
+
+#include "shell/netaddr.h"
+#include "shell/relay_maps.h"
+#include "shell/relay_parts.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/bpf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+struct kernel {
+    struct relay relay;
+    int rules, slots_fd;
+    unsigned limit;
+    struct relay_slot *slots;
+    struct routes *routes;
+    uint32_t *free; /* a ring of slots: the one that has been free for longest is taken */
+    uint32_t free_at, free_count;
+};
+
+static struct kernel *kernel_of(struct relay *relay)
+{
+    return (struct kernel *)relay;
+}
+
+/* ---- the kernel's calls (bpf(2)) */
+
+static int bpf(int command, union bpf_attr *attributes)
+{
+    long result = syscall(SYS_bpf, command, attributes, sizeof *attributes);
+
+    return result < 0 ? -errno : (int)result;
+}
+
+static uint64_t pointer(const void *at)
+{
+    return (uint64_t)(uintptr_t)at;
+}
+
+static int get_pinned(const char *folder, const char *name)
+{
+    char path[PATH_MAX];
+    union bpf_attr attributes = {0};
+
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    attributes.pathname = pointer(path);
+    return bpf(BPF_OBJ_GET, &attributes);
+}
+
+static int get_info(int fd, struct bpf_map_info *info)
+{
+    union bpf_attr attributes = {0};
+
+    attributes.info.bpf_fd = (uint32_t)fd;
+    attributes.info.info_len = sizeof *info;
+    attributes.info.info = pointer(info);
+    return bpf(BPF_OBJ_GET_INFO_BY_FD, &attributes);
+}
+
+static int map_call(int command, int fd, const struct leg_place *key, void *value, uint64_t flags)
+{
+    union bpf_attr attributes = {0};
+
+    attributes.map_fd = (uint32_t)fd;
+    attributes.key = pointer(key);
+    attributes.value = pointer(value);
+    attributes.flags = flags;
+    return bpf(command, &attributes);
+}
+
+static int look_up(const struct kernel *kernel, const struct leg_place *key,
+                   struct relay_entry *entry)
+{
+    int error = map_call(BPF_MAP_LOOKUP_ELEM, kernel->rules, key, entry, 0);
+
+    return !error && entry->slot >= kernel->limit ? -EINVAL : error;
+}
+
+/* ---- changes */
+
+static void release(struct kernel *kernel, uint32_t slot)
+{
+    kernel->slots[slot].is_used = 0;
+    kernel->free[(kernel->free_at + kernel->free_count++) % kernel->limit] = slot;
+}
+
+/* The link towards the leg's phone: packets go to its target, or where they are from. */
+static uint32_t link_of(struct kernel *kernel, const struct leg_place *key,
+                        const struct leg_rule *rule)
+{
+    bool has_target = rule->target.port[0] || rule->target.port[1];
+
+    return routes_link(kernel->routes, key, has_target ? &rule->target : &rule->allowed);
+}
+
+/* Whether another program has the port: the relay would take its packets. */
+static int probe(const struct leg_place *key)
+{
+    union netaddr address = {0};
+    bool is_v6 = !relay_is_v4(key);
+    int on = 1, error = 0, fd;
+
+    fd = socket(is_v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    if (is_v6) {
+        address.v6.sin6_family = AF_INET6;
+        memcpy(&address.v6.sin6_addr, key->address, 16);
+        memcpy(&address.v6.sin6_port, key->port, 2);
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    } else {
+        address.v4.sin_family = AF_INET;
+        memcpy(&address.v4.sin_addr, key->address + 12, 4);
+        memcpy(&address.v4.sin_port, key->port, 2);
+    }
+    if (bind(fd, &address.any, netaddr_length(&address)) < 0)
+        error = -errno;
+    close(fd);
+    return error;
+}
+
+static int open_leg(struct kernel *kernel, const struct leg_change *change)
+{
+    struct relay_entry old, entry = {.rule = change->rule};
+    bool is_there = look_up(kernel, &change->key, &old) == 0;
+    int error = is_there ? 0 : probe(&change->key);
+
+    if (error)
+        return error;
+    if (!kernel->free_count)
+        return -ENOSPC;
+    entry.slot = kernel->free[kernel->free_at];
+    kernel->slots[entry.slot] = (struct relay_slot){
+        .key = change->key, .link = link_of(kernel, &change->key, &change->rule), .is_used = 1};
+    error = map_call(BPF_MAP_UPDATE_ELEM, kernel->rules, &change->key, &entry, BPF_ANY);
+    if (error) {
+        kernel->slots[entry.slot].is_used = 0;
+        return error == -E2BIG ? -ENOSPC : error;
+    }
+    kernel->free_at = (kernel->free_at + 1) % kernel->limit;
+    kernel->free_count--;
+    if (is_there)
+        release(kernel, old.slot);
+    return 0;
+}
+
+static int change_leg(struct kernel *kernel, const struct leg_change *change)
+{
+    struct relay_entry entry;
+    int error = relay_check_change(change);
+
+    if (error)
+        return error;
+    if (change->kind == LEG_OPEN)
+        return open_leg(kernel, change);
+    error = look_up(kernel, &change->key, &entry);
+    if (error)
+        return error;
+    if (change->kind == LEG_CLOSE) {
+        error = map_call(BPF_MAP_DELETE_ELEM, kernel->rules, &change->key, NULL, 0);
+        if (!error)
+            release(kernel, entry.slot);
+        return error;
+    }
+    entry.rule = change->rule;
+    kernel->slots[entry.slot].link = link_of(kernel, &change->key, &change->rule);
+    return map_call(BPF_MAP_UPDATE_ELEM, kernel->rules, &change->key, &entry, BPF_EXIST);
+}
+
+static unsigned apply(struct relay *relay, const struct leg_change *changes, unsigned count,
+                      int *errors)
+{
+    unsigned failed = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        int error = change_leg(kernel_of(relay), &changes[i]);
+        failed += error != 0;
+        if (errors)
+            errors[i] = error;
+    }
+    return failed;
+}
+
+/* ---- reading */
+
+static int read_leg(struct kernel *kernel, const struct leg_place *key, struct relay_leg *leg)
+{
+    struct relay_entry entry;
+    int error = look_up(kernel, key, &entry);
+
+    *leg = (struct relay_leg){.key = *key};
+    if (error)
+        return error;
+    leg->leg = (struct leg){entry.rule, kernel->slots[entry.slot].state};
+    return 0;
+}
+
+static int read_legs(struct relay *relay, const struct leg_place *keys, unsigned count,
+                     struct relay_leg *legs)
+{
+    for (unsigned i = 0; i < count; i++) {
+        int error = read_leg(kernel_of(relay), &keys[i], &legs[i]);
+        if (error && error != -ENOENT)
+            return error;
+    }
+    return 0;
+}
+
+static int list(struct relay *relay, uint32_t *place, struct relay_leg *legs, unsigned room)
+{
+    struct kernel *kernel = kernel_of(relay);
+    unsigned count = 0;
+
+    for (; *place < kernel->limit && count < room; ++*place) {
+        const struct relay_slot *slot = &kernel->slots[*place];
+        if (slot->is_used && read_leg(kernel, &slot->key, &legs[count]) == 0)
+            count++;
+    }
+    return (int)count;
+}
+
+void relay_kernel_route(struct relay *relay)
+{
+    struct kernel *kernel = kernel_of(relay);
+    struct relay_entry entry;
+
+    for (uint32_t i = 0; i < kernel->limit; i++) {
+        struct relay_slot *slot = &kernel->slots[i];
+        struct leg_place key = slot->key;
+        if (slot->is_used && look_up(kernel, &key, &entry) == 0 && entry.slot == i)
+            slot->link = link_of(kernel, &key, &entry.rule);
+    }
+}
+
+struct routes *relay_kernel_routes(struct relay *relay)
+{
+    return kernel_of(relay)->routes;
+}
+
+static unsigned limit(const struct relay *relay)
+{
+    return ((const struct kernel *)relay)->limit;
+}
+
+static int descriptor(const struct relay *relay)
+{
+    (void)relay;
+    return -1;
+}
+
+static void close_kernel(struct relay *relay)
+{
+    struct kernel *kernel = kernel_of(relay);
+
+    if (kernel->slots)
+        munmap(kernel->slots, kernel->limit * sizeof *kernel->slots);
+    if (kernel->routes)
+        routes_close(kernel->routes);
+    if (kernel->rules >= 0)
+        close(kernel->rules);
+    if (kernel->slots_fd >= 0)
+        close(kernel->slots_fd);
+    free(kernel->free);
+    free(kernel);
+}
+
+static const struct relay_calls calls = {RELAY_KERNEL, close_kernel, limit, descriptor,
+                                         apply,        read_legs,    list};
+
+/* ---- opening */
+
+/* -EPROTO where they are not what this version has. */
+static int open_maps(struct kernel *kernel, const char *folder)
+{
+    struct bpf_map_info rules = {0}, slots = {0};
+
+    kernel->rules = get_pinned(folder, RELAY_MAP_RULES);
+    if (kernel->rules < 0)
+        return kernel->rules;
+    kernel->slots_fd = get_pinned(folder, RELAY_MAP_SLOTS);
+    if (kernel->slots_fd < 0)
+        return kernel->slots_fd;
+    if (get_info(kernel->rules, &rules) < 0 || get_info(kernel->slots_fd, &slots) < 0 ||
+        rules.key_size != sizeof(struct leg_place) ||
+        rules.value_size != sizeof(struct relay_entry) ||
+        slots.value_size != sizeof(struct relay_slot) || slots.max_entries != rules.max_entries)
+        return -EPROTO;
+    kernel->limit = slots.max_entries;
+    kernel->slots = mmap(NULL, kernel->limit * sizeof *kernel->slots, PROT_READ | PROT_WRITE,
+                         MAP_SHARED, kernel->slots_fd, 0);
+    if (kernel->slots != MAP_FAILED)
+        return 0;
+    kernel->slots = NULL;
+    return -errno;
+}
+
+/* Slots that a daemon which was killed had taken, but not opened or closed yet, are free again. */
+static int find_free(struct kernel *kernel)
+{
+    struct relay_entry entry;
+
+    kernel->free = malloc(kernel->limit * sizeof *kernel->free);
+    if (!kernel->free)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < kernel->limit; i++) {
+        struct leg_place key = kernel->slots[i].key;
+        if (!kernel->slots[i].is_used || look_up(kernel, &key, &entry) != 0 || entry.slot != i)
+            release(kernel, i);
+    }
+    return 0;
+}
+
+struct relay *relay_open_kernel(const struct relay_setup *setup, struct writer *words)
+{
+    const char *folder = setup->pins ? setup->pins : RELAY_PINS;
+    struct kernel *kernel = calloc(1, sizeof *kernel);
+    int error;
+
+    if (!kernel)
+        return NULL;
+    *kernel = (struct kernel){.relay.calls = &calls, .rules = -1, .slots_fd = -1};
+    error = open_maps(kernel, folder);
+    if (!error && setup->may_start)
+        error = find_free(kernel);
+    if (!error) {
+        kernel->routes = routes_open();
+        error = kernel->routes ? 0 : -errno;
+    }
+    if (!error) {
+        relay_say(words, "media is relayed in the kernel (%s)", folder);
+        return &kernel->relay;
+    }
+    close_kernel(&kernel->relay);
+    if (error == -ENOENT)
+        relay_say(words, "the kernel's relay is not loaded (sipw-relay load; %s)", folder);
+    else if (error == -EPROTO)
+        relay_say(words, "the kernel's relay in %s is of another version (sipw-relay load)",
+                  folder);
+    else
+        relay_say(words, "the kernel's relay in %s cannot be used: %s", folder, strerror(-error));
+    return NULL;
+}

@@ -1,0 +1,30 @@
+/*
+ * The maps of the kernel's relay: what the daemon and the program in the kernel share.
+ *
+ * `rules` has what the daemon wishes, under each leg's key: an entry is replaced as a whole, so
+ * that no packet sees half of one.  `slots` has what the relay knows.  It is mapped into the
+ * daemon, so that reading it costs no call, and an entry says by its number which slot is its own.
+ */
+#pragma once
+
+#include "core/leg.h"
+
+#define RELAY_MAP_RULES "rules" /* a hash of struct relay_entry by struct leg_place */
+#define RELAY_MAP_SLOTS "slots" /* an array of struct relay_slot, as long */
+
+struct relay_entry {
+    struct leg_rule rule;
+    uint32_t slot;
+    uint32_t unused;
+};
+
+struct relay_slot {
+    struct leg_state state;
+    struct leg_place key;
+    uint32_t link; /* by which its phone is reached; 0: by none */
+    uint32_t is_used;
+    uint32_t unused;
+};
+
+_Static_assert(sizeof(struct relay_entry) == 104, "the value of a rule");
+_Static_assert(sizeof(struct relay_slot) == 128, "two lines of the cache");
