@@ -28,6 +28,7 @@
 #define FRAME 214u
 #define STREAMS 8192u
 #define BATCH 32u
+#define TOGETHER 4e-5 /* seconds of packets that are sent by one call, at most */
 #define STAMP 54u
 #define BINS 8192u
 #define PROCESSORS 256u
@@ -139,8 +140,10 @@ static int send_streams(char **words)
     struct mmsghdr messages[BATCH] = {0};
     struct iovec pieces[BATCH];
     uint64_t begun, sent = 0, next = 0, end;
+    unsigned some = (unsigned)(rate * TOGETHER);
     int fd = open_link(words[0]);
 
+    some = some < 1 ? 1 : some > BATCH ? BATCH : some;
     read_streams(words);
     begun = now_ns();
     end = begun + (uint64_t)(seconds * 1e9);
@@ -148,14 +151,14 @@ static int send_streams(char **words)
         int count;
         if (now - begun < (uint64_t)((double)sent * 1e9 / rate))
             continue;
-        for (unsigned i = 0; i < BATCH; i++) {
+        for (unsigned i = 0; i < some; i++) {
             uint8_t *f = frames[(next + i) % stream_count];
             stamp_frame(f, now);
             pieces[i] = (struct iovec){f, FRAME};
             messages[i].msg_hdr.msg_iov = &pieces[i];
             messages[i].msg_hdr.msg_iovlen = 1;
         }
-        count = sendmmsg(fd, messages, BATCH, 0);
+        count = sendmmsg(fd, messages, some, 0);
         if (count < 0 && errno != ENOBUFS && errno != EAGAIN)
             die("sendmmsg");
         if (count > 0) {
