@@ -440,7 +440,10 @@ static ssize_t answer(struct server *server, size_t len)
     case RELAY_APPLY: return (ssize_t)apply_changes(server, m);
     case RELAY_READ: return (ssize_t)read_legs(server, m);
     case RELAY_LIST: return (ssize_t)list_legs(server, m);
-    default: m->count = server->setup.limit; return 0;
+    default:
+        m->count = server->setup.limit;
+        m->place = (uint32_t)getpid();
+        return 0;
     }
 }
 

@@ -507,6 +507,14 @@ def ends_where_nobody_needs_it(_relay):
         brief.end()
 
 
+def says_which_process_it_is(relay):
+    relay.kill()
+    words = relay.open()
+    with open(f"/proc/{relay.process()}/cmdline", "rb") as file:
+        expect(b"serve" in file.read().split(b"\0"), "this is another process")
+    expect(f"process {relay.process()})" in words, words)
+
+
 def obeys_only_its_own_user(_relay):
     own = Relay("process", "own")
     try:
@@ -547,7 +555,7 @@ BOTH = [passes_all_kinds, relays_rtcp_apart, locks_by_each_protocol, locks_by_no
         outlives_who_opened_it, stands_a_reload_of_the_firewall, survives_its_link,
         goes_by_the_host_itself, refuses_beyond_its_limit]
 TESTS = {"kernel": BOTH + [survives_a_load],
-         "process": BOTH + [ends_where_nobody_needs_it, obeys_only_its_own_user]}
+         "process": BOTH + [ends_where_nobody_needs_it, says_which_process_it_is, obeys_only_its_own_user]}
 
 
 def prepare(kind):
