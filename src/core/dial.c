@@ -410,8 +410,7 @@ static struct fault dial(struct core *core, struct request *req, struct slice na
 
     *elsewhere = d.elsewhere;
     if (!req->targets.count && req->has_unfit_target)
-        fault = (struct fault){480, req->uri.scheme == SCHEME_SIPS ? "SIPS Not Allowed"
-                                                                   : "SIPS Required"};
+        fault = req->uri.scheme == SCHEME_SIPS ? FAULT_SIPS_NOT_ALLOWED : FAULT_SIPS_REQUIRED;
     if (fault.status && !req->sender)
         return (struct fault){480, NULL};
     return fault;

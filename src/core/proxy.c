@@ -605,7 +605,8 @@ static enum verdict target_other_end(struct core *core, struct request *req, str
             target_add(req, &target, NO_SLICE, NO_SLICE);
     }
     if (!req->targets.count)
-        return refuse(core, req, 480, req->has_unfit_target ? "SIPS Not Allowed" : NULL, out);
+        return refuse(core, req, 480, req->has_unfit_target ? FAULT_SIPS_NOT_ALLOWED.reason : NULL,
+                      out);
     if (req->message.method != METHOD_ACK) {
         req->dialog = dialog_find(core, req->call_id, req->from_tag, req->to_tag);
         dialog_request(core, req);

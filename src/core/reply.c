@@ -1,6 +1,7 @@
 #include "core/reply.h"
 
 #include "core/forward.h"
+#include "core/target.h"
 
 /* 8.2.6.2: the same for each copy of a request, and unguessable. */
 static uint64_t tag_of(const struct core *core, const struct request *req)
@@ -161,13 +162,35 @@ void reply_send(const struct request *req, struct slice bytes, struct actions *o
                       });
 }
 
+/* Who cannot be asked by this scheme could be by the other (RFC 5630). */
+static void write_warning(const struct core *core, const struct request *req, struct fault fault,
+                          struct writer *w)
+{
+    const struct socket_settings *socket = &core->settings->sockets[req->flow.socket];
+    struct slice reason = slice_text(fault.reason);
+    bool is_required = slice_equal(reason, slice_text(FAULT_SIPS_REQUIRED.reason));
+
+    if (!is_required && !slice_equal(reason, slice_text(FAULT_SIPS_NOT_ALLOWED.reason)))
+        return;
+    write_slice(w, is_required ? S("Warning: 381 ") : S("Warning: 380 "));
+    write_slice(w, socket->host);
+    write_char(w, ':');
+    write_number(w, socket->port);
+    write_slice(w, S(" \""));
+    write_slice(w, reason);
+    write_slice(w, S("\"\r\n"));
+}
+
 struct slice reply_compose(struct core *core, const struct request *req, struct fault fault,
                            struct actions *out)
 {
     size_t start = out->bytes.len;
-    struct slice bytes =
-        reply_end(out, reply_begin(core, req, fault.status, slice_text(fault.reason), out), start);
+    struct writer *w = reply_begin(core, req, fault.status, slice_text(fault.reason), out);
+    struct slice bytes;
 
+    if (fault.reason)
+        write_warning(core, req, fault, w);
+    bytes = reply_end(out, w, start);
     if (!reply_exceeds(req, bytes.len))
         return bytes;
     out->bytes.len = start;
