@@ -427,6 +427,7 @@ static struct context *begin(struct core *core, const struct request *req)
     struct context *context = pool_take(&core->contexts);
 
     assert(server && context);
+    server->caller = req->caller;
     server->context = pool_index(&core->contexts, context);
     context->server = pool_index(&core->servers, server);
     context->method = (uint8_t)req->message.method;

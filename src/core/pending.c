@@ -306,7 +306,7 @@ static bool read_context(struct core *core, struct context *context,
                          struct server_transaction *server, struct reader *r, uint64_t *branches)
 {
     context->flow = read_flow(r);
-    context->caller = read_u64(r);
+    context->caller = server->caller = read_u64(r);
     context->proof = read_u8(r);
     read_answers(server, r);
     context->flags = read_u8(r);

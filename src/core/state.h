@@ -83,6 +83,7 @@ struct server_transaction {
     struct strans machine;
     struct timer timer;
     struct flow flow; /* where responses go */
+    uint64_t caller;  /* binding of the phone that sent the request, 0 = none */
     uint32_t context; /* index, 0 when it is answered */
     uint16_t sent_by; /* where the sender listens, should the stream be gone (18.2.2) */
     uint16_t status;  /* of the final response to an INVITE */

@@ -5,6 +5,7 @@
 #include "core/failover.h"
 #include "core/fault.h"
 #include "core/forward.h"
+#include "core/instance.h"
 #include "core/locate.h"
 #include "core/location.h"
 #include "core/pending.h"
@@ -107,25 +108,26 @@ void server_arm(struct core *core, struct server_transaction *server)
         timer_set(&core->timers, &server->timer, due);
 }
 
-/* The browser that the request came from, if it is back by another connection: it listens nowhere
- * (RFC 7118 5). */
+/* The phone that the request came from, if it has a connection of that kind: it is back, and has
+ * registered by it, or it keeps several flows (RFC 5626). */
 static bool is_back(const struct core *core, const struct server_transaction *server,
                     struct flow *flow)
 {
-    const struct context *context = server->context && flow_is_web(&server->flow)
-                                        ? pool_at(&core->contexts, server->context)
-                                        : NULL;
-    const struct binding *binding =
-        context && context->caller ? location_binding(core, context->caller) : NULL;
+    struct binding *binding = server->caller ? location_binding(core, server->caller) : NULL;
+    struct binding *flows[BINDINGS_PER_AOR];
+    unsigned count = binding ? instance_flows(core, binding, flows) : 0;
 
-    if (!binding || !connection_stands(core, &binding->flow))
-        return false;
-    *flow = binding->flow;
-    return true;
+    for (unsigned i = 0; i < count; i++)
+        if (flows[i]->flow.transport == flow->transport &&
+            connection_stands(core, &flows[i]->flow)) {
+            *flow = flows[i]->flow;
+            return true;
+        }
+    return false;
 }
 
 /* 18.2.2: responses go by the connection that the request came by or, if that is gone, by one to
- * where its sender listens. */
+ * where its sender listens; but for a phone of ours that is back: many listen nowhere. */
 static bool find_sender(struct core *core, struct server_transaction *server, struct actions *out)
 {
     if (connection_stands(core, &server->flow) || is_back(core, server, &server->flow))

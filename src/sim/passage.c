@@ -357,7 +357,8 @@ static void check_response(struct sim *sim, const struct flow *flow, const struc
          i = ledger_next(&p->by_branch, i)) {
         const struct arrival *a = &p->arrivals[ledger_value(&p->by_branch, i)];
         if (flow_equal(&a->flow, flow) ||
-            (flow_is_web(&a->flow) && is_same_peer(sim, &a->flow, flow)) ||
+            (flow_is_reliable(flow) && flow->transport == a->flow.transport &&
+             is_same_peer(sim, &a->flow, flow)) ||
             (memcmp(a->flow.address, flow->address, sizeof flow->address) == 0 &&
              flow->port == a->via_port))
             return;

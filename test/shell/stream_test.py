@@ -597,6 +597,27 @@ def phone_that_reconnected_goes_on_with_its_call():
         bob.expect("SIP/2.0 200 ")
 
 
+def caller_that_reconnected_hears_the_answer():
+    """It listens nowhere, and is bound again by another connection."""
+    with server() as one:
+        one.start()
+        bob, alice = Peer(one, "bob").bind(), Peer(one)
+        alice.contact = "<sip:alice@10.1.2.3;transport=tcp>"
+        alice.bind()
+        alice.begin("INVITE", "sip:bob@lab.test")
+        invite = bob.expect("INVITE ")
+        alice.expect("SIP/2.0 100 ")
+        alice.close()
+        bob.options() # so that the end has been seen
+        alice = alice.again().bind()
+        bob.respond(invite, "180 Ringing")
+        alice.expect("SIP/2.0 180 ")
+        bob.respond(invite, "200 OK")
+        answer = alice.expect("SIP/2.0 200 ")
+        alice.send(in_dialog(alice, "ACK", answer, invite))
+        bob.expect("ACK ")
+
+
 # ---- restarts
 
 def call_goes_on_after_kill_when_phones_reconnect():
@@ -852,6 +873,7 @@ CHECKS = [answers_over_tcp_on_both_families, messages_come_in_any_pieces, larges
           host_that_refuses_is_known_at_once,
           phone_that_is_gone_is_away_at_once_and_the_next_one_rings,
           phone_that_listens_is_called_back, phone_that_reconnected_goes_on_with_its_call,
+          caller_that_reconnected_hears_the_answer,
           call_goes_on_after_kill_when_phones_reconnect,
           request_waits_for_a_phone_that_our_restart_cut_off,
           request_waits_no_longer_than_five_seconds, ringing_call_is_answered_after_kill,
