@@ -70,7 +70,8 @@ static const struct key stack_keys[] = {
         "domain did within the last thirty days or has TLSA records that DNSSEC proves; verified is "
         "a certificate for that domain, by a CA or by DANE; dane is DANE. Whatever is written here, "
         "the server of a domain that has such records must match one of them, and is not spoken "
-        "with without TLS; those of usage 0 and 1 want a CA as well."),
+        "with without TLS; those of usage 0 and 1 want a CA as well. What was proven when a call "
+        "began is proven again before more of it goes by a new connection."),
     TEXT("localnames", AT(localnames), NULL,
         "Further names of this domain, separated by blanks, commas or semicolons. The host's "
         "name, localhost and the addresses that are listened on count anyway."),

@@ -1,6 +1,7 @@
 #include "core/caller.h"
 
 #include "core/connection.h"
+#include "core/policy.h"
 
 static struct slice from_host(const struct request *req)
 {
@@ -16,6 +17,24 @@ uint8_t caller_prove(const struct core *core, const struct request *req)
     if (host.len > NAME_LIMIT)
         return 0;
     return connection_proves(core, &req->flow, host) ? CALLER_TLS : 0;
+}
+
+void caller_demand(const struct core *core, const struct request *req, struct end *end)
+{
+    struct slice host = from_host(req);
+    struct address_bytes address;
+    uint8_t policy;
+
+    if (!flow_is_secure(&req->flow) || req->proof & CALLER_OWN || host.len > NAME_LIMIT ||
+        host_numeric(host, &address))
+        return;
+    policy = policy_of(core, host, req->now.wall);
+    if (req->proof & CALLER_TLS && policy < POLICY_VERIFIED)
+        policy = POLICY_VERIFIED;
+    if (policy == POLICY_OPPORTUNISTIC)
+        return;
+    end->domain = host;
+    end->policy = policy;
 }
 
 static void write_names(struct writer *w, unsigned proof)

@@ -30,6 +30,10 @@ enum caller_proof {
     CALLER_UNTOLD = 1 << 7,    /* nobody noted it: only in the record of a call */
 };
 
+/* The end of a dialog that begins by TLS, with one who claims to be of another domain: as long as
+ * its server has to prove that, or has proven it, a later one at its address has to as well. */
+void caller_demand(const struct core *core, const struct request *req, struct end *end);
+
 /* Room for what caller_write writes. */
 #define CALLER_TEXT 48u
 

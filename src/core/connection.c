@@ -171,6 +171,8 @@ void connection_closed(struct core *core, const struct event *event, instant now
             client->is_unproven = event->is_unproven;
             client->machine.end_at = NEVER; /* context_seek says until when it waits */
             timer_set(&core->timers, &client->timer, now);
+        } else {
+            client->has_dialled = false; /* there it was heard: what follows may go by another */
         }
     }
     table_remove(&core->connections_by_peer, place);
@@ -251,6 +253,14 @@ bool connection_is_ours(const struct core *core, const struct flow *flow)
     return is_ours(core, connection_place(flow->connection));
 }
 
+bool connection_is_for(const struct core *core, const struct flow *flow, struct slice domain)
+{
+    const struct connection *connection = find(core, flow);
+
+    return connection && (!is_ours(core, connection_place(flow->connection)) ||
+                          connection->domain == policy_hash(core, domain));
+}
+
 void connection_alias(struct core *core, const struct flow *flow, const struct via *via)
 {
     struct connection *connection = find(core, flow);
@@ -285,7 +295,7 @@ static bool will_do(const struct core *core, const struct connection *connection
     if (plan->tlsa_count && !(is_its && connection->has_tlsa)) /* a CA's word is no proof then */
         return false;
     if (plan->policy == POLICY_DANE)
-        return is_its && connection->policy == POLICY_DANE;
+        return is_its && (connection->policy == POLICY_DANE || connection->has_tlsa);
     return identity_is_among(block_slice(&connection->proven), plan->domain) ||
            (is_its && connection->policy >= plan->policy);
 }
@@ -367,18 +377,28 @@ static bool listens_at(const struct binding *binding, struct flow *flow)
     return true;
 }
 
-/* To where its phone listens, or a bare target is. */
+/* Nobody could prove it: its TLSA records are not known (core/failover looks for them). */
+static bool is_unprovable(const struct peer_plan *plan)
+{
+    return plan && plan->policy == POLICY_DANE && !plan->tlsa_count;
+}
+
+/* To where its phone listens, or a bare target is: not where a peer came from, which listens
+ * elsewhere. */
 static bool dial(struct core *core, const struct binding *binding, const struct peer_plan *plan,
                  bool *may_dial, struct flow *way, struct actions *out)
 {
-    bool is_known =
-        binding ? way->transport == TRANSPORT_TCP && listens_at(binding, way) : !way->connection;
+    bool is_known = binding ? way->transport == TRANSPORT_TCP && listens_at(binding, way)
+                            : !way->connection || connection_is_ours(core, way);
 
     if (!is_known || !*may_dial)
         return false;
+    way->connection = 0;
     if (join_standing(core, way, plan))
         return true; /* which may end any time, without a fault of its peer: another is opened then
                       */
+    if (is_unprovable(plan))
+        return false;
     *may_dial = false;
     return open_to(core, way, plan, out);
 }

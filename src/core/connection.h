@@ -41,6 +41,9 @@ void connection_alias(struct core *core, const struct flow *flow, const struct v
 /* We opened it. */
 bool connection_is_ours(const struct core *core, const struct flow *flow);
 
+/* It stands, and if we opened it, then for that domain. */
+bool connection_is_for(const struct core *core, const struct flow *flow, struct slice domain);
+
 /* The peer has proven to be that domain (RFC 5922). */
 bool connection_proves(const struct core *core, const struct flow *flow, struct slice domain);
 

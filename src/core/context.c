@@ -7,6 +7,7 @@
 #include "core/failover.h"
 #include "core/fault.h"
 #include "core/forward.h"
+#include "core/inside.h"
 #include "core/locate.h"
 #include "core/location.h"
 #include "core/pending.h"
@@ -200,51 +201,67 @@ static instant wait_until(const struct core *core, const struct target *target, 
     return now + WAIT_LONGEST;
 }
 
-/* The URI that a branch asks for, or is to. */
-static struct slice branch_uri(const struct core *core, const struct client_transaction *client)
-{
-    const struct server_transaction *server = pool_get(&core->servers, client->server);
-    const struct context *context =
-        server && server->context ? pool_at(&core->contexts, server->context) : NULL;
-    struct slice uri = context ? context_target_uri(context, client->branch) : NO_SLICE;
-    struct message request;
-
-    if (uri.len || !context || !context->request.at ||
-        message_parse(block_slice(&context->request), &request).status)
-        return uri;
-    return message_span(&request, request.uri);
-}
-
-/* What a server outside must prove: to be of the domain that is asked for (RFC 5922 7.3), if one
- * is; an address proves nothing.  False if nothing is demanded. */
-static bool make_plan(const struct core *core, const struct target *target,
-                      const struct client_transaction *client, struct peer_plan *plan)
+/* The domain that a target's server must be of, empty where none is named: that of the dialog, or
+ * of who is asked for.  An address proves nothing. */
+static struct slice target_domain(const struct core *core, const struct target *target,
+                                  struct slice text, const struct request *req, uint8_t *policy)
 {
     struct address_bytes address;
-    struct uri uri;
+    struct uri uri = req->uri;
 
-    if (target->binding || !flow_is_secure(&target->flow) ||
-        !uri_parse(branch_uri(core, client), &uri) || uri.scheme > SCHEME_SIPS ||
-        host_numeric(uri.host, &address))
+    if (inside_is_to_outside(req, target))
+        return inside_domain(core, req, target, policy);
+    if (text.len ? !uri_parse(text, &uri) : !req->uri_is_valid)
+        return NO_SLICE;
+    if (uri.scheme > SCHEME_SIPS || host_numeric(uri.host, &address) || uri.host.len > NAME_LIMIT)
+        return NO_SLICE;
+    *policy = policy_of(core, uri.host, core->now.wall);
+    return uri.host;
+}
+
+/* What a server outside must prove (RFC 5922 7.3); false if nothing is demanded.  One that has TLSA
+ * records is not done without them where they are not known. */
+static bool make_plan(const struct core *core, const struct target *target,
+                      const struct client_transaction *client, struct slice uri,
+                      const struct request *req, struct peer_plan *plan)
+{
+    if (target->binding || !flow_is_secure(&target->flow))
         return false;
-    *plan = (struct peer_plan){
-        .domain = uri.host,
-        .policy = policy_of(core, uri.host, core->now.wall),
-    };
-    locate_demand(core, client, &target->flow, plan);
+    *plan = (struct peer_plan){.policy = POLICY_OPPORTUNISTIC};
+    plan->domain = target_domain(core, target, uri, req, &plan->policy);
+    if (!plan->domain.len)
+        return false;
+    if (client)
+        locate_demand(core, client, &target->flow, plan);
+    if (target->is_bound && !plan->tlsa_count)
+        plan->policy = POLICY_DANE;
     return true;
 }
 
-static bool find_way(struct core *core, const struct target *target,
-                     struct client_transaction *client, struct flow *way, struct actions *out)
+static bool find_way(struct core *core, const struct context *context,
+                     struct client_transaction *client, const struct request *req, struct flow *way,
+                     struct actions *out)
 {
+    const struct target *target = &context_targets(context)[client->branch];
+    struct slice uri = context_target_uri(context, client->branch);
     bool may_dial = !client->has_dialled;
     struct peer_plan plan;
-    bool has_plan = make_plan(core, target, client, &plan);
+    bool has_plan = make_plan(core, target, client, uri, req, &plan);
     bool is_found = connection_way(core, target, has_plan ? &plan : NULL, &may_dial, way, out);
 
     client->has_dialled = !may_dial;
     return is_found;
+}
+
+bool context_find_way(struct core *core, const struct request *req, unsigned index,
+                      struct flow *way, struct actions *out)
+{
+    const struct target *target = &req->targets.at[index];
+    bool may_dial = true;
+    struct peer_plan plan;
+    bool has_plan = make_plan(core, target, NULL, req->targets.uris[index], req, &plan);
+
+    return connection_way(core, target, has_plan ? &plan : NULL, &may_dial, way, out);
 }
 
 /* 18.1.1 is for hosts outside: a phone is reached by the flow that it registered by, and who is in
@@ -280,14 +297,19 @@ static struct forwarding forwarding_to(struct core *core, struct context *contex
                                        const struct request *req, unsigned index)
 {
     const struct target *target = &context_targets(context)[index];
-
-    return (struct forwarding){
+    struct forwarding to = {
         .flow = target->flow,
         .uri = context_target_uri(context, index),
         .path = context_target_path(context, index),
         .binding = target->binding,
         .signature = signing_concerns(target) ? signing_lines(core, context, req) : NO_SLICE,
     };
+
+    if (!target->binding && flow_is_secure(&target->flow))
+        to.domain = target_domain(core, target, to.uri, req, &to.policy);
+    if (target->is_bound)
+        to.policy = POLICY_DANE;
+    return to;
 }
 
 bool context_send(struct core *core, struct context *context, struct client_transaction *client,
@@ -298,8 +320,9 @@ bool context_send(struct core *core, struct context *context, struct client_tran
     struct slice bytes;
 
     to.max_breadth = breadth;
-    if (!find_way(core, target, client, &to.flow, out)) {
-        client_wait(core, client, wait_until(core, target, req->now.boot), req->now.boot);
+    if (!find_way(core, context, client, req, &to.flow, out)) {
+        if (!failover_prove(core, context, client, req, out))
+            client_wait(core, client, wait_until(core, target, req->now.boot), req->now.boot);
         return true;
     }
     to.transaction = client_branch(core, client);
@@ -909,69 +932,77 @@ bool context_restore(struct core *core, struct context *context, const uint64_t 
     return true;
 }
 
-bool context_find_flow(struct core *core, struct client_transaction *client, struct actions *out)
+/* The context of a branch, and its request read again; NULL if either is gone. */
+static struct context *read_context(struct core *core, const struct client_transaction *client,
+                                    struct moment now, struct request *req)
 {
     const struct server_transaction *server = pool_get(&core->servers, client->server);
-    const struct context *context =
+    struct context *context =
         server && server->context ? pool_at(&core->contexts, server->context) : NULL;
+
+    return context && context->request.at && context_read(core, context, now, req) ? context : NULL;
+}
+
+bool context_find_flow(struct core *core, struct client_transaction *client, struct actions *out)
+{
+    const struct context *context;
+    struct request req;
 
     if (connection_stands(core, &client->flow))
         return true;
-    return context && !client->is_left && /* its target is elsewhere now */
-           find_way(core, &context_targets(context)[client->branch], client, &client->flow, out);
+    if (client->is_left) /* its target is elsewhere now */
+        return false;
+    context = read_context(core, client, core->now, &req);
+    if (!context || !find_way(core, context, client, &req, &client->flow, out))
+        return false;
+    connection_join(core, client);
+    return true;
 }
 
 static void send_again(struct core *core, struct context *context,
-                       struct client_transaction *client, const struct flow *way, struct moment now,
-                       struct actions *out)
+                       struct client_transaction *client, const struct request *req,
+                       const struct flow *way, struct actions *out)
 {
-    struct forwarding again;
-    struct request req;
+    struct forwarding again = forwarding_to(core, context, req, client->branch);
 
-    if (!context_read(core, context, now, &req)) {
-        client_step(core, client, CTRANS_UNREACHED, NULL, now, out);
-        return;
-    }
-    again = forwarding_to(core, context, &req, client->branch);
     again.flow = *way;
     again.transaction = client_branch(core, client);
-    again.max_breadth = req.message.first[HEADER_MAX_BREADTH] ? 1 : 0;
+    again.max_breadth = req->message.first[HEADER_MAX_BREADTH] ? 1 : 0;
     client->flow = again.flow;
-    if (!client_send(core, client, forward_request(core, &req, &again, out), now.boot, out))
-        client_step(core, client, CTRANS_UNREACHED, NULL, now, out);
+    if (!client_send(core, client, forward_request(core, req, &again, out), req->now.boot, out))
+        client_step(core, client, CTRANS_UNREACHED, NULL, req->now, out);
 }
 
-static void seek_place(struct core *core, struct context *context,
-                       struct client_transaction *client, struct moment now, struct actions *out)
+/* Sends it again by the way that there is now.  False if there is none, and none is being looked
+ * for. */
+static bool seek(struct core *core, struct context *context, struct client_transaction *client,
+                 const struct request *req, struct actions *out)
 {
-    struct request req;
+    const struct target *target = &context_targets(context)[client->branch];
+    struct flow way = target->flow;
 
-    if (!context_read(core, context, now, &req) || !failover_seek(core, context, client, &req, out))
-        client_step(core, client, CTRANS_UNREACHED, NULL, now, out);
+    if (target->way == WAY_SOUGHT)
+        return failover_seek(core, context, client, req, out);
+    if (!find_way(core, context, client, req, &way, out))
+        return failover_prove(core, context, client, req, out);
+    send_again(core, context, client, req, &way, out);
+    return true;
 }
 
 void context_seek(struct core *core, struct client_transaction *client, struct moment now,
                   struct actions *out)
 {
-    const struct server_transaction *server = pool_get(&core->servers, client->server);
-    struct context *context =
-        server && server->context ? pool_at(&core->contexts, server->context) : NULL;
-    bool is_over = context && context_is_over(context);
+    struct request req;
+    struct context *context = read_context(core, client, now, &req);
     /* One that went out before is sent all the same, so that its CANCEL finds it. */
     bool is_given_up =
-        !context || !context->request.at || client->is_left || (is_over && !client->is_cancelled);
+        !context || client->is_left || (context_is_over(context) && !client->is_cancelled);
 
     if (!is_given_up) {
         const struct target *target = &context_targets(context)[client->branch];
-        struct flow way = target->flow;
-        if (target->way == WAY_SOUGHT) {
-            seek_place(core, context, client, now, out);
+        if (seek(core, context, client, &req, out))
             return;
-        }
-        if (find_way(core, target, client, &way, out)) {
-            send_again(core, context, client, &way, now, out);
-            return;
-        }
+        is_given_up = target->way == WAY_SOUGHT;
         if (client->machine.end_at == NEVER)
             client->machine.end_at = wait_until(core, target, now.boot);
     }

@@ -52,6 +52,11 @@ void context_accept_left(struct core *core, struct context *context,
  * is none. */
 bool context_find_flow(struct core *core, struct client_transaction *client, struct actions *out);
 
+/* The way to a target of a request that makes no transaction, as far as it is known.  False if
+ * there is none. */
+bool context_find_way(struct core *core, const struct request *req, unsigned index,
+                      struct flow *way, struct actions *out);
+
 /* A branch whose target could not be reached: looks for a way again, and gives up in time. */
 void context_seek(struct core *core, struct client_transaction *client, struct moment now,
                   struct actions *out);

@@ -5,17 +5,23 @@
  * and where both ends are, so that requests in a dialog are forwarded without any state, and only
  * those.  An end is a flow, a UDP address pair or a connection; and if it is a binding, it is
  * reached by the binding's current flow as long as there is one: a call may outlive a registration.
+ * An end that was reached by TLS in another domain has that domain, too: who answers at its address
+ * later must prove to be of it (RFC 5922), whatever becomes of the connection and of us.
  */
 #pragma once
 
 #include "base/hash.h"
 #include "core/flow.h"
+#include "core/limits.h"
 
-#define COOKIE_TEXT 150u /* characters at most */
+#define COOKIE_DOMAINS (2 * (NAME_LIMIT + 1u))
+#define COOKIE_TEXT (154u + COOKIE_DOMAINS) /* characters at most */
 
 struct end {
-    uint64_t binding; /* its id, or 0 */
-    struct flow flow; /* where it was when the dialog began */
+    uint64_t binding;    /* its id, or 0 */
+    struct flow flow;    /* where it was when the dialog began */
+    struct slice domain; /* whose server that is, or empty; of the text that was read */
+    uint8_t policy;      /* what was demanded of it, or proven (enum peer_policy) */
 };
 
 struct cookie {

@@ -123,6 +123,18 @@ void core_set_password(struct core *core, const struct user_settings *user)
         location_set_password(core, user);
 }
 
+/* A phone whose stream has ended answers by another: what follows goes by that.  Another domain's
+ * server must be reached where its INVITE went, and prove the same there (context_find_flow). */
+static bool is_back(const struct core *core, const struct client_transaction *client,
+                    const struct flow *flow)
+{
+    bool is_elsewhere = flow_is_secure(&client->flow) &&
+                        (!client->flow.connection || connection_is_ours(core, &client->flow));
+
+    return flow->transport == client->flow.transport && !is_elsewhere &&
+           !connection_stands(core, &client->flow);
+}
+
 /* The branch of a response names its client transaction; one that we did not make is dropped (RFC
  * 6026 8.9), and so is one to another than us (18.1.2). */
 static void take_response(struct core *core, const struct message *m, const struct flow *flow,
@@ -142,8 +154,8 @@ static void take_response(struct core *core, const struct message *m, const stru
         client = pool_get(&core->clients, client->cancel);
     if (!client || client->method != m->cseq.method)
         return;
-    if (!connection_stands(core, &client->flow))
-        client->flow = *flow; /* the phone is back, and answers by another stream */
+    if (is_back(core, client, flow))
+        client->flow = *flow;
     client_step(core, client, ctrans_input_of(m->status), m, now, out);
 }
 

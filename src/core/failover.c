@@ -3,6 +3,7 @@
 #include "core/branch.h"
 #include "core/context.h"
 #include "core/fault.h"
+#include "core/inside.h"
 #include "core/locate.h"
 #include "core/oddity.h"
 #include "core/penalty.h"
@@ -47,35 +48,87 @@ enum seclusion failover_widest(const struct core *core, const struct flow *flow,
     return address_seclusion(&caller);
 }
 
-/* By the target's URI, or the request's own (RFC 3261 16.6 step 7). */
-static bool begin(struct core *core, const struct context *context,
-                  struct client_transaction *client, const struct request *req)
+/* By the target's URI, or the request's own (RFC 3261 16.6 step 7); in a dialog by its next hop, or
+ * where that has no name, by the domain of its other end. */
+static bool read_aim(const struct core *core, const struct context *context,
+                     const struct client_transaction *client, const struct request *req,
+                     struct uri *uri)
 {
     struct slice text = context_target_uri(context, client->branch);
     const struct target *target = target_of(context, client);
-    struct uri uri = req->uri;
 
-    if (text.len ? !uri_parse(text, &uri) : !req->uri_is_valid)
-        return false;
-    return locate_begin(core, client, &uri, failover_widest(core, &context->flow, text),
-                        target->tries ? &target->flow : NULL, req->now.boot);
+    if (inside_is_to_outside(req, target)) {
+        if (target->way != WAY_GIVEN && inside_hop(core, req, uri))
+            return true;
+        *uri = (struct uri){.scheme = SCHEME_SIPS, .host = inside_to(req)->domain};
+        return uri->host.len;
+    }
+    *uri = req->uri;
+    return text.len ? uri_parse(text, uri) : req->uri_is_valid;
+}
+
+static bool begin(struct core *core, const struct context *context,
+                  struct client_transaction *client, const struct request *req,
+                  const struct flow *only)
+{
+    const struct target *target = target_of(context, client);
+    struct slice text = context_target_uri(context, client->branch);
+    bool has_place = target->tries || target->way != WAY_SOUGHT; /* the one that failed */
+    uint8_t policy = POLICY_OPPORTUNISTIC;
+    struct uri uri;
+    struct locate_aim aim = {
+        .uri = &uri,
+        .widest = failover_widest(core, &context->flow, text),
+        .tried = has_place && !only ? &target->flow : NULL,
+        .only = only,
+        .is_secure = only,
+    };
+
+    if (inside_is_to_outside(req, target)) {
+        aim.is_secure = flow_is_secure(&inside_to(req)->flow);
+        inside_domain(core, req, target, &policy);
+    }
+    aim.is_dane = only || policy == POLICY_DANE;
+    return read_aim(core, context, client, req, &uri) &&
+           locate_begin(core, client, &aim, req->now.boot);
+}
+
+static uint32_t breadth_of(const struct request *req)
+{
+    return req->message.first[HEADER_MAX_BREADTH] ? 1 : 0;
 }
 
 static void send_to(struct core *core, struct context *context, struct client_transaction *client,
                     const struct request *req, const struct flow *place, struct actions *out)
 {
     struct target *target = target_of(context, client);
-    uint32_t breadth = req->message.first[HEADER_MAX_BREADTH] ? 1 : 0;
 
     target->flow = *place;
     target->way = WAY_CHOSEN;
+    target->is_bound = locate_given(core, client).is_bound;
     target->tries++;
     client->lacks_flow = false;
     client->has_dialled = false;
     record(core, context, out);
     locate_tried(core, client, place, req->now.boot);
-    if (!context_send(core, context, client, req, breadth, out))
+    if (!context_send(core, context, client, req, breadth_of(req), out))
         client_wait(core, client, req->now.boot, req->now.boot);
+}
+
+/* The next hop of a dialog has a name that leads nowhere, as those of many phones: it is where the
+ * dialog began.  False if that is not known any more, or it was another's place. */
+static bool stay_where_it_began(struct core *core, struct context *context,
+                                struct client_transaction *client, const struct request *req,
+                                struct actions *out)
+{
+    struct target *target = target_of(context, client);
+
+    if (!inside_is_to_outside(req, target) || target->tries || !target->flow.transport)
+        return false;
+    locate_end(core, client);
+    target->way = WAY_GIVEN;
+    record(core, context, out);
+    return context_send(core, context, client, req, breadth_of(req), out);
 }
 
 bool failover_seek(struct core *core, struct context *context, struct client_transaction *client,
@@ -83,12 +136,47 @@ bool failover_seek(struct core *core, struct context *context, struct client_tra
 {
     struct flow place;
 
-    if (!client->lookup && !begin(core, context, client, req))
+    if (!client->lookup && !begin(core, context, client, req, NULL))
+        return stay_where_it_began(core, context, client, req, out);
+    switch (locate_next(core, client, &place, req->now.boot, out)) {
+    case RESOLVE_NONE: return stay_where_it_began(core, context, client, req, out);
+    case RESOLVE_PLACE: send_to(core, context, client, req, &place, out); break;
+    case RESOLVE_WAIT: client_await(core, client, locate_due(core, client), req->now.boot); break;
+    }
+    return true;
+}
+
+/* It must match TLSA records, which are not known: after a restart, or since the call began. */
+static bool lacks_records(const struct core *core, const struct target *target,
+                          const struct request *req)
+{
+    uint8_t policy = POLICY_OPPORTUNISTIC;
+
+    if (target->binding || !flow_is_secure(&target->flow))
+        return false;
+    if (inside_is_to_outside(req, target))
+        inside_domain(core, req, target, &policy);
+    return target->is_bound || policy == POLICY_DANE;
+}
+
+bool failover_prove(struct core *core, struct context *context, struct client_transaction *client,
+                    const struct request *req, struct actions *out)
+{
+    const struct target *target = target_of(context, client);
+    struct flow place;
+
+    if (!client->lookup && (client->has_dialled || !lacks_records(core, target, req) ||
+                            !begin(core, context, client, req, &target->flow)))
+        return false;
+    if (!locate_is_narrow(core, client))
         return false;
     switch (locate_next(core, client, &place, req->now.boot, out)) {
     case RESOLVE_NONE: return false;
-    case RESOLVE_PLACE: send_to(core, context, client, req, &place, out); break;
     case RESOLVE_WAIT: client_await(core, client, locate_due(core, client), req->now.boot); break;
+    case RESOLVE_PLACE:
+        locate_tried(core, client, &place, req->now.boot);
+        if (!context_send(core, context, client, req, breadth_of(req), out))
+            client_wait(core, client, req->now.boot, req->now.boot);
     }
     return true;
 }
@@ -138,13 +226,15 @@ bool failover_next(struct core *core, struct context *context, struct client_tra
 
     if (target->way == WAY_GIVEN || target->way == WAY_SOUGHT)
         return false;
+    if (locate_is_narrow(core, client)) /* it knows of no other */
+        locate_end(core, client);
     penalty_put(core, &target->flow, length, now.boot);
     next = may_go_on(context, client) && context_read(core, context, now, &req)
                ? take_over(core, context, client)
                : NULL;
     if (!next)
         return false;
-    if (next->lookup || begin(core, context, next, &req)) {
+    if (next->lookup || begin(core, context, next, &req, NULL)) {
         locate_failed(core, next, status);
         switch (locate_next(core, next, &place, now.boot, out)) {
         case RESOLVE_PLACE: send_to(core, context, next, &req, &place, out); return true;

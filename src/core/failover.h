@@ -18,6 +18,13 @@
 bool failover_seek(struct core *core, struct context *context, struct client_transaction *client,
                    const struct request *req, struct actions *out);
 
+/* A branch whose place is known, and not what it must prove there: looks for its TLSA records, and
+ * sends it when they are found.  False if none are needed, or there are none: locate_fault says
+ * why.
+ */
+bool failover_prove(struct core *core, struct context *context, struct client_transaction *client,
+                    const struct request *req, struct actions *out);
+
 /* A branch has failed, at its present place if it has one: by `status`, and that place is avoided
  * for `length`.  True if the target is tried at another place, or may be as soon as that is known;
  * then this transaction decides nothing. */

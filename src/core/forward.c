@@ -8,7 +8,7 @@
 #include "sip/compose.h"
 
 /* A forwarded request's texts of our own, built beside it; the splice points into them. */
-#define TEXT_LIMIT (1024u + CALLER_FIELD)
+#define TEXT_LIMIT (1024u + 2 * COOKIE_DOMAINS + CALLER_FIELD)
 
 static struct slice text_since(const struct writer *w, size_t start)
 {
@@ -129,11 +129,14 @@ static void write_record_routes(struct writer *w, const struct core *core,
 {
     char text[COOKIE_TEXT];
     struct writer c = writer_over(text, sizeof text);
-    struct cookie cookie = {.callee = {to->binding, to->flow}};
+    struct cookie cookie = {
+        .caller = {.binding = req->caller, .flow = req->flow},
+        .callee = {to->binding, to->flow, to->domain, to->policy},
+    };
     bool is_sips = req->uri.scheme == SCHEME_SIPS;
 
-    cookie.caller.flow = req->flow;
-    cookie.caller.binding = req->caller;
+    if (!req->caller)
+        caller_demand(core, req, &cookie.caller);
     cookie_write(&c, &core->key_cookie, &cookie, req->call_id, req->from_tag);
     write_record_route(w, core, to->flow.socket, is_sips, writer_slice(&c));
     if (to->flow.socket != req->flow.socket)

@@ -25,7 +25,9 @@ struct forwarding {
     struct flow flow;       /* to the next hop */
     struct slice uri;       /* the new Request-URI; empty: it stays */
     struct slice path;      /* Route values that lead there (RFC 3327), or empty */
-    uint64_t binding;       /* the callee's, for the cookie; 0: the flow */
+    uint64_t binding;       /* the callee's, for the cookie; 0: the flow, */
+    struct slice domain;    /* of the server of this domain, or empty, */
+    uint8_t policy;         /* of which as much is demanded in the dialog */
     uint64_t transaction;   /* for the branch; 0: stateless */
     uint32_t max_breadth;   /* written if not 0 */
     struct slice signature; /* lines that say who sends it (core/signing), or empty */

@@ -4,6 +4,7 @@
 #include "core/dialog.h"
 #include "core/forward.h"
 #include "core/location.h"
+#include "core/policy.h"
 #include "core/transaction.h"
 
 #define CSEQ_LEAP 1000u        /* requests that were seen only after the record was written */
@@ -69,17 +70,22 @@ static void write_routes(struct writer *w, const struct route_set *set, bool to_
         }
 }
 
-/* The way to where an end is now; false if there is none. */
+/* The way to where an end is now; false if there is none, or nobody could prove that it leads
+ * there: by a new connection to another domain only what is demanded without TLSA records is
+ * proven. */
 static bool find_flow(struct core *core, const struct end *end, struct flow *flow,
                       struct actions *out)
 {
     const struct binding *binding = end->binding ? location_binding(core, end->binding) : NULL;
     struct target target = {.binding = binding ? end->binding : 0,
                             .flow = binding ? binding->flow : end->flow};
+    struct peer_plan plan = {.domain = end->domain, .policy = end->policy};
     bool may_dial = true;
 
+    if (end->domain.len && plan.policy < policy_of(core, end->domain, core->now.wall))
+        plan.policy = policy_of(core, end->domain, core->now.wall);
     return flow_find_socket(core, &target.flow) &&
-           connection_way(core, &target, NULL, &may_dial, flow, out);
+           connection_way(core, &target, end->domain.len ? &plan : NULL, &may_dial, flow, out);
 }
 
 static void write_line(struct writer *w, const char *name, struct slice value)

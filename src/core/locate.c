@@ -25,12 +25,13 @@ struct lookup {
     bool is_idle;     /* it was never begun: there is no way to such a host */
     bool is_dane;     /* only places with TLSA records will do, */
     bool is_unproven; /* and one had none */
+    bool is_narrow;   /* none will do but `only` */
     uint8_t widest;   /* enum seclusion */
     uint16_t failed;  /* by what the place tried last did; 0 = none was */
     uint8_t aside_count, aside_given;
     instant due;
     instant ends; /* no new place is looked for */
-    struct flow tried;
+    struct flow tried, only;
     struct flow aside[ASIDE_LIMIT];                    /* places with a penalty */
     struct demand demand, given, demands[ASIDE_LIMIT]; /* of that, the place given last, those */
     struct resolve resolve;
@@ -83,11 +84,12 @@ static void offer_sockets(const struct core *core, struct resolve_wish *wish)
 }
 
 /* RFC 3263 4: what the URI says; and of whom something must be proven is only sought by TLS. */
-static struct resolve_wish wish_of(const struct core *core, const struct uri *uri)
+static struct resolve_wish wish_of(const struct core *core, const struct locate_aim *aim)
 {
+    const struct uri *uri = aim->uri;
     struct resolve_wish wish = {
         .port = (uint16_t)uri->port,
-        .is_sips = uri->scheme == SCHEME_SIPS ||
+        .is_sips = uri->scheme == SCHEME_SIPS || aim->is_secure ||
                    policy_of(core, uri->host, core->now.wall) != POLICY_OPPORTUNISTIC,
     };
     struct slice name;
@@ -101,22 +103,26 @@ static struct resolve_wish wish_of(const struct core *core, const struct uri *ur
     return wish;
 }
 
-bool locate_begin(struct core *core, struct client_transaction *client, const struct uri *uri,
-                  enum seclusion widest, const struct flow *tried, instant now)
+bool locate_begin(struct core *core, struct client_transaction *client,
+                  const struct locate_aim *aim, instant now)
 {
     struct lookup *lookup = pool_take(&core->lookups);
-    struct resolve_wish wish = wish_of(core, uri);
+    struct resolve_wish wish = wish_of(core, aim);
 
     if (!lookup)
         return false;
     client->lookup = pool_index(&core->lookups, lookup);
     lookup->client = pool_index(&core->clients, client);
-    lookup->widest = (uint8_t)widest;
+    lookup->widest = (uint8_t)aim->widest;
     lookup->ends = now + 64 * T1;
     lookup->due = NEVER;
-    if (tried)
-        lookup->tried = *tried;
-    lookup->is_dane = policy_of(core, uri->host, core->now.wall) == POLICY_DANE;
+    if (aim->tried)
+        lookup->tried = *aim->tried;
+    if (aim->only)
+        lookup->only = *aim->only;
+    lookup->is_narrow = aim->only;
+    lookup->is_dane =
+        aim->is_dane || policy_of(core, aim->uri->host, core->now.wall) == POLICY_DANE;
     lookup->is_idle = !resolve_begin(&lookup->resolve, &wish);
     return true;
 }
@@ -194,6 +200,7 @@ static bool place_flow(struct core *core, struct lookup *lookup, const struct re
     };
     memcpy(flow->address, place->address.at, sizeof flow->address);
     if (!flow_choose_socket(core, flow, true) || is_same_place(flow, &lookup->tried) ||
+        (lookup->is_narrow && !is_same_place(flow, &lookup->only)) ||
         address_is_many(&place->address) || is_too_open(core, lookup, flow))
         return false;
     if (lookup->is_dane && !place->has_tlsa) {
@@ -210,7 +217,7 @@ static bool place_flow(struct core *core, struct lookup *lookup, const struct re
 static bool put_aside(struct core *core, struct lookup *lookup, const struct flow *flow,
                       instant now)
 {
-    if (!penalty_has(core, flow, now) || lookup->aside_count == ASIDE_LIMIT)
+    if (lookup->is_narrow || !penalty_has(core, flow, now) || lookup->aside_count == ASIDE_LIMIT)
         return false;
     lookup->demands[lookup->aside_count] = lookup->given;
     lookup->aside[lookup->aside_count++] = *flow;
@@ -280,6 +287,20 @@ enum resolve_result locate_next(struct core *core, struct client_transaction *cl
     return result;
 }
 
+bool locate_is_narrow(const struct core *core, const struct client_transaction *client)
+{
+    return client->lookup && lookup_of(core, client)->is_narrow;
+}
+
+struct locate_server locate_given(const struct core *core, const struct client_transaction *client)
+{
+    const struct lookup *lookup = lookup_of(core, client);
+    struct peer_plan plan;
+
+    resolve_demand(&lookup->resolve, lookup->given.target, false, &plan);
+    return (struct locate_server){plan.server, lookup->given.has_tlsa};
+}
+
 void locate_failed(struct core *core, const struct client_transaction *client, unsigned status)
 {
     lookup_of(core, client)->failed = (uint16_t)status;
@@ -339,6 +360,7 @@ bool locate_expire(struct core *core, const struct client_transaction *client, i
 struct fault locate_fault(const struct core *core, const struct client_transaction *client)
 {
     const struct lookup *lookup = lookup_of(core, client);
+    struct fault fault;
 
     if (lookup->failed == FAULT_UNPROVEN.status)
         return FAULT_UNPROVEN;
@@ -348,9 +370,10 @@ struct fault locate_fault(const struct core *core, const struct client_transacti
         return (struct fault){500, "Transport Not Supported"};
     if (lookup->is_secluded)
         return (struct fault){403, "That Domain Leads To A Private Address"};
-    if (lookup->is_unproven)
+    fault = resolve_fault(&lookup->resolve);
+    if (lookup->is_unproven || (lookup->is_narrow && fault.status == 404)) /* none such place */
         return FAULT_UNPROVABLE;
-    return resolve_fault(&lookup->resolve);
+    return fault;
 }
 
 void locate_move(struct core *core, struct client_transaction *from, struct client_transaction *to)

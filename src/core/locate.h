@@ -41,10 +41,29 @@ void locate_init(struct core *core, struct arena *from);
 /* There is one more lookup to be had. */
 bool locate_has_room(const struct core *core);
 
-/* Begins one for a branch to `uri`.  `widest` says how far from everyone a place may be; `tried` is
- * one that failed already, or NULL.  False if there is no room. */
-bool locate_begin(struct core *core, struct client_transaction *client, const struct uri *uri,
-                  enum seclusion widest, const struct flow *tried, instant now);
+/* What is looked for. */
+struct locate_aim {
+    const struct uri *uri;
+    enum seclusion widest;    /* how far from everyone a place may be */
+    const struct flow *tried; /* a place that failed already, or NULL */
+    const struct flow *only;  /* the one place that will do, or NULL: its TLSA records are sought */
+    bool is_secure;           /* by TLS, whatever the URI says, */
+    bool is_dane;             /* and with TLSA records */
+};
+
+/* Begins one for a branch.  False if there is no room. */
+bool locate_begin(struct core *core, struct client_transaction *client,
+                  const struct locate_aim *aim, instant now);
+
+/* It looks, or has looked, for one place alone. */
+bool locate_is_narrow(const struct core *core, const struct client_transaction *client);
+
+/* The server at the place given last. */
+struct locate_server {
+    struct slice name; /* as DNS names it; empty if nothing did; the lookup's */
+    bool is_bound;     /* it has TLSA records, one of which it must match */
+};
+struct locate_server locate_given(const struct core *core, const struct client_transaction *client);
 
 /* The next place, or whether to wait for one: until locate_due.  Asks what there is to be asked.
  */

@@ -7,7 +7,8 @@
 #include "core/transaction.h"
 
 #define NEXT_FLOW 0x8000u /* in a target's q, which is 1000 at most: see is_next_flow */
-#define OURS 0x4000u      /* and is_ours */
+#define OURS 0x4000u      /* and is_ours, */
+#define BOUND 0x2000u     /* and is_bound */
 
 static struct writer *begin(const struct server_transaction *server, enum record_type type,
                             struct actions *out)
@@ -30,7 +31,7 @@ static void write_targets(struct core *core, const struct context *context, stru
         write_flow(w, &target->flow);
         write_u8(w, target->way);
         write_u16(w, (uint16_t)(target->q | (target->is_next_flow ? NEXT_FLOW : 0) |
-                                (target->is_ours ? OURS : 0)));
+                                (target->is_ours ? OURS : 0) | (target->is_bound ? BOUND : 0)));
         write_counted(w, context_target_uri(context, i));
         write_counted(w, context_target_path(context, i));
         write_u64(w, client ? client_branch(core, client) : 0);
@@ -275,7 +276,8 @@ static bool read_targets(struct core *core, struct context *context, struct read
         targets[i].q = read_u16(r);
         targets[i].is_next_flow = targets[i].q & NEXT_FLOW;
         targets[i].is_ours = targets[i].q & OURS;
-        targets[i].q &= OURS - 1;
+        targets[i].is_bound = targets[i].q & BOUND;
+        targets[i].q &= BOUND - 1;
         uris[i] = read_counted(r);
         paths[i] = read_counted(r);
         branches[i] = read_u64(r);

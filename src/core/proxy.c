@@ -11,6 +11,7 @@
 #include "core/failover.h"
 #include "core/forward.h"
 #include "core/gruu.h"
+#include "core/inside.h"
 #include "core/instance.h"
 #include "core/load.h"
 #include "core/locate.h"
@@ -309,11 +310,6 @@ static enum verdict strip_own_routes(struct core *core, struct request *req, str
     return fault.status ? refuse(core, req, fault.status, fault.reason, out) : PASS;
 }
 
-static const struct end *sending_end(const struct request *req)
-{
-    return req->direction == COOKIE_TO_CALLEE ? &req->cookie.caller : &req->cookie.callee;
-}
-
 /* A phone whose stream has ended comes back by another, before it has registered anew. */
 static bool is_back(const struct core *core, const struct flow *bound, const struct flow *flow)
 {
@@ -325,7 +321,7 @@ static bool is_back(const struct core *core, const struct flow *bound, const str
 /* A request in a dialog came by the flow of the end that its tags say it is from. */
 static bool comes_from_its_end(const struct core *core, const struct request *req)
 {
-    const struct end *end = sending_end(req);
+    const struct end *end = inside_from(req);
     const struct binding *binding = end->binding ? location_binding(core, end->binding) : NULL;
     const struct flow *flow = binding ? &binding->flow : &end->flow;
 
@@ -353,7 +349,7 @@ static enum verdict demand_proof(struct core *core, struct request *req, enum he
 static enum verdict authenticate_in_dialog(struct core *core, struct request *req,
                                            struct actions *out)
 {
-    const struct end *end = sending_end(req);
+    const struct end *end = inside_from(req);
     const struct binding *binding;
 
     req->caller = end->binding;
@@ -541,21 +537,6 @@ static enum verdict verify_identity(struct core *core, struct request *req, stru
     return PASS;
 }
 
-/* A stream to an end without a binding: if it has ended, another to the same host, where the
- * Request-URI says that it listens, if that is there. */
-static void renew_flow(const struct core *core, const struct request *req, struct flow *flow)
-{
-    struct address_bytes address;
-
-    if (connection_stands(core, flow))
-        return;
-    flow->connection = 0;
-    flow->port = transport_port(flow->transport);
-    if (host_numeric(req->uri.host, &address) && address.is_v6 == flow->is_v6 &&
-        memcmp(address.at, flow->address, sizeof flow->address) == 0 && req->uri.port)
-        flow->port = (uint16_t)req->uri.port;
-}
-
 /* RFC 5627 6: the phone is asked by its own URI.  A GRUU of another user leads out of the dialog,
  * and counts for nothing. */
 static struct binding *follow_gruu(const struct core *core, const struct request *req,
@@ -592,18 +573,13 @@ static void add_flows(const struct core *core, struct request *req, struct bindi
 /* The other end of the dialog, wherever it is now; one that has unregistered, where it was. */
 static enum verdict target_other_end(struct core *core, struct request *req, struct actions *out)
 {
-    const struct end *end =
-        req->direction == COOKIE_TO_CALLEE ? &req->cookie.callee : &req->cookie.caller;
+    const struct end *end = inside_to(req);
     struct binding *binding = end->binding ? location_binding(core, end->binding) : NULL;
-    struct target target = {.flow = end->flow, .q = 1000};
 
-    if (binding) {
+    if (binding)
         add_flows(core, req, binding);
-    } else {
-        renew_flow(core, req, &target.flow);
-        if (flow_find_socket(core, &target.flow))
-            target_add(req, &target, NO_SLICE, NO_SLICE);
-    }
+    else
+        inside_target(core, req);
     if (!req->targets.count)
         return refuse(core, req, 480, req->has_unfit_target ? FAULT_SIPS_NOT_ALLOWED.reason : NULL,
                       out);
@@ -697,7 +673,7 @@ static enum verdict find_target_set(struct core *core, struct request *req, stru
     if (is_for_server(core, req) ||
         (req->message.method == METHOD_REGISTER && request_is_ours(core, req)))
         return answer_for_server(core, req, out);
-    if (req->has_foreign_route)
+    if (req->foreign_route.len)
         return refuse(core, req, 403, "Preloaded Route", out);
     return target_dialed(core, req, out);
 }
@@ -707,11 +683,9 @@ static enum verdict forward_statelessly(struct core *core, struct request *req, 
 {
     struct forwarding to = {0};
     struct slice bytes;
-    bool may_dial = true;
     unsigned i = 0;
 
-    while (i < req->targets.count &&
-           !connection_way(core, &req->targets.at[i], NULL, &may_dial, &to.flow, out))
+    while (i < req->targets.count && !context_find_way(core, req, i, &to.flow, out))
         i++;
     if (i == req->targets.count)
         return FINISH; /* the callee's 2xx will come again, and so will this */
@@ -724,7 +698,7 @@ static enum verdict forward_statelessly(struct core *core, struct request *req, 
 /* Where its server must be looked for, there is room to do so. */
 static bool has_lookup(const struct core *core, const struct request *req)
 {
-    return req->targets.at[0].way == WAY_GIVEN || locate_has_room(core);
+    return req->targets.at[0].way != WAY_SOUGHT || locate_has_room(core);
 }
 
 /* 16.6: here the request is copied, and everything is spent that a request costs. */
@@ -937,7 +911,8 @@ void proxy_timeout(struct core *core, struct client_transaction *client, unsigne
         fault = FAULT_UNPROVEN;
     if (failover_next(core, context, client, fault.status, PENALTY, now, out))
         return;
-    if (client->lookup && !client->request.at && !context_is_over(context))
+    if (client->lookup && (!client->request.at || locate_is_narrow(core, client)) &&
+        !client->is_unproven && !context_is_over(context))
         fault = locate_fault(core, client);
     locate_end(core, client);
     context_decide(core, context, client, NULL, fault, now, out);

@@ -344,14 +344,16 @@ static bool open_lookup(struct act *a, unsigned index, struct rehearsal *rehears
     static const struct flow none;
     struct client_transaction *client = client_open(a->core, METHOD_OPTIONS, &none);
     struct uri uri;
+    struct locate_aim aim = {
+        .uri = &uri,
+        .widest = failover_widest(a->core, &a->req.flow, a->req.targets.uris[index]),
+    };
 
     if (!client)
         return false;
     client->is_rehearsal = true;
     if (!uri_parse(target_uri(a, index), &uri) ||
-        !locate_begin(a->core, client, &uri,
-                      failover_widest(a->core, &a->req.flow, a->req.targets.uris[index]), NULL,
-                      a->req.now.boot)) {
+        !locate_begin(a->core, client, &aim, a->req.now.boot)) {
         client_close(a->core, client);
         return false;
     }

@@ -81,7 +81,7 @@ void request_read(struct request *req, const struct flow *flow)
     req->max_breadth = MAX_BREADTH;
     req->own_routes = 0;
     req->is_strict = false;
-    req->has_foreign_route = false;
+    req->foreign_route = NO_SLICE;
     req->direction = COOKIE_INVALID;
     req->sender = NULL;
     req->access = 0;
@@ -206,7 +206,7 @@ struct fault request_routes(const struct core *core, struct request *req)
             if (req->is_strict && !rest.len && i == m->last[HEADER_ROUTE])
                 return NO_FAULT;
             if (!uri_is_local(core, &uri)) {
-                req->has_foreign_route = true;
+                req->foreign_route = route.uri;
                 return NO_FAULT;
             }
             if (req->own_routes == OWN_ROUTES_LIMIT)

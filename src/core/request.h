@@ -30,9 +30,9 @@ struct request {
 
     uint32_t max_forwards;
     uint32_t max_breadth;
-    unsigned own_routes;    /* Route values at the front that are ours */
-    bool has_foreign_route; /* and behind them is one that is not */
-    bool is_strict;         /* a strict router put our Route into the Request-URI (16.4) */
+    unsigned own_routes;        /* Route values at the front that are ours */
+    struct slice foreign_route; /* URI of one behind them that is not, or empty */
+    bool is_strict;             /* a strict router put our Route into the Request-URI (16.4) */
     enum cookie_direction direction;
     struct cookie cookie;
     struct user *sender; /* authenticated; NULL for a stranger */

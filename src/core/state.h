@@ -175,6 +175,7 @@ struct target {
     uint32_t uri_at;   /* in the target set's text */
     bool is_next_flow; /* of the phone of the target before it: for when that cannot be reached */
     bool is_ours;      /* a phone or gateway that the administrator wrote down: no other domain */
+    bool is_bound;     /* its server has TLSA records, one of which it must match */
 };
 
 /* Response context (16.2): a request being forwarded, until its last branch is decided. */

@@ -341,6 +341,7 @@ void client_cancel(struct core *core, struct client_transaction *client, instant
         send_cancel(core, client, now, out);
 }
 
+/* 17.1.1.3: where the INVITE went. */
 static void send_ack(const struct client_transaction *client, const struct message *response,
                      struct actions *out)
 {
@@ -398,7 +399,7 @@ static duration ringing_time(const struct core *core, const struct client_transa
 void client_step(struct core *core, struct client_transaction *client, enum ctrans_input input,
                  const struct message *response, struct moment now, struct actions *out)
 {
-    bool was_calling = client->machine.state == CTRANS_CALLING;
+    bool was_calling = client->machine.state == CTRANS_CALLING, has_way = false;
     unsigned effects =
         ctrans_step(&client->machine, input, now.boot, ringing_time(core, client, now.boot));
 
@@ -413,8 +414,10 @@ void client_step(struct core *core, struct client_transaction *client, enum ctra
         client->lacks_flow = false;
         client_arm(core, client);
     }
+    if (effects & CTRANS_SEND_ACK) /* before the context goes, which knows the way */
+        has_way = context_find_flow(core, client, out);
     tell_user(core, client, effects, input == CTRANS_UNREACHED, response, now, out);
-    if (effects & CTRANS_SEND_ACK) /* after what it ends is recorded */
+    if (has_way) /* after what it ends is recorded */
         send_ack(client, response, out);
     drop_request(core, client);
     if (effects & CTRANS_ENDED && !(fault_is(FAULT_BRANCH_LEAKED) && client->is_cancelled))

@@ -536,7 +536,7 @@ void call_invited(struct sim *sim, struct phone *phone, const struct message *re
     a = answer_begin(sim, phone, request);
     c = begin_call(sim, phone, false);
     a->call = c->serial;
-    if (flow_is_secure(&phone->heard_by))
+    if (flow_is_secure(&phone->heard_by) && phone->traits & TRAIT_FOREIGN)
         c->flow = phone->heard_by;
     copy_text(c->call_id, sizeof c->call_id, message_first(request, HEADER_CALL_ID));
     copy_text(c->remote_tag, sizeof c->remote_tag, address_tag(from));

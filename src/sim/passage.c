@@ -318,6 +318,7 @@ static void check_request(struct sim *sim, const struct held *held, const struct
     char text[64];
     struct slice peer = network_text(flow, text, sizeof text);
     struct slice call_id = message_first(m, HEADER_CALL_ID);
+    bool is_in_dialog = address_tag(message_first(m, HEADER_TO)).len != 0;
     bool is_current;
 
     if ((m->method == METHOD_ACK || m->method == METHOD_CANCEL) && invite) {
@@ -326,6 +327,8 @@ static void check_request(struct sim *sim, const struct held *held, const struct
                        (int)line.len, line.at, (int)peer.len, peer.at);
         return;
     }
+    if (is_in_dialog)
+        zone_check_dialog(sim, flow, held->step);
     reason = find_reason(sim, flow, m);
     if (!reason && m->method == METHOD_BYE) {
         check_hang_up(sim, flow, m);
@@ -336,7 +339,7 @@ static void check_request(struct sim *sim, const struct held *held, const struct
                    line.at, (int)peer.len, peer.at);
         return;
     }
-    if (address_tag(message_first(m, HEADER_TO)).len)
+    if (is_in_dialog)
         return;
     zone_check_proof(sim, slice_text(reason->target), flow, held->step);
     if (m->method != METHOD_INVITE)

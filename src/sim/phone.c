@@ -27,7 +27,15 @@ static enum transport phone_transport(const struct phone *phone)
 {
     if (!phone_is_by_stream(phone))
         return TRANSPORT_UDP;
-    return phone->traits & TRAIT_WEB ? TRANSPORT_WS : TRANSPORT_TCP;
+    return phone->traits & TRAIT_WEB   ? TRANSPORT_WS
+           : phone->traits & TRAIT_TLS ? TRANSPORT_TLS
+                                       : TRANSPORT_TCP;
+}
+
+/* It came from another domain, by TLS: no other connection will do. */
+static bool is_of_domain(const struct phone *phone, const struct flow *flow)
+{
+    return flow_is_secure(flow) && phone->traits & TRAIT_FOREIGN;
 }
 
 void phone_send_by(struct sim *sim, struct phone *phone, const struct flow *flow,
@@ -40,7 +48,7 @@ void phone_send_by(struct sim *sim, struct phone *phone, const struct flow *flow
 
     if (is_current && (is_stream || node != phone->node))
         network_to_server(sim, node, flow, bytes);
-    else if (!is_stream || !flow_is_secure(flow)) /* what came by TLS is answered by nothing else */
+    else if (!is_stream || !is_of_domain(phone, flow))
         phone_send(sim, phone, bytes);
 }
 
@@ -48,7 +56,7 @@ void phone_renew_flow(struct sim *sim, struct phone *phone, struct flow *flow)
 {
     struct flow fresh;
 
-    if (!flow_is_secure(flow) || wire_stands(sim, flow))
+    if (!is_of_domain(phone, flow) || wire_stands(sim, flow))
         return;
     fresh = network_new_address(sim, phone->site, flow->is_v6, true);
     fresh.transport = flow->transport;
@@ -493,7 +501,9 @@ static bool connect_phone(struct sim *sim, struct phone *phone, bool is_v6)
     struct flow flow = network_new_address(sim, phone->site, is_v6, false);
 
     flow.transport = (uint8_t)phone_transport(phone);
-    flow.socket = phone->traits & TRAIT_WEB ? SOCKET_WS_V4 : SOCKET_TCP_V4;
+    flow.socket = phone->traits & TRAIT_WEB   ? SOCKET_WS_V4
+                  : phone->traits & TRAIT_TLS ? SOCKET_TLS_V4
+                                              : SOCKET_TCP_V4;
     flow.socket += is_v6;
     if (!wire_open(sim, &flow, NO_SLICE))
         return false;
@@ -553,7 +563,9 @@ static void name_contact(struct phone *phone, bool is_behind_nat)
         snprintf(phone->host, sizeof phone->host, "n%u.invalid", phone->node);
     put(&w, "sip:%s-%u@%s", phone->user_name, phone->node, phone->host);
     if (phone->traits & TRAIT_STREAM)
-        put(&w, phone->traits & TRAIT_WEB ? ";transport=ws" : ";transport=tcp");
+        put(&w, phone->traits & TRAIT_WEB   ? ";transport=ws"
+                : phone->traits & TRAIT_TLS ? ";transport=tls"
+                                            : ";transport=tcp");
     if (phone->traits & TRAIT_LOOPING) {
         w.len = 0;
         put(&w, "sip:%s@" SERVER_HOST_V4 ":5060", phone->user_name);
@@ -564,7 +576,7 @@ static void name_contact(struct phone *phone, bool is_behind_nat)
 /* Where its Contact and Via say that it listens. */
 static void open_door(struct phone *phone, bool is_behind_nat)
 {
-    if (!(phone->traits & TRAIT_DOOR) || phone->traits & TRAIT_WEB || is_behind_nat)
+    if (!(phone->traits & TRAIT_DOOR) || phone->traits & (TRAIT_WEB | TRAIT_TLS) || is_behind_nat)
         return;
     phone->door = phone->address;
     phone->door.connection = 0;

@@ -35,6 +35,7 @@ enum trait {
     TRAIT_WEB = 1 << 15,       /* its streams are WebSockets (RFC 7118) */
     TRAIT_FLOWS = 1 << 16,     /* says what instance it is, and registers flows (RFC 5626) */
     TRAIT_SECOND = 1 << 17,    /* no phone, but the second flow of one */
+    TRAIT_TLS = 1 << 18,       /* its streams are TLS; it takes none, for it has no certificate */
 };
 
 /* Those whose calls need not end well. */

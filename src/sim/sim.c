@@ -315,6 +315,8 @@ static unsigned throw_traits(struct sim *sim)
     if (sim->has_wires && dice_chance(&sim->dice, 500))
         thrown |= TRAIT_STREAM | (dice_chance(&sim->dice, 600) ? TRAIT_DOOR : 0) |
                   (dice_chance(&sim->dice, 250) ? TRAIT_WEB : 0);
+    if (sim->has_secure && !(thrown & TRAIT_WEB) && (sim->phone_count + sim->report.seed) % 2)
+        thrown |= TRAIT_TLS;
     return thrown;
 }
 
@@ -336,7 +338,7 @@ static void put_phone_of(struct sim *sim, unsigned user)
     unsigned thrown = throw_traits(sim);
     bool has_flows = sim->has_wires && sim->phone_count < PHONES_WITH_FLOWS &&
                      !(thrown & TRAITS_RUDE) && dice_chance(&sim->dice, 300);
-    unsigned ways = TRAIT_STREAM | TRAIT_DOOR | TRAIT_WEB;
+    unsigned ways = TRAIT_STREAM | TRAIT_DOOR | TRAIT_WEB | TRAIT_TLS;
 
     put_phone(sim, user, thrown | (has_flows ? TRAIT_FLOWS : 0));
     if (has_flows)

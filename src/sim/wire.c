@@ -37,8 +37,18 @@ bool wire_is_proven(const struct sim *sim, const struct flow *flow, struct slice
     const struct wire *wire = flow_is_secure(flow) ? find(sim, flow) : NULL;
 
     return wire && (slice_equal(slice_text(wire->proven), domain) ||
-                    (!wire->is_standing && wire->policy >= POLICY_VERIFIED &&
+                    (!wire->is_standing && (wire->policy >= POLICY_VERIFIED || wire->records[0]) &&
                      slice_equal(slice_text(wire->domain), domain)));
+}
+
+bool wire_is_dialled(const struct sim *sim, const struct flow *flow, struct slice *domain)
+{
+    const struct wire *wire = flow_is_secure(flow) ? find(sim, flow) : NULL;
+
+    if (!wire || connection_place(flow->connection) <= WIRES)
+        return false;
+    *domain = slice_text(wire->domain);
+    return true;
 }
 
 bool wire_open(struct sim *sim, struct flow *flow, struct slice proven)
@@ -93,7 +103,7 @@ void wire_dial(struct sim *sim, const struct held *held)
 
     if (held->bytes.len && !peer_read(held->bytes, &plan))
         judge_fail(sim, "a plan can be read", "%zu bytes", held->bytes.len);
-    zone_planned(sim, &plan, held->step);
+    zone_planned(sim, flow, &plan, held->step);
     trace_note(sim, "dials %u.%u.%u.%u port %u%s", flow->address[0], flow->address[1],
                flow->address[2], flow->address[3], flow->port, phone ? "" : ", where nobody is");
     assert(connection_place(flow->connection) > WIRES && !wire->flow.connection);
@@ -104,6 +114,8 @@ void wire_dial(struct sim *sim, const struct held *held)
     at = sim->now + 2 * sim->network.latency[phone->node];
     *wire = (struct wire){.flow = *flow, .stands_at = at, .policy = plan.policy};
     copy_text(wire->domain, sizeof wire->domain, plan.domain);
+    for (unsigned i = 0; i < plan.tlsa_count; i++)
+        wire->records[i] = plan.tlsa[i].data.at[0];
     network_move(sim, phone->node, NULL, flow);
     note(sim, DUE_DIAL, flow, at);
 }
@@ -152,8 +164,10 @@ void wire_dialled(struct sim *sim, const struct flow *flow, uint32_t starts)
     if (starts != sim->machine.starts || !wire)
         return;
     if (flow_is_secure(flow))
-        copy_text(wire->proven, sizeof wire->proven, zone_proof(sim, flow));
-    if (wire->policy != POLICY_OPPORTUNISTIC && strcmp(wire->proven, wire->domain) != 0) {
+        copy_text(wire->proven, sizeof wire->proven,
+                  zone_prove(sim, flow, slice_text(wire->domain), slice_text(wire->records)));
+    if ((wire->policy != POLICY_OPPORTUNISTIC || wire->records[0]) &&
+        strcmp(wire->proven, wire->domain) != 0) {
         sim->report.counts[COUNT_UNPROVEN]++;
         trace_note(sim, "%s is not proven by '%s'", wire->domain, wire->proven);
         network_leave(sim, flow);
@@ -259,9 +273,11 @@ void wire_server_started(struct sim *sim, void (*tell)(struct sim *sim, const st
 
 void wire_rest(struct sim *sim)
 {
-    for (uint32_t place = 1; place <= WIRES + DIALLED; place++)
-        if (flow_is_secure(&sim->wires.at[place].flow))
-            end(sim, &sim->wires.at[place].flow);
+    for (uint32_t place = 1; place <= WIRES + DIALLED; place++) {
+        const struct flow *flow = &sim->wires.at[place].flow;
+        if (flow_is_secure(flow) && !owner_of(sim, flow)) /* else it is a phone's of ours */
+            end(sim, flow);
+    }
 }
 
 void wire_weather(struct sim *sim)

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "core/event.h"
+#include "core/peer.h"
 
 struct sim;
 struct phone;
@@ -21,14 +22,15 @@ struct held;
 #define DIALLED 32u /* and that the server opens */
 
 struct wire {
-    struct flow flow;  /* connection 0: none */
-    instant stands_at; /* what the server sends before waits until then */
-    bool is_standing;  /* the server knows that it stands */
-    bool is_abandoned; /* and does not know that its peer has gone */
-    bool is_expected;  /* it looks whether the peer keeps it alive (RFC 5626) */
-    char domain[32];   /* that the server opened it for; empty: none */
-    uint8_t policy;    /* enum peer_policy: what it demanded */
-    char proven[32];   /* the domain that its peer has proven to be, or empty */
+    struct flow flow;             /* connection 0: none */
+    instant stands_at;            /* what the server sends before waits until then */
+    bool is_standing;             /* the server knows that it stands */
+    bool is_abandoned;            /* and does not know that its peer has gone */
+    bool is_expected;             /* it looks whether the peer keeps it alive (RFC 5626) */
+    char domain[32];              /* that the server opened it for; empty: none */
+    uint8_t policy;               /* enum peer_policy: what it demanded, */
+    char records[TLSA_LIMIT + 1]; /* and the first bytes of the TLSA records that must match */
+    char proven[32];              /* the domain that its peer has proven to be, or empty */
 };
 
 struct wires {
@@ -52,6 +54,9 @@ bool wire_stands(const struct sim *sim, const struct flow *flow);
 
 /* Its peer has proven to be that domain, or must before anything is sent to it. */
 bool wire_is_proven(const struct sim *sim, const struct flow *flow, struct slice domain);
+
+/* The server opened it, by TLS, for that domain, or none. */
+bool wire_is_dialled(const struct sim *sim, const struct flow *flow, struct slice *domain);
 
 /* From when on what is sent by it now is under way. */
 instant wire_ready(const struct sim *sim, const struct flow *flow);

@@ -28,6 +28,7 @@ void zone_throw_trust(struct sim *sim, uint64_t seed)
 {
     static const struct slice names[ZONES] = {S("d0.example"), S("d1.example"), S("d2.example")};
     struct zones *z = &sim->zones;
+    struct random signing = random_seeded((struct hash_key){seed, 0x746c7361});
 
     z->trust = random_seeded((struct hash_key){seed, 0x74727573});
     for (unsigned i = 0; i < ZONES; i++) {
@@ -38,6 +39,9 @@ void zone_throw_trust(struct sim *sim, uint64_t seed)
                                             : CERTIFICATE_OTHER;
         z->settings[i] = (struct domain_settings){
             names[i], dice_chance(&z->trust, 300) ? POLICY_VERIFIED : POLICY_OPPORTUNISTIC};
+        z->at[i].has_tlsa = z->at[i].has_tls && dice_chance(&signing, 400);
+        if (dice_chance(&signing, z->at[i].has_tlsa ? 300 : 50))
+            z->settings[i].policy = POLICY_DANE;
     }
 }
 
@@ -192,6 +196,12 @@ const struct phone *zone_phone(const struct sim *sim, struct slice text)
 
 /* -- records -- */
 
+/* The byte that stands for the key of a domain's server. */
+static char key_of(unsigned zone)
+{
+    return (char)('a' + zone);
+}
+
 struct records {
     struct dns_answer answer;
     char bytes[2048];
@@ -272,6 +282,20 @@ static void put_address(struct records *r, const struct flow *flow)
     end_record(r, start);
 }
 
+/* By the key of its server: the byte that stands for it, 32 times (RFC 6698 2.1: 3 1 1). */
+static void put_tlsa(struct records *r, unsigned zone)
+{
+    size_t start = r->w.len;
+    char hash[32];
+
+    memset(hash, key_of(zone), sizeof hash);
+    write_u8(&r->w, 3);
+    write_u8(&r->w, 1);
+    write_u8(&r->w, 1);
+    write_bytes(&r->w, hash, sizeof hash);
+    end_record(r, start);
+}
+
 static void find_services(const struct zone *at, unsigned zone, struct slice prefix,
                           enum dns_type type, struct records *r)
 {
@@ -323,7 +347,10 @@ static void look_up(const struct sim *sim, const struct asked *asked, struct rec
     r->answer = (struct dns_answer){.status = DNS_NOTHING};
     if (!read_name(slice_text(asked->name), &zone, &prefix))
         return;
-    if (asked->question.type == DNS_A || asked->question.type == DNS_AAAA)
+    r->answer.is_secure = sim->zones.at[zone].has_tlsa;
+    if (asked->question.type == DNS_TLSA && r->answer.is_secure)
+        put_tlsa(r, zone);
+    else if (asked->question.type == DNS_A || asked->question.type == DNS_AAAA)
         find_addresses(sim, zone, prefix, asked->question.type, r);
     else
         find_services(&sim->zones.at[zone], zone, prefix, asked->question.type, r);
@@ -366,8 +393,9 @@ void zone_answer(struct sim *sim, uint32_t starts, void *what)
 
     if (starts == sim->machine.starts) { /* else it died with whom it was for */
         look_up(sim, asked, &records);
-        if (asked->is_hidden)
-            records.answer = (struct dns_answer){.status = DNS_NOTHING};
+        if (asked->is_hidden) /* what is signed cannot be left out */
+            records.answer =
+                (struct dns_answer){.status = records.answer.is_secure ? DNS_BOGUS : DNS_NOTHING};
         if (asked->is_failed)
             records.answer = (struct dns_answer){.status = DNS_FAILED};
         if (asked->is_forged)
@@ -379,6 +407,12 @@ void zone_answer(struct sim *sim, uint32_t starts, void *what)
 
 /* -- trust -- */
 
+/* There is where the domain's server takes streams, or sends from. */
+static bool is_door_of(const struct sim *sim, unsigned zone, const struct flow *flow)
+{
+    return memcmp(phone_of(sim, zone)->door.address, flow->address, sizeof flow->address) == 0;
+}
+
 struct slice zone_proof(struct sim *sim, const struct flow *flow)
 {
     struct zones *z = &sim->zones;
@@ -386,7 +420,7 @@ struct slice zone_proof(struct sim *sim, const struct flow *flow)
     if (sim->phase == PHASE_FAULTS && dice_chance(&z->trust, 150))
         return NO_SLICE; /* somebody on the way */
     for (unsigned i = 0; i < ZONES; i++) {
-        if (memcmp(phone_of(sim, i)->door.address, flow->address, sizeof flow->address) != 0)
+        if (!is_door_of(sim, i, flow))
             continue;
         switch (z->at[i].certificate) {
         case CERTIFICATE_OWN: return z->settings[i].name;
@@ -394,6 +428,21 @@ struct slice zone_proof(struct sim *sim, const struct flow *flow)
         case CERTIFICATE_NONE: return NO_SLICE;
         }
     }
+    return NO_SLICE;
+}
+
+struct slice zone_prove(struct sim *sim, const struct flow *flow, struct slice domain,
+                        struct slice records)
+{
+    struct zones *z = &sim->zones;
+
+    if (!records.len)
+        return zone_proof(sim, flow);
+    if (sim->phase == PHASE_FAULTS && dice_chance(&z->trust, 150))
+        return NO_SLICE; /* somebody on the way */
+    for (unsigned i = 0; i < ZONES; i++)
+        if (is_door_of(sim, i, flow) && slice_find(records, key_of(i)) < records.len)
+            return domain;
     return NO_SLICE;
 }
 
@@ -436,13 +485,16 @@ static bool demands_proof(const struct sim *sim, unsigned zone, uint64_t step)
             (at->is_proof_kept || at->proven_start == sim->machine.starts));
 }
 
-void zone_planned(struct sim *sim, const struct peer_plan *plan, uint64_t step)
+void zone_planned(struct sim *sim, const struct flow *flow, const struct peer_plan *plan,
+                  uint64_t step)
 {
     int zone = zone_of(sim, plan->domain);
 
     if (zone >= 0 && demands_proof(sim, (unsigned)zone, step) &&
         plan->policy == POLICY_OPPORTUNISTIC)
         judge_fail(sim, "who must prove to be a domain is asked to", "d%d.example", zone);
+    if (zone >= 0 && flow_is_secure(flow) && sim->zones.at[zone].has_tlsa && !plan->tlsa_count)
+        judge_fail(sim, "a server with TLSA records must match one", "d%d.example", zone);
 }
 
 void zone_check_proof(struct sim *sim, struct slice target, const struct flow *flow, uint64_t step)
@@ -455,11 +507,28 @@ void zone_check_proof(struct sim *sim, struct slice target, const struct flow *f
                    "d%d.example, transport %u, port %u", zone, flow->transport, flow->port);
 }
 
+/* Whom a phone of ours is in a dialog with is not asked by another name than that. */
+void zone_check_dialog(struct sim *sim, const struct flow *flow, uint64_t step)
+{
+    struct slice domain;
+
+    if (!sim->has_secure || !wire_is_dialled(sim, flow, &domain))
+        return;
+    if (!domain.len)
+        judge_fail(sim, "a dialog by TLS is with a domain", "port %u", flow->port);
+    else
+        zone_check_proof(sim, domain, flow, step);
+}
+
 bool zone_is_reachable(const struct sim *sim, const struct phone *phone)
 {
     unsigned zone = (unsigned)(phone - &sim->phones[sim->foreign_first]);
     const struct zone *at = &sim->zones.at[zone];
 
-    return !sim->has_secure || !demands_proof(sim, zone, UINT64_MAX) ||
+    if (!sim->has_secure || at->has_tlsa)
+        return true;
+    if (sim->zones.settings[zone].policy == POLICY_DANE)
+        return false;
+    return !demands_proof(sim, zone, UINT64_MAX) ||
            (at->has_tls && at->certificate == CERTIFICATE_OWN);
 }

@@ -7,8 +7,11 @@
  *
  * In secure seeds some domains are reached by TLS, too, with a certificate of their own, of another
  * domain or of nobody; the settings demand proof of some, and proof that was given once is demanded
- * again (core/policy).  While everything goes wrong somebody on the way shows a certificate of
- * nobody, or hides that there is TLS.  The judge: who must prove it gets nothing before it has.
+ * again (core/policy).  Some are signed, and have TLSA records of their servers (RFC 7673),
+ * whatever their certificate is else; and of some no less is demanded.  While everything goes wrong
+ * somebody on the way shows a certificate of nobody, or hides that there is TLS.  The judge: who
+ * must prove it gets nothing before it has, in a dialog neither; and nobody connects to a server
+ * that has TLSA records without knowing them.
  */
 #pragma once
 
@@ -49,6 +52,7 @@ struct zone {
     bool has_naptr;
     bool has_tcp; /* a service by TCP, of a server that takes no connections */
     bool has_tls;
+    bool has_tlsa; /* and is signed; else DNSSEC proves nothing of it */
     enum zone_certificate certificate;
     uint64_t proven_step;   /* in which the core heard of a proof; 0 = none */
     uint32_t proven_start;  /* by which core */
@@ -84,16 +88,23 @@ void zone_answer(struct sim *sim, uint32_t starts, void *asked);
 /* The host and port of a URI lead there. */
 bool zone_leads(const struct sim *sim, struct slice target, const struct flow *flow);
 
-/* What who listens there proves to be: a domain, or nobody. */
+/* What who comes from there, or listens there, proves to be: a domain, or nobody. */
 struct slice zone_proof(struct sim *sim, const struct flow *flow);
+
+/* The same by a plan: where that has TLSA records, by matching one of them alone.  A plan by its
+ * domain and the first bytes of its records. */
+struct slice zone_prove(struct sim *sim, const struct flow *flow, struct slice domain,
+                        struct slice records);
 /* The core has heard that it is that domain. */
 void zone_proven(struct sim *sim, struct slice domain);
 void zone_power_cut(struct sim *sim);
 
-/* The judge: of a stream that the core wanted in that step; of a request that it decided on then to
- * that host and port. */
-void zone_planned(struct sim *sim, const struct peer_plan *plan, uint64_t step);
+/* The judge: of a stream to there that the core wanted in that step; of a request that it decided
+ * on then to that host and port, or in a dialog with who is there. */
+void zone_planned(struct sim *sim, const struct flow *flow, const struct peer_plan *plan,
+                  uint64_t step);
 void zone_check_proof(struct sim *sim, struct slice target, const struct flow *flow, uint64_t step);
+void zone_check_dialog(struct sim *sim, const struct flow *flow, uint64_t step);
 
 /* It can be reached at all, as far as what is demanded goes. */
 bool zone_is_reachable(const struct sim *sim, const struct phone *phone);

@@ -264,7 +264,7 @@ bool param_next(struct slice *rest, struct slice *name, struct slice *value)
     size_t at = grammar_skip_space(*rest, 0);
     size_t past;
 
-    if (at < rest->len && rest->at[at] != ';')
+    if (!rest->len || (at < rest->len && rest->at[at] != ';'))
         return false;
     past = at < rest->len ? grammar_param(*rest, at, name, value) : at;
     if (past == at && at < rest->len)

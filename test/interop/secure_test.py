@@ -6,17 +6,21 @@ Each check runs in a network of its own, with names as in domains_test. Prints `
 than build/release/src/sipw. An argument is a part of the names of the checks to run.
 """
 
+import contextlib
 import os
+import socket
+import ssl
 import subprocess
 import sys
+import threading
 
 sys.dont_write_bytecode = True
 
 import domains_test
 import lab
-from certificates import Authority, certificate_hash, key_hash, read, write
+from certificates import Authority, certificate_hash, key_hash, read, self_signed, write
 from domains_test import A, B, Domain, call, hosts, refused, service
-from sip import Attempt, expect
+from sip import Attempt, Call, expect
 
 SIPWITCH = os.path.join(lab.ROOT, "build/release/src/sipwitch")
 
@@ -27,6 +31,9 @@ def secure(name, target):
 
 
 SECURE = hosts(pa=A, pb=B) + secure("a", "pa") + secure("b", "pb")
+
+
+VERIFIED = "<tls-policy>verified</tls-policy>"
 
 
 def install(domain, text):
@@ -73,13 +80,13 @@ def domains_without_a_ca_call_by_tls(world):
 
 
 def verified_domains_call_by_tls(world):
-    alice, bob = two(world, stack="<tls-policy>verified</tls-policy>")
+    alice, bob = two(world, stack=VERIFIED)
     goes_by_tls(call(alice, bob))
     goes_by_tls(call(bob, alice))
 
 
 def a_sip_uri_in_the_certificate_names_the_domain(world):
-    alice, bob = two(world, stack="<tls-policy>verified</tls-policy>",
+    alice, bob = two(world, stack=VERIFIED,
                      names_b="DNS:pb.test,URI:sip:b.test")
     goes_by_tls(call(alice, bob))
 
@@ -87,7 +94,7 @@ def a_sip_uri_in_the_certificate_names_the_domain(world):
 def a_certificate_that_nobody_vouches_for_is_refused(world):
     world.publish(SECURE)
     world.a, world.b = Domain(world, "a.test", A, "alice"), Domain(world, "b.test", B, "bob")
-    configure(world.a, "<tls-policy>verified</tls-policy>")
+    configure(world.a, VERIFIED)
     for domain in world.a, world.b:
         domain.start()
     fails(world.a.phone())
@@ -95,7 +102,7 @@ def a_certificate_that_nobody_vouches_for_is_refused(world):
 
 
 def the_name_of_the_server_is_not_enough(world):
-    alice, _ = two(world, stack="<tls-policy>verified</tls-policy>", names_b="DNS:pb.test,DNS:*.test")
+    alice, _ = two(world, stack=VERIFIED, names_b="DNS:pb.test,DNS:*.test")
     fails(alice)
     world.a.await_log("it does not prove to be b.test: its certificate does not name")
 
@@ -131,7 +138,7 @@ def one_connection_carries_calls_both_ways(world):
 
 def a_connection_that_broke_is_opened_anew(world):
     """The other server dies: the connection that it opened is gone, and calls go on."""
-    alice, bob = two(world, stack="<tls-policy>verified</tls-policy>")
+    alice, bob = two(world, stack=VERIFIED)
     call(bob, alice)
     world.b.server.kill()
     world.b.server.start()
@@ -300,6 +307,109 @@ def records_that_cannot_be_had_are_not_taken_as_absent(world):
     refused(dane.alice, "sip:bob@b.test", 504, "DNS Does Not Answer")
 
 
+# ---- in a dialog, after its connection has gone: what was proven then is proven again
+
+def restart(domain):
+    domain.server.kill()
+    domain.server.start()
+
+
+def a_call_outlives_its_connection(world):
+    """The other server dies, and with it the connection; whoever hangs up is heard."""
+    alice, bob = two(world, stack=VERIFIED)
+    call_by_alice, call_by_bob = Call(alice, bob), Call(bob, alice)
+    restart(world.b)
+    call_by_alice.exchange(call_by_alice.near, bob, "INFO")
+    call_by_alice.exchange(call_by_alice.far, alice)
+    call_by_bob.exchange(call_by_bob.near, alice, "INFO")
+    call_by_bob.exchange(call_by_bob.far, bob)
+
+
+def a_call_outlives_both_servers(world):
+    alice, bob = two(world, stack=VERIFIED)
+    one = Call(alice, bob)
+    for domain in world.a, world.b:
+        restart(domain)
+    one.exchange(one.near, bob, "INFO")
+    one.exchange(one.far, alice)
+
+
+class Impostor:
+    """Somebody at the address of b.test's server, with a certificate of the same name that nobody
+    vouches for; and what was said to it."""
+
+    def __init__(self, world):
+        self.heard, self.came = b"", threading.Event()
+        path = os.path.join(world.folder, "impostor.pem")
+        write(path, self_signed(world.folder, "b.test"))
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(path)
+        self.listener = world.stack.enter_context(socket.create_server((B, 5061)))
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self):
+        with contextlib.suppress(OSError):
+            while True:
+                plain, _ = self.listener.accept()
+                with contextlib.suppress(OSError), plain:
+                    plain.settimeout(10)
+                    self.came.set()
+                    with self.context.wrap_socket(plain, server_side=True) as stream:
+                        self.heard += stream.recv(65535)
+
+
+def hears_nothing(world, one, why):
+    """b.test's server is gone, and the caller hangs up."""
+    world.b.server.stop()
+    impostor = Impostor(world)
+    one.near.phone.send(one.near.write("BYE"))
+    answer = one.near.phone.await_message(
+        lambda m: m.status >= 200 and "BYE" in m.get("CSeq"), "answer to BYE", 30)
+    expect(answer.status == 502 and why in answer.text, answer.text)
+    expect(impostor.came.is_set(), "the impostor was not even asked")
+    expect(not impostor.heard, f"it was told {impostor.heard}")
+
+
+def an_impostor_hears_nothing_of_a_call(world):
+    alice, bob = two(world, stack=VERIFIED)
+    hears_nothing(world, Call(alice, bob), "Server Does Not Prove To Be That Domain")
+
+
+def an_impostor_hears_nothing_after_a_restart_of_ours(world):
+    alice, bob = two(world, stack=VERIFIED)
+    one = Call(alice, bob)
+    restart(world.a)
+    hears_nothing(world, one, "Server Does Not Prove To Be That Domain")
+
+
+def a_call_proven_by_dane_outlives_both_servers(world):
+    dane = Dane(world, by_key, policy="dane")
+    one = Call(dane.alice, dane.bob)
+    restart(world.b)
+    one.exchange(one.near, dane.bob, "INFO")
+    for domain in world.a, world.b:
+        restart(domain)
+    one.exchange(one.near, dane.bob)
+
+
+def an_impostor_hears_nothing_of_a_call_proven_by_dane(world):
+    dane = Dane(world, by_key)
+    hears_nothing(world, Call(dane.alice, dane.bob), "Server Does Not Prove To Be That Domain")
+
+
+def a_ringing_call_proven_by_dane_outlives_our_restart(world):
+    dane = Dane(world, by_key, policy="dane")
+    attempt = Attempt(dane.alice, "sip:bob@b.test")
+    invite = dane.bob.await_request("INVITE")
+    dane.bob.answer(invite, 180)
+    attempt.provisional(180)
+    restart(world.a)
+    attempt.provisional(180) # b.test's server says again what it said to the same INVITE
+    dane.bob.answer(invite, 200)
+    attempt.accepted()
+    dane.bob.await_request("ACK")
+
+
 def who_proved_itself_is_not_reached_without(world):
     """A downgrade: the records of TLS are gone from one day to the next."""
     alice, bob = two(world)
@@ -328,6 +438,13 @@ CHECKS = [
     one_connection_carries_calls_both_ways,
     a_connection_that_broke_is_opened_anew,
     who_has_proven_nothing_is_not_called_by_its_own_connection,
+    a_call_outlives_its_connection,
+    a_call_outlives_both_servers,
+    an_impostor_hears_nothing_of_a_call,
+    an_impostor_hears_nothing_after_a_restart_of_ours,
+    a_call_proven_by_dane_outlives_both_servers,
+    an_impostor_hears_nothing_of_a_call_proven_by_dane,
+    a_ringing_call_proven_by_dane_outlives_our_restart,
     dane_proves_a_domain_without_a_ca,
     dane_is_asked_for_where_nobody_demands_it,
     without_dane_the_same_domain_has_proven_nothing,

@@ -3,6 +3,7 @@
 
 #include "core/branch.h"
 #include "core/cookie.h"
+#include "core/peer.h"
 
 static const struct hash_key key = {3, 4};
 
@@ -78,6 +79,41 @@ static void ends_of_any_kind_come_back_whole(void **state)
         }
 }
 
+/* The domain of each end that has one, and what is demanded of it; no other is believed. */
+static void domains_come_back_and_no_others(void **state)
+{
+    struct cookie cookie = sample(), read;
+    char text[COOKIE_TEXT], name[NAME_LIMIT];
+    struct writer w = writer_over(text, sizeof text);
+
+    (void)state;
+    memset(name, 'n', sizeof name);
+    cookie.caller.domain = S("elsewhere.example");
+    cookie.caller.policy = POLICY_DANE;
+    cookie.callee.domain = slice_of(name, sizeof name);
+    cookie.callee.policy = POLICY_VERIFIED;
+    cookie_write(&w, &key, &cookie, S("call"), S("caller"));
+    assert_false(w.failed);
+    assert_int_equal(
+        cookie_read(writer_slice(&w), &key, S("call"), S("caller"), S("callee"), &read),
+        COOKIE_TO_CALLEE);
+    assert_true(slice_equal(read.caller.domain, cookie.caller.domain));
+    assert_true(slice_equal(read.callee.domain, cookie.callee.domain));
+    assert_int_equal(read.caller.policy, POLICY_DANE);
+    assert_int_equal(read.callee.policy, POLICY_VERIFIED);
+    for (size_t i = 0; i < w.len; i++) {
+        char was = text[i];
+        text[i] = was == '7' ? '8' : '7';
+        assert_int_equal(
+            cookie_read(writer_slice(&w), &key, S("call"), S("caller"), S("callee"), &read),
+            COOKIE_INVALID);
+        text[i] = was;
+        assert_int_equal(cookie_read(slice_until(writer_slice(&w), i), &key, S("call"), S("caller"),
+                                     S("callee"), &read),
+                         COOKIE_INVALID);
+    }
+}
+
 static void a_cookie_is_void_in_another_dialog(void **state)
 {
     char text[COOKIE_TEXT];
@@ -133,6 +169,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cookie_says_which_way_by_the_tags),
         cmocka_unit_test(ends_of_any_kind_come_back_whole),
+        cmocka_unit_test(domains_come_back_and_no_others),
         cmocka_unit_test(a_cookie_is_void_in_another_dialog),
         cmocka_unit_test(a_cookie_with_one_digit_changed_is_void),
         cmocka_unit_test(a_branch_is_read_back_and_no_other),

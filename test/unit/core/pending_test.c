@@ -8,25 +8,18 @@
 
 static struct world w;
 
-/* bob has phones 2 and 3, which ring together, and 4, which rings if they do not answer. */
 static int begin(void **state)
 {
     (void)state;
     world_begin(&w, true);
-    talk_phone(&w, 4, ";q=0.5");
-    talk_phone(&w, 3, "");
-    talk_phone(&w, 2, "");
+    talk_phones(&w);
     return 0;
 }
 
 static int end(void **state)
 {
     (void)state;
-    world_wait(&w, SECONDS(400));
-    assert_int_equal(core_census(w.core).server_transactions, 0);
-    assert_int_equal(core_census(w.core).client_transactions, 0);
-    assert_int_equal(core_census(w.core).contexts, 0);
-    world_end(&w);
+    talk_end(&w);
     return 0;
 }
 

@@ -96,12 +96,30 @@ void talk_answer(struct world *w, struct answer answer)
                      text_or(answer.more, ""));
 }
 
+void talk_end(struct world *w)
+{
+    world_wait(w, SECONDS(400));
+    assert_int_equal(core_census(w->core).server_transactions, 0);
+    assert_int_equal(core_census(w->core).client_transactions, 0);
+    assert_int_equal(core_census(w->core).contexts, 0);
+    assert_int_equal(core_census(w->core).lookups, 0);
+    w->asked_count = 0;
+    world_end(w);
+}
+
 void talk_phone(struct world *w, unsigned host, const char *params)
 {
     char contact[128];
 
     snprintf(contact, sizeof contact, "Contact: <sip:bob@198.51.100.%u:5060>%s\n", host, params);
     assert_int_equal(world_register_with(w, "bob", "builder", host, 5060, contact), 200);
+}
+
+void talk_phones(struct world *w)
+{
+    talk_phone(w, 3, "");
+    talk_phone(w, 4, ";q=0.5"); /* whenever it came */
+    talk_phone(w, 2, "");
 }
 
 const char *talk_route(const struct world *w, unsigned host)

@@ -44,8 +44,13 @@ struct answer {
 #define ANSWER(w, ...) talk_answer(w, (struct answer){__VA_ARGS__})
 void talk_answer(struct world *w, struct answer answer);
 
+/* The world ends when all transactions have: nothing of them may be left. */
+void talk_end(struct world *w);
+
 /* bob's phone at `host`; `params` are those of its Contact (";q=0.5"). */
 void talk_phone(struct world *w, unsigned host, const char *params);
+/* bob's phones 2 and 3, which ring together, and 4, which rings if they do not answer. */
+void talk_phones(struct world *w);
 
 /* A Route field, with its \n, of what the server recorded in the latest INVITE sent to `host` that
  * makes a dialog. */
