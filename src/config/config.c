@@ -496,9 +496,14 @@ static bool note_places(struct loading *l)
         enum setting setting;
         struct slice key;
     } keys[] = {
-        {SETTING_PUBLISHED, S("published")}, {SETTING_PUBLISHED, S("public")},
-        {SETTING_SYSTEM, S("system")},       {SETTING_ANONYMOUS, S("anon")},
-        {SETTING_POLICY, S("tls-policy")},   {SETTING_RESTRICTED, S("restricted")},
+        {SETTING_PUBLISHED, S("published")},
+        {SETTING_PUBLISHED, S("public")},
+        {SETTING_SYSTEM, S("system")},
+        {SETTING_ANONYMOUS, S("anon")},
+        {SETTING_POLICY, S("tls-policy")},
+        {SETTING_RESTRICTED, S("restricted")},
+        {SETTING_STRANGER_SOURCE, S("stranger-source")},
+        {SETTING_STRANGER_CALLEE, S("stranger-callee")},
     };
     struct settings *settings = &l->whole->config.settings;
     unsigned count = (unsigned)min_u64(l->origin->part_count, WRITTEN_FILES);

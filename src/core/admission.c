@@ -47,9 +47,15 @@ static uint64_t key_of(const struct core *core, uint64_t kind, struct slice byte
     return hash_bytes(&core->key_nonce, slice_of((const char *)words, sizeof words)) | 1;
 }
 
+/* The first of the WAYS places where a key may be. */
+static struct pace *ways_of(const struct core *core, uint64_t key)
+{
+    return &core->paces[(key >> 8) & (PACE_TABLE - 1) & ~(uint64_t)(WAYS - 1)];
+}
+
 static struct pace *place_of(struct core *core, uint64_t key)
 {
-    struct pace *place = &core->paces[(key >> 8) & (PACE_TABLE - 1) & ~(uint64_t)(WAYS - 1)];
+    struct pace *place = ways_of(core, key);
     struct pace *best = place;
 
     for (unsigned i = 0; i < WAYS; i++) {
@@ -115,16 +121,54 @@ unsigned admission_delay(struct core *core, const struct request *req)
                       SECONDS(1));
 }
 
-bool admission_is_too_many(struct core *core, const struct request *req)
+/* False if it is nobody's name. */
+static bool callee_key(const struct core *core, const struct request *req, uint64_t *key)
 {
-    uint32_t rate = core->settings->stranger_callee;
     char name[NAME_LIMIT];
     struct writer w = writer_over(name, sizeof name);
 
-    if (!is_counted(core, req, rate))
-        return false;
     uri_unescape(&w, req->uri.user);
-    if (w.failed)
-        return false; /* it is nobody's name */
-    return take(core, key_of(core, req->proof ? 4 : 3, writer_slice(&w)), rate, req->now.boot) > 0;
+    *key = key_of(core, req->proof ? 4 : 3, writer_slice(&w));
+    return !w.failed;
+}
+
+bool admission_is_too_many(struct core *core, const struct request *req)
+{
+    uint32_t rate = core->settings->stranger_callee;
+    uint64_t key;
+
+    return is_counted(core, req, rate) && callee_key(core, req, &key) &&
+           take(core, key, rate, req->now.boot) > 0;
+}
+
+static void tell_rate(const struct request *req, uint32_t rate, struct written written,
+                      const char *text, struct slice name)
+{
+    char digits[16];
+    struct writer w = writer_over(digits, sizeof digits);
+
+    write_number(&w, rate);
+    if (rate)
+        why_step(req, S("limit"), written, text, writer_slice(&w), name);
+}
+
+struct fault admission_rehearse(const struct core *core, const struct request *req)
+{
+    const struct settings *settings = core->settings;
+    uint32_t rate = settings->stranger_callee;
+    uint64_t key;
+    bool is_known = callee_key(core, req, &key);
+    const struct pace *place = ways_of(core, key);
+
+    tell_rate(req, settings->stranger_source, settings->written[SETTING_STRANGER_SOURCE],
+              "one caller of another domain is let in % times a minute", NO_SLICE);
+    tell_rate(req, rate, settings->written[SETTING_STRANGER_CALLEE],
+              "all of them together % times a minute to %", req->uri.user);
+    for (unsigned i = 0; is_known && rate && i < WAYS; i++)
+        if (place[i].key == key && place[i].due + MINUTE / rate > req->now.boot + MINUTE) {
+            why_step(req, S("limit"), settings->written[SETTING_STRANGER_CALLEE],
+                     "and as many have come for % within the last", req->uri.user, NO_SLICE);
+            return (struct fault){480, NULL};
+        }
+    return NO_FAULT;
 }

@@ -31,3 +31,6 @@ unsigned admission_delay(struct core *core, const struct request *req);
 
 /* The callee has been asked for often enough; else it is counted. */
 bool admission_is_too_many(struct core *core, const struct request *req);
+
+/* What the last two would say of a call that is not made: it is told, and nothing is counted. */
+struct fault admission_rehearse(const struct core *core, const struct request *req);

@@ -27,7 +27,10 @@ struct rehearsal {
     struct handle client; /* the transaction that locates; none: it is free */
     struct admin_answer to;
     uint8_t count;
-    struct flow places[PLACES_LIMIT];
+    struct {
+        struct flow flow;
+        struct locate_server server;
+    } places[PLACES_LIMIT];
 };
 
 /* A call that is not made. */
@@ -84,20 +87,30 @@ static void say_result(struct writer *w, struct slice result, struct fault fault
     end_row(w);
 }
 
-static void say_place(const struct core *core, const struct flow *flow, struct moment now,
-                      struct writer *w)
+static void say_place(const struct core *core, const struct flow *flow,
+                      const struct locate_server *server, struct moment now, struct writer *w)
 {
     bool has_failed = penalty_has(core, flow, now.boot);
     char text[SENTENCE];
     struct writer sentence = writer_over(text, sizeof text);
 
-    write_slice(&sentence, S("a server of it is at "));
+    write_slice(&sentence, S("a server of it"));
+    if (server->name.len) {
+        write_slice(&sentence, S(", "));
+        write_slice(&sentence, server->name);
+        write_char(&sentence, ',');
+    }
+    write_slice(&sentence, S(" is at "));
     write_way(&sentence, flow);
+    if (server->is_bound)
+        write_slice(&sentence, S(", and must match its TLSA records"));
     if (has_failed)
         write_slice(&sentence, S(", and has failed within the last minutes"));
     json_begin(w);
     json_text(w, S("step"), S("place"));
     json_text(w, S("text"), writer_slice(&sentence));
+    if (server->name.len)
+        json_text(w, S("server"), server->name);
     write_peer(w, flow);
     if (has_failed)
         json_bool(w, S("failed"), true);
@@ -200,6 +213,8 @@ static struct fault find_targets(struct act *a)
         fault = proxy_check_source(a->core, &a->req);
     if (!fault.status && !a->caller)
         fault = admission_fault(a->core, &a->req);
+    if (!fault.status && !a->caller)
+        fault = admission_rehearse(a->core, &a->req);
     if (fault.status)
         return fault;
     return dial_request(a->core, &a->req, a->text, &a->elsewhere);
@@ -394,7 +409,7 @@ static void finish(struct core *core, struct rehearsal *rehearsal,
     bool has_found = rehearsal->count || rehearsal->to.cursor & FOUND_SOME;
 
     for (unsigned i = 0; i < rehearsal->count; i++)
-        say_place(core, &rehearsal->places[i], now, w);
+        say_place(core, &rehearsal->places[i].flow, &rehearsal->places[i].server, now, w);
     if (!rehearsal->to.is_part) {
         if (has_found)
             say_result(w, S("goes"), NO_FAULT, NO_SLICE);
@@ -429,7 +444,8 @@ void rehearse_look(struct core *core, struct client_transaction *client, struct 
         }
         if (result == RESOLVE_NONE)
             break;
-        rehearsal->places[rehearsal->count++] = place;
+        rehearsal->places[rehearsal->count].flow = place;
+        rehearsal->places[rehearsal->count++].server = locate_given(core, client);
     }
     finish(core, rehearsal, client, now, out);
 }

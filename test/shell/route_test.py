@@ -17,6 +17,7 @@ import time
 sys.dont_write_bytecode = True
 
 import server_test
+from config_test import reload
 from control_test import refused, run
 from names import empty_dns
 from server_test import expect, server
@@ -181,6 +182,50 @@ def strangers_hear_less_than_administrators():
         ends(found, "refused", status=403, text="Forbidden")
 
 
+def limits_of_strangers_are_told():
+    limit = "<stranger-callee>2</stranger-callee>"
+    config = CONFIG.replace("<system>", f"{limit}\n    <system>")
+    with server(config=config.replace("RESOLVER", "127.0.0.1@1")) as one:
+        one.start()
+        bob = Peer(one, "bob", "udp").bind()
+        visitor = Peer(one, "zoe", "udp")
+        for _ in range(2):
+            found = ask(one, "bob")
+            step(found, "limit", "one caller of another domain is let in 120 times a minute")
+            row = step(found, "limit", "all of them together 2 times a minute to bob")
+            expect(row["line"] == config[:config.index(limit)].count("\n") + 1, f"{row}")
+            ends(found, "goes")
+            visitor.send(visitor.request("MESSAGE", "sip:bob@lab.test").replace(
+                "From: <sip:zoe@lab.test>", "From: <sip:zoe@far.test>"))
+            bob.respond(bob.expect("MESSAGE "), "200 OK")
+        found = ask(one, "bob", status=3)
+        step(found, "limit", "as many have come for bob within the last")
+        ends(found, "refused", status=480, text="Temporarily Unavailable")
+        ends(ask(one, "--as", "alice", "bob"), "goes")
+
+
+def reconfigure(one, access, stack=""):
+    text = CONFIG.replace("RESOLVER", "127.0.0.1@1").replace("<system>", f"{stack}\n    <system>")
+    reload(one, text.replace("</registry>", f"</registry>\n  <access>{access}</access>"))
+
+
+def networks_are_looked_at():
+    """alice's phone is where nobody is served any more."""
+    with routed() as one:
+        Peer(one, "bob", "udp").bind()
+        Peer(one, "alice", "udp").bind()
+        ends(ask(one, "--as", "alice", "bob"), "goes")
+        reconfigure(one, "<decline>127.0.0.0/8</decline>")
+        found = ask(one, "--as", "alice", "bob", status=3)
+        step(found, "access", "it comes from a network from which nobody is served")
+        ends(found, "refused", status=603, text="Decline")
+        reconfigure(one, "<home>192.0.2.0/24</home>", "<restricted>home</restricted>")
+        found = ask(one, "--as", "alice", "bob", status=3)
+        row = step(found, "access", "outside the networks that our own users are restricted to")
+        expect(row["file"].endswith("sipwitch.conf"), f"{row}")
+        ends(found, "refused", status=403, text="Forbidden")
+
+
 class Zone:
     """A name server of one domain with two servers, one preferred."""
 
@@ -231,6 +276,9 @@ def servers_of_another_domain_are_listed_in_order():
         step(found, "domain", "the servers of far.test need prove nothing")
         places = [row["address"] for row in found if row.get("step") == "place"]
         expect(places == ["127.0.0.31:5070", "127.0.0.32:5070"], f"{found}")
+        servers = [row["server"] for row in found if row.get("step") == "place"]
+        expect(servers == ["one.far.test", "two.far.test"], f"{found}")
+        step(found, "place", "a server of it, one.far.test, is at 127.0.0.31:5070 by UDP")
         ends(found, "goes")
 
 
@@ -274,7 +322,8 @@ def wrong_words_are_refused():
 CHECKS = [
     phone_is_found_by_id_extension_and_alias, who_has_no_phone_is_said,
     routes_of_gateways_are_named, rules_are_named, who_may_not_is_said_why,
-    strangers_hear_less_than_administrators, servers_of_another_domain_are_listed_in_order,
+    strangers_hear_less_than_administrators, limits_of_strangers_are_told, networks_are_looked_at,
+    servers_of_another_domain_are_listed_in_order,
     domain_without_servers_is_said, it_is_told_in_words_too, time_may_be_another,
     wrong_words_are_refused,
 ]
