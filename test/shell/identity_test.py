@@ -689,22 +689,11 @@ CHECKS = [
 ]
 
 
-def main():
-    wanted = sys.argv[1:]
-    failed = False
-    for check in CHECKS:
-        if wanted and check.__name__ not in wanted:
-            continue
-        try:
-            with contextlib.ExitStack() as stack:
-                check(World(stack))
-            print(f"ok {check.__name__}", flush=True)
-        except (Failure, server_test.Failure, OSError, ValueError, KeyError,
-                subprocess.CalledProcessError) as why:
-            print(f"not ok {check.__name__}: {why}", flush=True)
-            failed = True
-    return 1 if failed else 0
+@contextlib.contextmanager
+def world():
+    with contextlib.ExitStack() as stack:
+        yield (World(stack),)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(server_test.run(CHECKS, world, (Failure,)))

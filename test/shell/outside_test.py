@@ -148,22 +148,13 @@ CHECKS = [
 ]
 
 
-def main():
-    wanted = sys.argv[1:]
-    failed = False
-    for check in CHECKS:
-        if wanted and check.__name__ not in wanted:
-            continue
-        try:
-            with server_test.server(CONFIG) as server, contextlib.ExitStack() as stack:
-                server.start()
-                check(House(server, stack, ["udp"]).phones[0], stack)
-            print(f"ok {check.__name__}", flush=True)
-        except (Failure, server_test.Failure, OSError, ValueError) as why:
-            print(f"not ok {check.__name__}: {why}", flush=True)
-            failed = True
-    return 1 if failed else 0
+@contextlib.contextmanager
+def house():
+    """A server with a phone of alice."""
+    with server_test.server(CONFIG) as server, contextlib.ExitStack() as stack:
+        server.start()
+        yield House(server, stack, ["udp"]).phones[0], stack
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(server_test.run(CHECKS, house, (Failure,)))

@@ -526,9 +526,7 @@ def background_start_ends_when_it_is_ready():
             expect(answer.startswith("SIP/2.0 200 "), f"answered {answer!r}")
         finally:
             os.kill(pids[0], signal.SIGTERM)
-        end = time.monotonic() + PATIENCE
-        while os.path.exists(f"/proc/{pids[0]}") and time.monotonic() < end:
-            time.sleep(0.01)
+        until(lambda: not os.path.exists(f"/proc/{pids[0]}"), "end of the server")
 
 
 def many_users_load_fast():
@@ -628,8 +626,9 @@ CHECKS = [answers_options_on_ipv4, answers_options_on_ipv6, listens_on_all_addre
           awaited_line_that_never_comes_is_a_failure, usage_is_refused]
 
 
-def run(checks):
-    """All of them, or those that the arguments name; the exit status."""
+def run(checks, setting=lambda: contextlib.nullcontext(()), failures=()):
+    """All of them, or those that the arguments name; the exit status. Each is given what a setting of
+    its own yields; failures are further exceptions that say all that there is to be said."""
     known, wanted, failed = {check.__name__ for check in checks}, sys.argv[1:], 0
     for name in wanted:
         if name not in known:
@@ -639,12 +638,13 @@ def run(checks):
         if wanted and check.__name__ not in wanted:
             continue
         try:
-            check()
+            with setting() as given:
+                check(*given)
             print(f"ok {check.__name__}", flush=True)
-        except (Failure, OSError, ValueError, LookupError, TypeError,
+        except (Failure, *failures, OSError, ValueError, LookupError, TypeError,
                 subprocess.SubprocessError) as why:
             failed += 1
-            kind = "" if isinstance(why, Failure) else f"{type(why).__name__}: "
+            kind = "" if isinstance(why, (Failure, *failures)) else f"{type(why).__name__}: "
             print(f"not ok {check.__name__}: {kind}{why}", flush=True)
     return 1 if failed else 0
 
