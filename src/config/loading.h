@@ -56,6 +56,7 @@ struct loading {
     struct rule *rules;
     struct subnet *networks;
     struct domain_settings *domains;
+    struct fellow *fellows;
     struct slice *network_names; /* of <access> */
     unsigned network_name_count;
     uint32_t *known; /* users by id and by extension: index + 1, 0 = none */
@@ -93,6 +94,7 @@ bool profiles_read(struct loading *l); /* before nodes_read */
 bool nodes_read(struct loading *l);    /* users, gateways with their routes, and the rest */
 bool routing_read(struct loading *l);  /* the routing table */
 bool domains_read(struct loading *l);  /* other domains */
+bool fellows_read(struct loading *l);  /* other nodes */
 bool access_read(struct loading *l);   /* networks, trusted and restricted */
 
 /* Warns once that patterns match the beginning of a number. */

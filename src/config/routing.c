@@ -1,4 +1,4 @@
-/* The routing table, and the networks of the access lists. */
+/* The routing table, the networks of the access lists, other domains and other nodes. */
 #include "config/loading.h"
 #include "core/limits.h"
 #include "core/peer.h"
@@ -420,4 +420,80 @@ bool domains_read(struct loading *l)
     l->domains = keep_array(&l->whole->keeper, DOMAINS_LIMIT, sizeof *l->domains);
     settings->domains = l->domains;
     return l->domains && loading_sections(l, S("domains"), read_domains);
+}
+
+/* ---- other nodes */
+
+static bool add_fellow(struct loading *l, const struct node *node, struct fellow fellow)
+{
+    struct settings *settings = &l->whole->config.settings;
+
+    if (settings->fellow_count == FELLOWS_LIMIT)
+        return report_fault(l->report, node->place, "more than %u nodes and addresses; write fewer",
+                            FELLOWS_LIMIT);
+    l->fellows[settings->fellow_count++] = fellow;
+    return true;
+}
+
+/* One that has addresses is there once for each. */
+static bool add_addresses(struct loading *l, const struct node *node, struct slice addresses,
+                          struct fellow fellow)
+{
+    struct slice word;
+
+    while (loading_word_of(&addresses, " ,;\t\r\n", &word)) {
+        fellow.has_address = host_numeric(word, &fellow.address);
+        if (!fellow.has_address)
+            return report_fault(l->report, node->place,
+                                "%.*s is no address of a node; write one like 192.0.2.1 or "
+                                "2001:db8::1",
+                                (int)word.len, word.at);
+        if (!add_fellow(l, node, fellow))
+            return false;
+    }
+    return true;
+}
+
+static bool read_fellow(struct loading *l, const struct node *node)
+{
+    struct node_values values = {0};
+    struct address_bytes address;
+    struct fellow fellow = {.has_address = false};
+
+    if (!loading_keys(l, node, schema_find(&schema_fellows, S("node"))->section, &values,
+                      &(struct seen){0}))
+        return false;
+    if (!values.id.len && !values.address.len)
+        return report_fault(l->report, node->place,
+                            "a node without a name and an address; write the domain that its "
+                            "certificate names, or where it is");
+    if (values.id.len && (!host_valid(values.id) || host_numeric(values.id, &address)))
+        return report_fault(l->report, node->place,
+                            "the name of a node is \"%.*s\"; write the domain that its certificate "
+                            "names",
+                            (int)values.id.len, values.id.at);
+    fellow.name = loading_keep(l, values.id);
+    return values.address.len ? add_addresses(l, node, values.address, fellow)
+                              : add_fellow(l, node, fellow);
+}
+
+static bool read_fellows(struct loading *l, const struct node *section)
+{
+    const struct node *node = document_first(l->document, section);
+
+    for (; node; node = document_next(l->document, node)) {
+        if (!schema_find(&schema_fellows, node->name))
+            report_warning(l->report, node->place, "<nodes> has no <%.*s>; it is ignored",
+                           (int)node->name.len, node->name.at);
+        else if (!read_fellow(l, node))
+            return false;
+    }
+    return true;
+}
+
+bool fellows_read(struct loading *l)
+{
+    l->fellows = keep_array(&l->whole->keeper, FELLOWS_LIMIT, sizeof *l->fellows);
+    l->whole->config.settings.fellows = l->fellows;
+    return l->fellows && loading_sections(l, S("nodes"), read_fellows);
 }

@@ -314,6 +314,21 @@ static const struct schema domain = KEYS(domain_keys);
 static const struct key domain_items[] = {SECTION("domain", &domain, "A domain.")};
 const struct schema schema_domains = LIST(domain_items);
 
+static const struct key fellow_keys[] = {
+    TEXT("name", OF(id), NULL,
+        "The domain that its certificate names: by TLS, who proves to be that domain is this node, "
+        "and it speaks for callers of that domain."),
+    TEXT("address", OF(address), NULL,
+        "Addresses, separated by blanks or commas: whoever is at one of these by TCP or TLS is this "
+        "node."),
+};
+static const struct schema fellow = KEYS(fellow_keys);
+static const struct key fellow_items[] = {
+    SECTION("node", &fellow,
+        "A server that is believed which of its users calls, and is told the same of ours."),
+};
+const struct schema schema_fellows = LIST(fellow_items);
+
 static const struct schema access_names = {.has_names = true};
 
 static const struct schema stack = KEYS(stack_keys), registry = KEYS(registry_keys),
@@ -327,6 +342,7 @@ static const struct key root_keys[] = {
     NODES("access", 0, &access_names, "names for networks"),
     NODES("routing", 0, &schema_rules, "the routing table"),
     NODES("domains", 0, &schema_domains, "other domains"),
+    NODES("nodes", 0, &schema_fellows, "other servers of ours"),
     SECTION("timers", &timers, "times of a call"),
     NODES("templates", 0, &schema_templates, "what the system's accounts have"),
     SECTION("messages", &messages, "instant messages"),

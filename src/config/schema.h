@@ -64,6 +64,7 @@ struct values values_default(void);
 struct node_values {
     struct slice id, secret, digest, extension, display, profile, contact;
     struct slice tls;                /* of a domain */
+    struct slice address;            /* of another node */
     struct slice incoming, outgoing; /* of a profile */
     struct slice pattern, identity, prefix, suffix, replace, server, target;
     uint64_t level, priority, error; /* or NOT_GIVEN */
@@ -76,6 +77,7 @@ extern const struct schema schema_rules; /* of <routing> */
 extern const struct schema schema_route; /* of a <route> */
 extern const struct schema schema_templates;
 extern const struct schema schema_domains; /* of <domains> */
+extern const struct schema schema_fellows; /* of <nodes> */
 
 /* NULL if there is none; case counts, except in a list. */
 const struct key *schema_find(const struct schema *schema, struct slice name);

@@ -39,8 +39,8 @@ void caller_demand(const struct core *core, const struct request *req, struct en
 
 static void write_names(struct writer *w, unsigned proof)
 {
-    static const struct slice names[] = {S("own"), S("tls"), S("signature"), S("offer-only"),
-                                         S("signed")};
+    static const struct slice names[] = {S("own"),        S("tls"),    S("signature"),
+                                         S("offer-only"), S("signed"), S("node")};
     bool is_first = true;
 
     for (unsigned i = 0; i < COUNT_OF(names); i++) {
@@ -72,7 +72,7 @@ void caller_write_field(struct writer *w, const struct request *req)
         write_slice(w, S("verified;domain="));
         write_slice(w, from_host(req));
         write_slice(w, S(";by="));
-        write_names(w, req->proof & (CALLER_TLS | CALLER_SIGNATURE));
+        write_names(w, req->proof & (CALLER_TLS | CALLER_SIGNATURE | CALLER_NODE));
         if (req->proof & CALLER_OFFER)
             write_slice(w, S(";media=offer-only"));
     } else {

@@ -7,6 +7,7 @@
  *
  *     P-SIPWITCH-Caller: verified;domain=example.com;by=tls
  *     P-SIPWITCH-Caller: verified;domain=example.com;by=tls+signature;media=offer-only
+ *     P-SIPWITCH-Caller: verified;domain=example.com;by=node
  *     P-SIPWITCH-Caller: unverified
  *
  *     field    =  ("verified" ";domain=" host ";by=" proof *("+" proof) / "unverified")
@@ -27,12 +28,19 @@ enum caller_proof {
     CALLER_SIGNATURE = 1 << 2, /* its domain, which has signed it (RFC 8224) */
     CALLER_OFFER = 1 << 3,     /* and the media keys that it offers; nobody those of the answer */
     CALLER_SIGNED = 1 << 4,    /* one of our own, signed by us where it left for another domain */
+    CALLER_NODE = 1 << 5,      /* another node of ours says so (core/fellow) */
     CALLER_UNTOLD = 1 << 7,    /* nobody noted it: only in the record of a call */
 };
 
 /* The end of a dialog that begins by TLS, with one who claims to be of another domain: as long as
  * its server has to prove that, or has proven it, a later one at its address has to as well. */
 void caller_demand(const struct core *core, const struct request *req, struct end *end);
+
+/* Nobody vouches for it who is one of ours: neither a password nor another node. */
+static inline bool caller_is_stranger(const struct request *req)
+{
+    return !req->sender && !(req->proof & CALLER_NODE);
+}
 
 /* Room for what caller_write writes. */
 #define CALLER_TEXT 48u
@@ -45,7 +53,7 @@ uint8_t caller_prove(const struct core *core, const struct request *req);
 void caller_write(struct writer *w, unsigned proof);
 
 /* Room for a field, with the longest domain. */
-#define CALLER_FIELD (NAME_LIMIT + 80u)
+#define CALLER_FIELD (NAME_LIMIT + 96u)
 
 /* The field for a phone, whole, with its line end; nothing where there is to be none. */
 void caller_write_field(struct writer *w, const struct request *req);

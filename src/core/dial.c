@@ -1,5 +1,6 @@
 #include "core/dial.h"
 
+#include "core/caller.h"
 #include "core/gruu.h"
 #include "core/instance.h"
 #include "core/location.h"
@@ -145,7 +146,7 @@ static struct fault dial_user(struct dialing *d, const struct user *user)
 {
     unsigned before = d->req->targets.count;
 
-    if (!d->req->sender && user->is_closed) {
+    if (caller_is_stranger(d->req) && user->is_closed) {
         why_profile_step(d->req, user,
                          "% has the profile %, which callers of other domains do not reach");
         return unknown;
@@ -411,7 +412,7 @@ static struct fault dial(struct core *core, struct request *req, struct slice na
     *elsewhere = d.elsewhere;
     if (!req->targets.count && req->has_unfit_target)
         fault = req->uri.scheme == SCHEME_SIPS ? FAULT_SIPS_NOT_ALLOWED : FAULT_SIPS_REQUIRED;
-    if (fault.status && !req->sender)
+    if (fault.status && caller_is_stranger(req))
         return (struct fault){480, NULL};
     return fault;
 }
@@ -425,8 +426,8 @@ static struct fault dial_gruu(struct core *core, struct request *req)
 
     why_step(req, S("gruu"), nowhere, "% is the URI of one phone", req->uri.text, NO_SLICE);
     if (!binding)
-        return (struct fault){(uint16_t)(req->sender ? status : 480), NULL};
-    if (!req->sender && location_user(core, binding)->is_closed)
+        return (struct fault){(uint16_t)(caller_is_stranger(req) ? 480 : status), NULL};
+    if (caller_is_stranger(req) && location_user(core, binding)->is_closed)
         return (struct fault){480, NULL};
     add_phone(&d, binding);
     return req->targets.count ? NO_FAULT : (struct fault){480, NULL};
@@ -464,6 +465,6 @@ struct fault dial_request(struct core *core, struct request *req, struct writer 
         return dial_gruu(core, req);
     uri_unescape(&w, req->uri.user);
     if (w.failed)
-        return (struct fault){req->sender ? 404 : 480, NULL};
+        return (struct fault){caller_is_stranger(req) ? 480 : 404, NULL};
     return dial(core, req, writer_slice(&w), text, elsewhere);
 }

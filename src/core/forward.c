@@ -2,13 +2,14 @@
 
 #include "core/caller.h"
 #include "core/connection.h"
+#include "core/fellow.h"
 #include "core/realm.h"
 #include "core/session.h"
 #include "sip/address.h"
 #include "sip/compose.h"
 
 /* A forwarded request's texts of our own, built beside it; the splice points into them. */
-#define TEXT_LIMIT (1024u + 2 * COOKIE_DOMAINS + CALLER_FIELD)
+#define TEXT_LIMIT (1056u + 2 * COOKIE_DOMAINS + CALLER_FIELD)
 
 static struct slice text_since(const struct writer *w, size_t start)
 {
@@ -303,6 +304,18 @@ static void add_caller(struct splice *s, const struct request *req, struct write
         splice_add(s, req->message.headers_end, 0, text_since(w, start));
 }
 
+/* What another node is told of who begins something. */
+static void add_node(struct splice *s, const struct core *core, const struct request *req,
+                     const struct forwarding *to, struct slice uri, struct writer *w)
+{
+    size_t start = w->len;
+
+    if (!to->binding)
+        fellow_write_field(w, core, req, &to->flow, uri);
+    if (w->len > start)
+        splice_add(s, req->message.headers_end, 0, text_since(w, start));
+}
+
 struct slice forward_request(struct core *core, const struct request *req,
                              const struct forwarding *to, struct actions *out)
 {
@@ -331,6 +344,7 @@ struct slice forward_request(struct core *core, const struct request *req,
         session_edit_request(&s, core, m, &w);
     remove_fields(&s, m, HEADER_ASSERTION); /* every phone is untrusted (RFC 3325 5) */
     add_caller(&s, req, &w);
+    add_node(&s, core, req, to, uri, &w);
     for (unsigned i = m->first[HEADER_PROXY_AUTHORIZATION]; i; i = m->fields[i].next)
         if (s.count < EDIT_LIMIT - 1 && realm_is_ours(core, message_value(m, i)))
             remove_field(&s, m, i); /* said to us, and no one else's to see (22.3) */

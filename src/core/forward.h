@@ -16,9 +16,9 @@
 void stamp_via(struct splice *s, const struct request *req, size_t origin, char *text);
 
 /* Header fields that forwarding may add: Via, Record-Route twice, Max-Forwards, Max-Breadth,
- * Caller, Date, Identity.  What was sent is read again for its ACK or CANCEL, so a request must
- * leave room for them. */
-#define FORWARD_FIELDS 8u
+ * Caller, Node, Date, Identity.  What was sent is read again for its ACK or CANCEL, so a request
+ * must leave room for them. */
+#define FORWARD_FIELDS 9u
 
 /* What is particular to one branch of a forwarded request. */
 struct forwarding {

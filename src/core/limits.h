@@ -108,6 +108,10 @@
 /* Domains that the settings name. */
 #define DOMAINS_LIMIT 1024u
 
+/* Other nodes, each for one of its addresses: looked through for a request that says it is of one.
+ */
+#define FELLOWS_LIMIT 64u
+
 /* Places of one domain that one request is sent to, one after another: its caller waits no longer,
  * and a zone cannot make a flood of it. */
 #define PLACES_LIMIT 8u

@@ -9,6 +9,7 @@
 #include "core/dial.h"
 #include "core/dialog.h"
 #include "core/failover.h"
+#include "core/fellow.h"
 #include "core/forward.h"
 #include "core/gruu.h"
 #include "core/inside.h"
@@ -396,9 +397,32 @@ static bool is_from_own_phone(struct core *core, struct request *req)
     return req->caller != 0;
 }
 
+/* Another node vouches for it.  Who is a user here, too, has its rights; others of that node reach
+ * our users, and nobody else. */
+static enum verdict admit_from_node(struct core *core, struct request *req, bool is_own,
+                                    struct actions *out)
+{
+    char name[NAME_LIMIT];
+    struct writer w = writer_over(name, sizeof name);
+    struct uri from;
+
+    req->proof = CALLER_NODE | caller_prove(core, req);
+    if (!is_own)
+        return request_is_ours(core, req) ? PASS : refuse(core, req, 403, NULL, out);
+    if (!uri_parse(req->from.uri, &from))
+        return refuse(core, req, 400, "Bad From", out);
+    uri_unescape(&w, from.user);
+    req->sender = w.failed ? NULL : location_find(core, writer_slice(&w));
+    if (req->sender && req->sender->kind == USER_REJECT)
+        return refuse(core, req, req->sender->status, NULL, out);
+    return PASS;
+}
+
 /* Who claims to be of this domain. */
 static enum verdict authenticate_own(struct core *core, struct request *req, struct actions *out)
 {
+    if (fellow_vouches(core, req))
+        return admit_from_node(core, req, true, out);
     req->proof = CALLER_OWN;
     if (req->access & ACCESS_TRUSTED && is_from_own_phone(core, req))
         return PASS;
@@ -413,9 +437,12 @@ static enum verdict authenticate_own(struct core *core, struct request *req, str
 /* Somebody of another domain. */
 static enum verdict admit_stranger(struct core *core, struct request *req, struct actions *out)
 {
-    struct fault fault = admission_fault(core, req);
+    struct fault fault;
     unsigned delay;
 
+    if (fellow_vouches(core, req))
+        return admit_from_node(core, req, false, out);
+    fault = admission_fault(core, req);
     if (fault.status)
         return refuse(core, req, fault.status, fault.reason, out);
     req->proof = caller_prove(core, req);
@@ -611,7 +638,7 @@ static enum verdict target_dialed(struct core *core, struct request *req, struct
     struct slice elsewhere = NO_SLICE;
     struct fault fault;
 
-    if (!req->sender && admission_is_too_many(core, req))
+    if (caller_is_stranger(req) && admission_is_too_many(core, req))
         return refuse_firmly(core, req, 480, NULL, out);
     fault = dial_request(core, req, &out->bytes, &elsewhere);
     if (!fault.status)

@@ -2,6 +2,7 @@
  * outlive the core or the next settings that replace it. */
 #pragma once
 
+#include "base/address.h"
 #include "core/access.h"
 #include "core/dialplan.h"
 #include "core/flow.h"
@@ -58,6 +59,13 @@ struct domain_settings {
     uint8_t policy; /* enum peer_policy */
     struct written written;
     bool must_sign; /* what claims to be of it counts only with its signature (RFC 8224) */
+};
+
+/* Another node of ours (core/fellow.h); it is there once for each of its addresses. */
+struct fellow {
+    struct slice name; /* the domain that its certificate names, or empty */
+    struct address_bytes address;
+    bool has_address;
 };
 
 /* What many users have in common; its rights are in their rows. */
@@ -120,6 +128,8 @@ struct settings {
     struct slice service_route; /* Route values that phones are to preload (RFC 3608), or empty */
     const struct voucher *vouchers; /* by whom our users' requests are signed (core/vouch.h) */
     unsigned voucher_count;
+    const struct fellow *fellows; /* other nodes of ours (core/fellow.h) */
+    unsigned fellow_count;
     uint32_t session_expires;     /* seconds that calls are asked to refresh in; 0 = never */
     uint32_t session_shortest;    /* seconds: a phone that asks for less hears 422 */
     uint32_t guesses_per_account; /* wrong passwords answered to one source for one account ... */

@@ -1,6 +1,7 @@
 #include "core/target.h"
 
 #include "core/connection.h"
+#include "core/fellow.h"
 
 /* A sips: request stays one, and goes by TLS alone; no other becomes one (RFC 5630 3.1.3, 5.3). */
 static bool is_fit(const struct request *req, const struct target *target, struct slice uri)
@@ -45,6 +46,8 @@ static bool transport_asked(const struct core *core, const struct uri *uri, stru
     flow->transport = is_sips ? TRANSPORT_TLS : TRANSPORT_UDP;
     if (uri_param(uri, S("transport"), &name))
         flow->transport = (uint8_t)transport_of(name);
+    else if (!is_sips && fellow_wants_stream(core, uri))
+        flow->transport = TRANSPORT_TCP;
     if (is_sips && flow->transport == TRANSPORT_TCP)
         flow->transport = TRANSPORT_TLS;
     for (unsigned i = 0; uri->scheme <= SCHEME_SIPS && i < settings->socket_count; i++)

@@ -577,6 +577,9 @@ static void faults_of_the_dial_plan_are_refused(void **state)
         {"<provision><user id='u' trs='10'/></provision>", "write a number from 0 to 9"},
         {"<registry unregistered='470'/>", "unregistered in <registry> is 470; write 480 or 410"},
         {"<timers c='60'/>", "write a number from 181 to 3600"},
+        {"<nodes><node/></nodes>", "a node without a name and an address"},
+        {"<nodes><node name='192.0.2.1'/></nodes>", "the name of a node is \"192.0.2.1\""},
+        {"<nodes><node address='192.0.2.1 north'/></nodes>", "north is no address of a node"},
         {"<stack transport='smoke'/>", "write udp, tcp, tls"},
     };
 
@@ -587,6 +590,23 @@ static void faults_of_the_dial_plan_are_refused(void **state)
         snprintf(text, sizeof text, "<sipwitch>%s</sipwitch>", cases[i].inside);
         assert_fault(text, cases[i].fault);
     }
+}
+
+static void nodes_are_there_once_for_each_address(void **state)
+{
+    struct config *config = read_fine("<sipwitch><nodes><node name='north.example'/>"
+                                      "<node address='192.0.2.1, [2001:db8::1]'/></nodes>"
+                                      "</sipwitch>");
+    const struct fellow *fellows = config->settings.fellows;
+
+    (void)state;
+    assert_int_equal(config->settings.fellow_count, 3);
+    assert_slice(fellows[0].name, "north.example");
+    assert_false(fellows[0].has_address);
+    assert_true(fellows[1].has_address && !fellows[1].address.is_v6);
+    assert_int_equal(fellows[1].address.at[3], 1);
+    assert_true(fellows[2].has_address && fellows[2].address.is_v6);
+    config_free(config);
 }
 
 int main(void)
@@ -612,6 +632,7 @@ int main(void)
         cmocka_unit_test(faults_say_where_and_what_to_write),
         cmocka_unit_test(control_characters_do_not_reach_the_report),
         cmocka_unit_test(what_follows_the_root_is_ignored_with_a_warning),
-        cmocka_unit_test(depth_is_limited), cmocka_unit_test(comments_and_values_may_be_long),
+        cmocka_unit_test(nodes_are_there_once_for_each_address), cmocka_unit_test(depth_is_limited),
+        cmocka_unit_test(comments_and_values_may_be_long),
         cmocka_unit_test(every_prefix_of_a_file_is_refused_or_read));
 }

@@ -1,6 +1,8 @@
 /* The request path (RFC 3261 16.3 to 16.6): what is refused, and how, and what is forwarded. */
 #include "talk.h"
 
+#include "core/forward.h"
+
 #include <stdio.h>
 
 static struct world w;
@@ -532,7 +534,7 @@ static void a_request_with_many_fields_is_cancelled_like_any_or_refused(void **s
         }
         end(state);
     }
-    assert_int_equal(refused, 8);
+    assert_int_equal(refused, FORWARD_FIELDS);
 }
 
 static void max_forwards_falls_by_one_and_is_added_where_it_lacks(void **state)

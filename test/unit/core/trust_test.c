@@ -179,6 +179,60 @@ static void test_auth_int_is_not_offered(void **state)
     world_end(&w);
 }
 
+/* alice's word, by another node's stream. */
+static void ask_by(struct world *w, const struct flow *flow, const char *from, const char *extra)
+{
+    static unsigned serial;
+
+    serial++;
+    world_receive_by(w, flow,
+                     "MESSAGE sip:bob@example.com SIP/2.0\n"
+                     "Via: SIP/2.0/TCP 198.51.100.7:5060;branch=z9hG4bKnode%u\n"
+                     "Max-Forwards: 70\n"
+                     "From: <sip:%s>;tag=t\n"
+                     "To: <sip:bob@example.com>\n"
+                     "Call-ID: node-%u\n"
+                     "CSeq: 1 MESSAGE\n"
+                     "%s"
+                     "Content-Length: 0\n\n",
+                     serial, from, serial, extra);
+}
+
+static void test_another_node_is_believed_by_its_stream_alone(void **state)
+{
+    static const struct fellow fellows[] = {
+        {S("north.example"), {false, {198, 51, 100, 7}}, true},
+        {S("south.example"), {false, {0}}, false},
+    };
+    struct world w;
+    struct flow node, stranger;
+
+    (void)state;
+    world_begin(&w, false);
+    w.settings.fellows = fellows;
+    w.settings.fellow_count = COUNT_OF(fellows);
+    world_register(&w, "bob", "builder", BOB, 5060, 3600);
+    node = world_open(&w, 7, 5060);
+    stranger = world_open(&w, 8, 5060);
+    ask_by(&w, &node, "alice@example.com", "P-SIPWITCH-Node: yes\n");
+    assert_true(slice_starts(world_sent(&w, 0), S("MESSAGE ")));
+    assert_string_equal(world_header(&w, 0, "P-SIPWITCH-Caller"),
+                        "verified;domain=example.com;by=node");
+    assert_string_equal(world_header(&w, 0, "P-SIPWITCH-Node"), "");
+    ask_by(&w, &node, "eve@north.example", "P-SIPWITCH-Node: yes\n");
+    assert_string_equal(world_header(&w, 0, "P-SIPWITCH-Caller"),
+                        "verified;domain=north.example;by=node");
+    ask_by(&w, &node, "eve@south.example", "P-SIPWITCH-Node: yes\n");
+    assert_int_equal(world_status(&w, 0), 403);
+    ask_by(&w, &node, "alice@example.com", "P-SIPWITCH-Node: no\n");
+    assert_int_equal(world_status(&w, 0), 407);
+    ask_by(&w, &stranger, "alice@example.com", "P-SIPWITCH-Node: yes\n");
+    assert_int_equal(world_status(&w, 0), 407);
+    ask(&w, 7, "MESSAGE", "alice@example.com", "P-SIPWITCH-Node: yes\n");
+    assert_int_equal(world_status(&w, 0), 407); /* a datagram, if from there */
+    world_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +242,7 @@ int main(void)
         cmocka_unit_test(test_the_uri_of_the_digest_is_checked),
         cmocka_unit_test(test_unknown_users_get_the_answer_of_known_ones),
         cmocka_unit_test(test_auth_int_is_not_offered),
+        cmocka_unit_test(test_another_node_is_believed_by_its_stream_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
