@@ -591,7 +591,8 @@ static bool read_all(struct loading *l)
             return false;
     read_state(l);
     return read_settings(l) && profiles_read(l) && nodes_read(l) && routing_read(l) &&
-           domains_read(l) && fellows_read(l) && access_read(l) && !l->is_out_of_memory;
+           domains_read(l) && fellows_read(l) && access_read(l) && media_read(l) &&
+           !l->is_out_of_memory;
 }
 
 static void free_whole(struct whole *whole)

@@ -96,6 +96,7 @@ bool routing_read(struct loading *l);  /* the routing table */
 bool domains_read(struct loading *l);  /* other domains */
 bool fellows_read(struct loading *l);  /* other nodes */
 bool access_read(struct loading *l);   /* networks, trusted and restricted */
+bool media_read(struct loading *l);    /* the relay */
 
 /* Warns once that patterns match the beginning of a number. */
 void routing_check_pattern(struct loading *l, const struct node *node, struct slice pattern);

@@ -146,6 +146,18 @@ static unsigned access_by_name(const struct loading *l, struct slice name)
     return access;
 }
 
+/* The number of the site that a name is, from 1; 0 = it is none. */
+static unsigned site_by_name(const struct loading *l, struct slice name)
+{
+    struct slice sites = l->values.sites, word;
+    unsigned number = 1;
+
+    for (; loading_word(&sites, &word) && number <= UINT8_MAX; number++)
+        if (slice_equal(word, name) && !slice_equal_nocase(word, S("none")))
+            return number;
+    return 0;
+}
+
 /* The bits of a mask like 255.255.255.0; 33 if it is none. */
 static unsigned bits_of_mask(const struct address_bytes *mask)
 {
@@ -190,13 +202,14 @@ static void clear_host_bits(struct subnet *network)
 
 /* In order, the most specific first; the same network twice is in the lists of both names. */
 static bool add_network(struct loading *l, const struct address_bytes *address, unsigned bits,
-                        unsigned access, struct written written)
+                        struct slice name, struct written written)
 {
     struct settings *settings = &l->whole->config.settings;
     struct subnet fresh = {
         .bits = (uint8_t)bits,
         .is_v6 = address->is_v6,
-        .access = (uint8_t)access,
+        .access = (uint8_t)access_by_name(l, name),
+        .site = (uint8_t)site_by_name(l, name),
         .written = written,
     };
     unsigned at;
@@ -208,6 +221,7 @@ static bool add_network(struct loading *l, const struct address_bytes *address, 
         if (other->bits == fresh.bits && other->is_v6 == fresh.is_v6 &&
             memcmp(other->address, fresh.address, sizeof fresh.address) == 0) {
             other->access |= fresh.access;
+            other->site = other->site ? other->site : fresh.site;
             return true;
         }
     }
@@ -240,8 +254,7 @@ static bool read_network(struct loading *l, const struct node *node)
                                 "%.*s is no network; write one like 192.0.2.0/24 or 2001:db8::/32",
                                 (int)word.len, word.at);
         if (!note_name(l, node->name) ||
-            !add_network(l, &address, bits, access_by_name(l, node->name),
-                         loading_written(l, node)))
+            !add_network(l, &address, bits, node->name, loading_written(l, node)))
             return report_fault(l->report, node->place, "more than %u networks; write fewer",
                                 NETWORKS_LIMIT);
     }
@@ -271,21 +284,20 @@ static bool add_implicit(struct loading *l, struct slice name)
     static const struct address_bytes all[] = {{false, {0}}, {true, {0}}};
     static const struct address_bytes loops[] = {{false, {127}}, {true, {[15] = 1}}};
     static const struct written nowhere;
-    unsigned access = access_by_name(l, name);
     bool is_known = false;
 
     if (slice_equal(name, S("loopback")))
-        return add_network(l, &loops[0], 8, access, nowhere) &&
-               add_network(l, &loops[1], 128, access, nowhere);
+        return add_network(l, &loops[0], 8, name, nowhere) &&
+               add_network(l, &loops[1], 128, name, nowhere);
     if (is_everywhere(name))
-        return add_network(l, &all[0], 0, access, nowhere) &&
-               add_network(l, &all[1], 0, access, nowhere);
+        return add_network(l, &all[0], 0, name, nowhere) &&
+               add_network(l, &all[1], 0, name, nowhere);
     for (unsigned i = 0; i < l->network_name_count; i++)
         is_known |= slice_equal(l->network_names[i], name);
     for (unsigned i = 0; i < l->origin->network_count && !is_known; i++) {
         const struct local_network *local = &l->origin->networks[i];
         if (slice_equal(local->name, name) &&
-            !add_network(l, &local->address, local->bits, access, nowhere))
+            !add_network(l, &local->address, local->bits, name, nowhere))
             return false;
     }
     return true;
@@ -328,7 +340,7 @@ static bool settle_list(struct loading *l, struct slice list, const char *key, b
 bool access_read(struct loading *l)
 {
     struct settings *settings = &l->whole->config.settings;
-    bool has_trusted = false, has_exempt = false;
+    bool has_trusted = false, has_exempt = false, has_sites = false;
 
     l->networks = keep_array(&l->whole->keeper, NETWORKS_LIMIT, sizeof *l->networks);
     l->network_names = keep_array(&l->whole->keeper, NETWORKS_LIMIT, sizeof *l->network_names);
@@ -336,6 +348,7 @@ bool access_read(struct loading *l)
     return l->networks && l->network_names && loading_sections(l, S("access"), read_access) &&
            settle_list(l, l->values.trusted, "trusted", &has_trusted) &&
            settle_list(l, l->values.exempt, "exempt", &has_exempt) &&
+           settle_list(l, l->values.sites, "sites", &has_sites) &&
            settle_list(l, l->values.restricted, "restricted", &settings->is_restricted);
 }
 

@@ -29,7 +29,7 @@
 #define LATER "not in this version"
 #define STACK "the signalling stack is another"
 #define TLS "keys have no passphrase, and TLS chooses its groups"
-#define RELAY "there is no media relay yet"
+#define RELAY "the relay is no thread of the server"
 #define UNUSED "GNU SIP Witch read it, too, and did nothing with it"
 
 static const struct key stack_keys[] = {
@@ -123,8 +123,10 @@ static const struct key stack_keys[] = {
     START_BOOLEAN("dumping", AT(dumping), "The same as trace."),
     NOTED("mapped", SELF), NOTED("threading", SELF), NOTED("priority", SELF),
     NOTED("keysize", SELF), NOTED("timing", SELF), NOTED("incoming", SELF),
-    NOTED("outgoing", SELF), NOTED("peering", RELAY),
-    NOTED("gateway", RELAY), NOTED("contact", LATER), NOTED("proxy", UNUSED),
+    NOTED("outgoing", SELF),
+    TEXT("peering", AT(peering), NULL, "The same as public in <media>."),
+    TEXT("gateway", AT(peering), NULL, "The same as peering."),
+    NOTED("contact", LATER), NOTED("proxy", UNUSED),
     NOTED("outbound", UNUSED),
     NOTED("send101", STACK), NOTED("keepalive", STACK), NOTED("learn", STACK),
     NOTED("password", TLS), NOTED("dhfile", TLS), NOTED("random", TLS),
@@ -169,7 +171,38 @@ static const struct key timers_keys[] = {
 static const struct key messages_keys[] = {NOTED("expires", LATER), NOTED("keysize", SELF)};
 
 static const struct key media_keys[] = {
-    NOTED("port", RELAY), NOTED("count", RELAY), NOTED("priority", RELAY),
+    TEXT("mode", AT(media), "auto",
+        "Which calls have their media relayed: auto is those whose phones could not reach each other, "
+        "or might not, and never and always mean what they say. A call that needs the relay and "
+        "finds it full is refused: 503. Where nothing is written, a relay that is there is used, "
+        "and none is started."),
+    START_TEXT("address", AT(relay_address), "those that are listened on",
+        "The relay's addresses on this machine, separated by blanks or commas: at most one of IPv4 "
+        "and one of IPv6."),
+    TEXT("public", AT(relay_public), "address",
+        "The addresses under which those outside reach the relay, where a router stands before it "
+        "that hands its ports on: at most one of IPv4 and one of IPv6. Phones with a private address "
+        "are told the relay's own."),
+    START_TEXT("ports", AT(relay_ports), "16384-32767",
+        "The relay's ports, from the first to the last. Each medium of a call takes two on each side, "
+        "at random."),
+    START_NUMBER("calls", AT(relay_calls), 0, 1000000, "0",
+        "Calls at most that are relayed at a time; 0 is as many as there are ports."),
+    NUMBER("user-calls", AT(relay_user_calls), 0, 1000000, "32",
+        "Calls at most that are relayed for one user, whether the user calls or is called; 0 is any "
+        "number. Gateways may have any number."),
+    NUMBER("rate", AT(relay_rate), 50, 1000000, "2000",
+        "Packets a second that the relay takes on one port; more are dropped."),
+    NUMBER("silence", AT(silence), 0, 86400, "60",
+        "Seconds after which a relayed call is hung up that no packet has come of, from neither side; "
+        "0 is never. One that is on hold may be silent."),
+    TEXT("sites", AT(sites), "none",
+        "Names of networks, from <access>. Phones within one of these reach each other directly."),
+    START_NUMBER("port", AT(relay_port), 1024, 65534, "2 above the port listened on",
+        "The relay's first port, where ports says nothing."),
+    START_NUMBER("count", AT(relay_count), 0, 64000, "38",
+        "And how many there are, where port or count is given; 0 is the same as the mode never."),
+    NOTED("priority", RELAY),
 };
 
 static const struct key contact_items[] = {
@@ -366,6 +399,10 @@ struct values values_default(void)
         .call = 12 * 3600,
         .stranger_source = 120,
         .stranger_callee = 60,
+        .relay_count = NOT_GIVEN,
+        .relay_user_calls = 32,
+        .relay_rate = 2000,
+        .silence = 60,
         .system = S("system"),
         .anonymous = S("anonymous"),
     };

@@ -53,6 +53,8 @@ struct values {
     bool trace, dumping;
     uint64_t account_guesses, source_guesses, guess_window;
     uint64_t stranger_source, stranger_callee;
+    struct slice media, relay_address, relay_public, peering, relay_ports, sites;
+    uint64_t relay_port, relay_count, relay_calls, relay_user_calls, relay_rate, silence;
 };
 
 /* What is not in the file. */

@@ -19,6 +19,7 @@ struct subnet {
     uint8_t bits;
     bool is_v6;
     uint8_t access; /* bits of enum access */
+    uint8_t site;   /* where phones reach each other directly, by number; 0 = nowhere */
     struct written written;
 };
 

@@ -31,6 +31,11 @@ enum action_kind {
                       its own: an answer may take its time, and comes once all the same */
     ACTION_FETCH,  /* `bytes`: a domain, a line feed and an https URI: fetch the certificate there,
                       see whether it speaks for the domain, and say so by EVENT_CERTIFICATE */
+    ACTION_LEG,    /* `bytes`: struct leg_change each (core/leg.h), at any address: do that to the
+                      relay's table, in this order.  A leg that is to be opened and is there is
+                      moved, and one that is to be closed and is not is closed */
+    ACTION_LOOK,   /* `bytes`: struct leg_place each, at any address, of one call's legs: say by
+                      EVENT_LEGS what is in the relay's table there */
     ACTION_ANSWER, /* lines of JSON for an administrator who asked, or for all who watch */
 };
 

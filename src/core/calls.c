@@ -50,10 +50,14 @@ void call_write(struct writer *w, const struct call_record *call)
     write_counted(w, call->callee);
     write_counted(w, call->display);
     write_counted(w, call->call_id);
+    write_u8(w, call->media_path);
+    write_u8(w, call->media);
 }
 
 bool call_read(struct reader *r, struct call_record *call)
 {
+    bool is_older;
+
     call->id = read_u64(r);
     call->began = (int64_t)read_u64(r);
     call->answered = (int64_t)read_u64(r);
@@ -68,7 +72,12 @@ bool call_read(struct reader *r, struct call_record *call)
     call->callee = read_counted(r);
     call->display = read_counted(r);
     call->call_id = read_counted(r);
-    return !r->failed && call->id;
+    /* Older records end here. */
+    is_older = !r->rest.len;
+    call->media_path = is_older ? MEDIA_DIRECT : read_u8(r);
+    call->media = is_older ? MEDIA_UNDECIDED : read_u8(r);
+    return !r->failed && call->id && call->media_path <= MEDIA_RELAYED &&
+           call->media < MEDIA_REASON_COUNT;
 }
 
 uint8_t call_proof(struct slice record)
@@ -77,6 +86,16 @@ uint8_t call_proof(struct slice record)
     struct call_record call;
 
     return record.len && call_read(&r, &call) ? call.proof : CALLER_UNTOLD;
+}
+
+void call_media(struct slice record, uint8_t *path, uint8_t *reason)
+{
+    struct reader r = reader_over(record);
+    struct call_record call;
+    bool is_call = record.len && call_read(&r, &call);
+
+    *path = is_call ? call.media_path : MEDIA_DIRECT;
+    *reason = is_call ? call.media : MEDIA_UNDECIDED;
 }
 
 struct slice call_reason(const struct call_record *call)
@@ -102,6 +121,8 @@ struct slice call_reason(const struct call_record *call)
         return S("failed");
     if (call->ender == CALL_ENDED_BY_ADMIN)
         return S("dropped");
+    if (call->ender == CALL_ENDED_BY_SILENCE)
+        return S("silent");
     return call->ender == CALL_ENDED_BY_NOBODY ? S("expired") : S("terminated");
 }
 
@@ -233,6 +254,10 @@ void calls_describe(const struct core *core, const struct context *context, unsi
         .began = context->began,
         .proof = context->proof,
     };
+    if (branch < context->target_count) {
+        call->media_path = context_targets(context)[branch].media_path;
+        call->media = context_targets(context)[branch].media;
+    }
     call->network = write_network(texts, &context->flow);
     call->caller = write_party(core, texts, from.uri);
     call->dialed = write_party(core, texts, dialed);

@@ -16,6 +16,7 @@ enum call_ender {
     CALL_ENDED_BY_CALLER,
     CALL_ENDED_BY_CALLEE,
     CALL_ENDED_BY_ADMIN,
+    CALL_ENDED_BY_SILENCE, /* nothing was heard of its media */
 };
 
 /* Texts are clean: valid UTF-8 without control characters, at most NAME_LIMIT bytes each. */
@@ -27,6 +28,8 @@ struct call_record {
     uint32_t duration;    /* seconds from answer to end, by a clock that is never set */
     uint16_t status;      /* the final response to the INVITE */
     uint8_t ender;        /* enum call_ender: whose CANCEL or BYE ended it */
+    uint8_t media_path;   /* enum media_path, and */
+    uint8_t media;        /* enum media_reason: why it took that */
     uint8_t proof;        /* bits of enum caller_proof: what is proven of the caller */
     struct slice network; /* the address from which it came */
     struct slice caller;  /* a user's id or number, or user@host */
@@ -44,8 +47,10 @@ void call_write(struct writer *w, const struct call_record *call);
 bool call_read(struct reader *r, struct call_record *call);
 /* The proof in a record of which nothing else is looked at; CALLER_UNTOLD if it is none. */
 uint8_t call_proof(struct slice record);
+/* And which way its media takes; undecided if it is none. */
+void call_media(struct slice record, uint8_t *path, uint8_t *reason);
 /* Why a call ended, as GNU SIP Witch's records say it: terminated, busy, declined, rejected,
- * redirect, expired, failed; or dropped. */
+ * redirect, expired, failed; or dropped, silent. */
 struct slice call_reason(const struct call_record *call);
 
 size_t calls_bytes(const struct limits *limits);

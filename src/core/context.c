@@ -1,5 +1,6 @@
 #include "core/context.h"
 
+#include "core/anchor.h"
 #include "core/calls.h"
 #include "core/certificates.h"
 #include "core/connection.h"
@@ -325,6 +326,8 @@ bool context_send(struct core *core, struct context *context, struct client_tran
             client_wait(core, client, wait_until(core, target, req->now.boot), req->now.boot);
         return true;
     }
+    if (!anchor_request(core, context, client->branch, &to.flow, req, &to.description, out))
+        return false;
     to.transaction = client_branch(core, client);
     bytes = compose_branch(core, req, target, client, &to, out);
     client->flow = to.flow;
@@ -622,7 +625,7 @@ static void weigh(struct core *core, struct context *context, const struct messa
     context->best_status = (uint16_t)status;
     context->best_rank = (uint16_t)rated;
     if (response)
-        slab_copy(&core->slab, forward_response(response, 0, out), &context->best);
+        slab_copy(&core->slab, forward_response(response, &AS_IT_CAME, 0, out), &context->best);
     else
         keep_fault(core, context, fault, now, out);
     out->bytes.len = start;
@@ -743,6 +746,7 @@ static void send_failure(struct core *core, struct context *context, struct mome
         return;
     }
     server->status = (uint16_t)status;
+    anchor_refuse(core, context, out);
     if (is_invite)
         record_failure(core, context, server, bytes, now, out);
     if (server->is_initial)
@@ -791,9 +795,11 @@ static void accept(struct core *core, struct context *context, struct client_tra
 {
     struct server_transaction *server = pool_at(&core->servers, context->server);
     bool is_invite = context->flags & CONTEXT_INVITE;
+    struct description description = AS_IT_CAME;
     struct slice bytes;
 
     context->flags |= CONTEXT_ACCEPTED;
+    anchor_response(core, server, context, client, response, &description, out);
     if (is_invite) {
         server->status = response->status;
         if (server->accepted_count < ANSWER_LIMIT)
@@ -805,7 +811,7 @@ static void accept(struct core *core, struct context *context, struct client_tra
     } else {
         dialog_answer(core, context, response, now, out);
     }
-    bytes = forward_response(response, server->session, out);
+    bytes = forward_response(response, &description, server->session, out);
     server_respond(core, server, response->status, bytes, now.boot, out);
     cancel_branches(core, context, now.boot, out);
     if (fault_is(FAULT_CANCEL_AFTER_2XX) && is_invite)
@@ -820,8 +826,8 @@ static void fail(struct core *core, struct context *context, const struct messag
     weigh(core, context, response, fault, now, out);
     dialog_answer(core, context, response, now, out);
     if (fault_is(FAULT_SECOND_FINAL) && response && context->open)
-        server_respond(core, server, response->status, forward_response(response, 0, out), now.boot,
-                       out);
+        server_respond(core, server, response->status,
+                       forward_response(response, &AS_IT_CAME, 0, out), now.boot, out);
     if (context->best_status >= 600 && !(context->flags & CONTEXT_REFUSED)) {
         context->flags |= CONTEXT_REFUSED;
         cancel_branches(core, context, now.boot, out);
@@ -866,6 +872,8 @@ void context_decide(struct core *core, struct context *context, struct client_tr
     assert(context->open);
     context->open--;
     context->branches[index] = NO_HANDLE;
+    if (!response || response->status >= 300)
+        anchor_fail(core, context, index, out);
     if (has_lost_flow(client, response, fault.status) && !fault_is(FAULT_FLOW_GIVEN_UP) &&
         try_next_flow(core, context, index, now, out))
         return;
@@ -932,6 +940,38 @@ bool context_restore(struct core *core, struct context *context, const uint64_t 
     return true;
 }
 
+/* A branch that waits for its way has nothing to send yet. */
+static void compose_again(struct core *core, struct context *context, const struct request *req,
+                          unsigned index, struct actions *out)
+{
+    struct client_transaction *client = pool_get(&core->clients, context->branches[index]);
+    struct forwarding to = forwarding_to(core, context, req, index);
+    size_t start = out->bytes.len;
+
+    if (!client || !client->request.at)
+        return;
+    to.transaction = client_branch(core, client);
+    to.flow = client->flow;
+    if (anchor_request(core, context, index, &to.flow, req, &to.description, out) &&
+        to.description.text.len) {
+        slab_give(&core->slab, &client->request);
+        slab_copy(&core->slab, forward_request(core, req, &to, out), &client->request);
+    }
+    out->bytes.len = start;
+}
+
+void context_compose_again(struct core *core, struct moment now, struct actions *out)
+{
+    for (uint32_t n = 1; n <= core->contexts.used; n++) {
+        struct context *context = pool_live_at(&core->contexts, n);
+        struct request req;
+        if (!context || !context_read(core, context, now, &req))
+            continue;
+        for (unsigned i = 0; i < context->next_target; i++)
+            compose_again(core, context, &req, i, out);
+    }
+}
+
 /* The context of a branch, and its request read again; NULL if either is gone. */
 static struct context *read_context(struct core *core, const struct client_transaction *client,
                                     struct moment now, struct request *req)
@@ -969,7 +1009,9 @@ static void send_again(struct core *core, struct context *context,
     again.transaction = client_branch(core, client);
     again.max_breadth = req->message.first[HEADER_MAX_BREADTH] ? 1 : 0;
     client->flow = again.flow;
-    if (!client_send(core, client, forward_request(core, req, &again, out), req->now.boot, out))
+    if (!anchor_request(core, context, client->branch, &again.flow, req, &again.description,
+                        out) ||
+        !client_send(core, client, forward_request(core, req, &again, out), req->now.boot, out))
         client_step(core, client, CTRANS_UNREACHED, NULL, req->now, out);
 }
 

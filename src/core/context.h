@@ -67,6 +67,10 @@ void context_seek(struct core *core, struct client_transaction *client, struct m
 bool context_restore(struct core *core, struct context *context, const uint64_t *branches,
                      struct moment now, struct actions *out);
 
+/* The same: composes again what branches of restored INVITEs will send, now that it is known which
+ * of them are relayed. */
+void context_compose_again(struct core *core, struct moment now, struct actions *out);
+
 /* After the journal is read: goes on where nothing is awaited any more. */
 void context_resume(struct core *core, struct context *context, struct moment now,
                     struct actions *out);

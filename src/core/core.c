@@ -3,6 +3,8 @@
 #include "core/abuse.h"
 #include "core/admin.h"
 #include "core/admission.h"
+#include "core/adopt.h"
+#include "core/anchor.h"
 #include "core/branch.h"
 #include "core/calls.h"
 #include "core/certificates.h"
@@ -25,6 +27,7 @@
 #include "core/record.h"
 #include "core/rehearse.h"
 #include "core/reply.h"
+#include "core/silence.h"
 #include "core/transaction.h"
 
 struct settings settings_default(void)
@@ -45,6 +48,7 @@ struct settings settings_default(void)
         .guesses_per_account = 10,
         .guesses_per_source = 30,
         .guess_window = SECONDS(15 * 60),
+        .media = {.first_port = 16384, .last_port = 32767, .rate = 2000, .silence = SECONDS(60)},
     };
 }
 
@@ -54,7 +58,7 @@ size_t core_bytes(const struct limits *limits)
            context_bytes(limits) + dialog_bytes(limits) + calls_bytes(limits) +
            realm_bytes(limits) + abuse_bytes() + load_bytes() + policy_bytes() +
            connection_bytes(limits) + locate_bytes(limits) + penalty_bytes() + admission_bytes() +
-           rehearse_bytes() + certificates_bytes() + limits->text + 16 * 64;
+           rehearse_bytes() + certificates_bytes() + anchor_bytes(limits) + limits->text + 16 * 64;
 }
 
 static int64_t wall_zero(struct moment now)
@@ -101,6 +105,7 @@ struct core *core_create(void *memory, const struct core_origin *origin, struct 
     rehearse_init(core, &arena);
     penalty_init(core, &arena);
     certificates_init(core, &arena);
+    anchor_init(core, &arena);
     slab_init(&core->slab, &arena, limits->text);
     return core;
 }
@@ -239,6 +244,9 @@ static void fire(struct core *core, struct timer *timer, struct moment now, stru
     case TIMER_CERTIFICATE:
         certificates_expire(core, CONTAINER(timer, struct kept_certificate, timer), now, out);
         break;
+    case TIMER_ANCHOR:
+        silence_expire(core, CONTAINER(timer, struct anchor, timer), now, out);
+        break;
     default: assert(false);
     }
 }
@@ -268,6 +276,8 @@ static void take_deadline(struct core *core, struct moment now, struct actions *
         calls_give(core, out);
     if (core->sweep && may_walk(core) && out->count < count && out->bytes.len < bytes)
         location_sweep(core, out);
+    if (adopt_waits(core) && out->count < count && out->bytes.len < bytes)
+        adopt_some(core, out);
     load_meet(core, now.boot, out);
 }
 
@@ -363,6 +373,13 @@ void core_step(struct core *core, const struct event *event, struct moment now, 
     case EVENT_CERTIFICATE:
         certificates_tell(core, event->question, event->certificate, now, out);
         break;
+    case EVENT_RELAY: adopt_begin(core, event->has_relay); break;
+    case EVENT_LEGS:
+        if (event->is_list)
+            adopt_legs(core, event, out);
+        else
+            silence_hear(core, event->legs, event->leg_count, now, out);
+        break;
     case EVENT_PASSWORD: location_set_password(core, event->user); break;
     }
     assert(!out->bytes.failed);
@@ -370,7 +387,8 @@ void core_step(struct core *core, const struct event *event, struct moment now, 
 
 instant core_deadline(const struct core *core)
 {
-    return ((core->checkpoint.is_running || core->sweep) && may_walk(core)) || calls_wait(core)
+    return ((core->checkpoint.is_running || core->sweep) && may_walk(core)) || calls_wait(core) ||
+                   adopt_waits(core)
                ? 0
                : min_u64(timers_deadline(&core->timers), load_deadline(core));
 }
@@ -391,6 +409,8 @@ struct census core_census(const struct core *core)
         .dialog_states = core->dialog_states,
         .lookups = core->lookups.live,
         .sights = core->sights,
+        .anchors = core->anchors.live,
+        .relay_ports = core->ports.taken,
     };
 }
 

@@ -1,10 +1,12 @@
 #include "core/dialog.h"
 
+#include "core/anchor.h"
 #include "core/calls.h"
 #include "core/fault.h"
 #include "core/hangup.h"
 #include "core/record.h"
 #include "core/session.h"
+#include "core/silence.h"
 #include "core/tally.h"
 #include "core/tell.h"
 #include "sip/address.h"
@@ -35,14 +37,20 @@ struct slice dialog_part(const struct dialog *dialog, enum dialog_part part)
 }
 
 /* The same whichever side sends: the tags in order. */
+static struct hash128 key_of_hashes(const struct core *core, uint64_t call, uint64_t tag,
+                                    uint64_t other_tag)
+{
+    uint64_t words[3] = {call, min_u64(tag, other_tag), max_u64(tag, other_tag)};
+
+    return hash_bytes_wide(&core->key_table, slice_of((const char *)words, sizeof words));
+}
+
 static struct hash128 key_of(const struct core *core, struct slice call_id, struct slice tag,
                              struct slice other_tag)
 {
-    uint64_t a = hash_bytes(&core->key_table, tag);
-    uint64_t b = hash_bytes(&core->key_table, other_tag);
-    uint64_t words[3] = {hash_bytes(&core->key_table, call_id), min_u64(a, b), max_u64(a, b)};
-
-    return hash_bytes_wide(&core->key_table, slice_of((const char *)words, sizeof words));
+    return key_of_hashes(core, hash_bytes(&core->key_table, call_id),
+                         hash_bytes(&core->key_table, tag),
+                         hash_bytes(&core->key_table, other_tag));
 }
 
 static struct dialog *find_key(const struct core *core, const struct hash128 *key)
@@ -63,6 +71,14 @@ struct handle dialog_find(const struct core *core, struct slice call_id, struct 
     const struct dialog *dialog = core->dialogs.live ? find_key(core, &key) : NULL;
 
     return dialog ? pool_handle(&core->dialogs, dialog) : NO_HANDLE;
+}
+
+struct dialog *dialog_hashed(const struct core *core, uint64_t call, uint64_t tag,
+                             uint64_t other_tag)
+{
+    struct hash128 key = key_of_hashes(core, call, tag, other_tag);
+
+    return core->dialogs.live ? find_key(core, &key) : NULL;
 }
 
 static void enter(struct core *core, struct dialog *dialog, enum dialog_state state)
@@ -111,7 +127,10 @@ static void end(struct core *core, struct dialog *dialog, enum call_ender ender,
         calls_persist(&call, out);
     if (is_call)
         calls_end(core, &call, out);
+    if (is_call)
+        silence_note_end(core, &call, now.boot);
     tell_ended(core, dialog, why, out);
+    anchor_leave(core, dialog, out);
     close_dialog(core, dialog);
 }
 
@@ -193,7 +212,7 @@ void dialog_persist(struct core *core, const struct dialog *dialog, struct momen
     write_u32(w, dialog->callee_cseq);
     for (unsigned i = 0; i < DIALOG_PART_COUNT; i++)
         write_counted(w, dialog_part(dialog, i));
-    write_u8(w, dialog->is_dropped);
+    write_u8(w, dialog->dropped);
     record_end(out);
 }
 
@@ -241,8 +260,10 @@ static void refresh(struct core *core, struct dialog *dialog, struct slice ours,
 static void end_ours(struct core *core, struct dialog *dialog, struct moment now,
                      struct actions *out)
 {
-    if (dialog->is_dropped)
+    if (dialog->dropped == DROP_WISHED)
         end(core, dialog, CALL_ENDED_BY_ADMIN, S("dropped"), now, out);
+    else if (dialog->dropped == DROP_SILENT)
+        end(core, dialog, CALL_ENDED_BY_SILENCE, S("silent"), now, out);
     else
         end(core, dialog, CALL_ENDED_BY_NOBODY, S("expired"), now, out);
 }
@@ -252,7 +273,8 @@ void dialog_drop(struct core *core, struct dialog *dialog, struct slice reason, 
 {
     if (dialog->byes)
         return; /* it is on its way */
-    dialog->is_dropped |= now.boot < dialog->ends;
+    if (!dialog->dropped && now.boot < dialog->ends)
+        dialog->dropped = DROP_WISHED;
     dialog->ends = now.boot;
     dialog_persist(core, dialog, now, out);
     dialog->byes = (uint8_t)hangup_send(core, dialog, reason, now, out);
@@ -262,6 +284,15 @@ void dialog_drop(struct core *core, struct dialog *dialog, struct slice reason, 
     }
     enter(core, dialog, DIALOG_ENDING);
     timer_set(&core->timers, &dialog->timer, now.boot + HANGUP_LONGEST);
+}
+
+void dialog_silence(struct core *core, struct dialog *dialog, struct moment now,
+                    struct actions *out)
+{
+    if (dialog->byes)
+        return;
+    dialog->dropped = DROP_SILENT;
+    dialog_drop(core, dialog, S("SIP;cause=408;text=\"No media\""), now, out);
 }
 
 void dialog_hung_up(struct core *core, struct slice call_id, struct slice tag,
@@ -451,8 +482,8 @@ void dialog_restore(struct core *core, struct reader *r, struct moment now)
 
     for (unsigned i = 0; i < DIALOG_PART_COUNT; i++)
         parts[i] = read_counted(r);
-    bool is_dropped = r->rest.len && read_u8(r); /* older records have no such byte */
-    if (r->failed)
+    uint8_t dropped = r->rest.len ? read_u8(r) : 0; /* older records have no such byte */
+    if (r->failed || dropped >= DROP_COUNT)
         return;
     note_number(core, parts[DIALOG_CALL]);
     bool is_new = !dialog;
@@ -465,7 +496,7 @@ void dialog_restore(struct core *core, struct reader *r, struct moment now)
         return;
     }
     dialog->began = began;
-    dialog->is_dropped = is_dropped;
+    dialog->dropped = dropped;
     if (is_new)
         tally_begin(core, dialog);
     dialog->caller_cseq = caller_cseq;

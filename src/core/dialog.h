@@ -17,6 +17,10 @@ void dialog_init(struct core *core, struct arena *from);
 struct handle dialog_find(const struct core *core, struct slice call_id, struct slice tag,
                           struct slice other_tag);
 
+/* The same by the hashes of Call-ID and tags under key_table. */
+struct dialog *dialog_hashed(const struct core *core, uint64_t call, uint64_t tag,
+                             uint64_t other_tag);
+
 /* The URI of a message's first Contact, empty if there is none. */
 struct slice dialog_contact(const struct message *m);
 
@@ -37,6 +41,10 @@ void dialog_answer(struct core *core, const struct context *context, const struc
  * record ends when both have answered or cannot; a crash before that sends them again. */
 void dialog_drop(struct core *core, struct dialog *dialog, struct slice reason, struct moment now,
                  struct actions *out);
+
+/* The same, for nothing is heard of its media. */
+void dialog_silence(struct core *core, struct dialog *dialog, struct moment now,
+                    struct actions *out);
 
 /* A BYE of dialog_drop was answered, or is given up: `tag` and `other_tag` in either order. */
 void dialog_hung_up(struct core *core, struct slice call_id, struct slice tag,

@@ -1,6 +1,7 @@
 /* What can happen to the core: one event at one instant. */
 #pragma once
 
+#include "core/leg.h"
 #include "core/settings.h"
 #include "sip/message.h"
 
@@ -39,7 +40,18 @@ enum event_kind {
                           answers it still waits for, and passes over all others */
     EVENT_CERTIFICATE, /* certificate: what an ACTION_FETCH found, once; an answer that comes late
                           is passed over */
+    EVENT_RELAY,       /* the relay can be used from now on, if `has_relay`, or cannot; when it can,
+                          EVENT_LEGS lists its whole table next */
+    EVENT_LEGS,        /* legs, leg_count: what an ACTION_LOOK asked for, as far as it is there; or,
+                          where `is_list`, some of the whole table, LEGS_LISTED at most, and where
+                          `is_end` the last of it */
     EVENT_ADMIN,       /* an administrator asks for something: `request` */
+};
+
+/* A leg as the relay has it. */
+struct leg_found {
+    struct leg_place key;
+    struct leg leg;
 };
 
 struct admin_request;
@@ -60,4 +72,8 @@ struct event {
     const struct certificate *certificate; /* core/vouch.h; the shell's, for this step */
     const struct dns_answer *dns;          /* core/dns.h; the shell's, for this step */
     const struct admin_request *request;   /* core/admin.h; the shell's, for this step */
+    bool has_relay;                        /* EVENT_RELAY */
+    bool is_list, is_end;                  /* EVENT_LEGS */
+    unsigned leg_count;
+    const struct leg_found *legs; /* the shell's, for this step */
 };

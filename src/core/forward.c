@@ -10,6 +10,7 @@
 
 /* A forwarded request's texts of our own, built beside it; the splice points into them. */
 #define TEXT_LIMIT (1056u + 2 * COOKIE_DOMAINS + CALLER_FIELD)
+#define LENGTH_TEXT 8u /* a Content-Length */
 
 static struct slice text_since(const struct writer *w, size_t start)
 {
@@ -316,6 +317,21 @@ static void add_node(struct splice *s, const struct core *core, const struct req
         splice_add(s, req->message.headers_end, 0, text_since(w, start));
 }
 
+static void edit_description(struct splice *s, const struct message *m, const struct description *d,
+                             struct writer *w)
+{
+    unsigned field = m->first[HEADER_CONTENT_LENGTH];
+    size_t start = w->len;
+
+    if (!d->text.len)
+        return;
+    splice_add(s, d->at.at, d->at.len, d->text);
+    if (!field)
+        return; /* a datagram's end is that of its message */
+    write_number(w, m->bytes.len - m->body - d->at.len + d->text.len);
+    replace_value(s, m, field, text_since(w, start));
+}
+
 struct slice forward_request(struct core *core, const struct request *req,
                              const struct forwarding *to, struct actions *out)
 {
@@ -342,6 +358,7 @@ struct slice forward_request(struct core *core, const struct request *req,
     edit_max_breadth(&s, req, to->max_breadth, &w);
     if (m->method == METHOD_INVITE || m->first[HEADER_SESSION_EXPIRES])
         session_edit_request(&s, core, m, &w);
+    edit_description(&s, m, &to->description, &w);
     remove_fields(&s, m, HEADER_ASSERTION); /* every phone is untrusted (RFC 3325 5) */
     add_caller(&s, req, &w);
     add_node(&s, core, req, to, uri, &w);
@@ -356,9 +373,10 @@ struct slice forward_request(struct core *core, const struct request *req,
     return text_since(&out->bytes, start);
 }
 
-struct slice forward_response(const struct message *m, uint32_t session, struct actions *out)
+struct slice forward_response(const struct message *m, const struct description *description,
+                              uint32_t session, struct actions *out)
 {
-    char text[SESSION_TEXT];
+    char text[SESSION_TEXT + LENGTH_TEXT];
     struct writer w = writer_over(text, sizeof text);
     const struct field *f = &m->fields[m->first[HEADER_VIA]];
     struct slice value = message_value(m, m->first[HEADER_VIA]);
@@ -377,6 +395,7 @@ struct slice forward_response(const struct message *m, uint32_t session, struct 
         splice_add(&s, f->line, (size_t)(f->next_line - f->line), NO_SLICE);
     remove_fields(&s, m, HEADER_ASSERTION);
     session_edit_response(&s, m, session, &w);
+    edit_description(&s, m, description, &w);
     splice_write(&out->bytes, m->bytes, &s);
     return text_since(&out->bytes, start);
 }

@@ -20,6 +20,15 @@ void stamp_via(struct splice *s, const struct request *req, size_t origin, char 
  * must leave room for them. */
 #define FORWARD_FIELDS 9u
 
+/* A session description in place of the one that came, whose length Content-Length then says
+ * (core/anchor); an empty text changes nothing. */
+struct description {
+    struct span at; /* in the message */
+    struct slice text;
+};
+
+#define AS_IT_CAME ((struct description){{0, 0}, {NULL, 0}})
+
 /* What is particular to one branch of a forwarded request. */
 struct forwarding {
     struct flow flow;       /* to the next hop */
@@ -31,6 +40,7 @@ struct forwarding {
     uint64_t transaction;   /* for the branch; 0: stateless */
     uint32_t max_breadth;   /* written if not 0 */
     struct slice signature; /* lines that say who sends it (core/signing), or empty */
+    struct description description;
 };
 
 /* Hash of what routing depends on (16.6 step 8), for telling loops from spirals. */
@@ -44,12 +54,12 @@ void forward_via(struct writer *w, const struct core *core, const struct flow *f
 struct slice forward_request(struct core *core, const struct request *req,
                              const struct forwarding *to, struct actions *out);
 
-/* Writes a response without its topmost Via, with a session timer of `session` seconds where it has
- * none (core/session, 0: without), and without what its sender asserts (RFC 3325 5), into
- * out->bytes; returns it.  A 503 becomes a 500, for
- * it was not said of us (16.7 step 6). */
-struct slice forward_response(const struct message *response, uint32_t session,
-                              struct actions *out);
+/* Writes a response without its topmost Via, with another description, with a session timer of
+ * `session` seconds where it has none (core/session, 0: without), and without what its sender
+ * asserts (RFC 3325 5), into out->bytes; returns it.  A 503 becomes a 500, for it was not said of
+ * us (16.7 step 6). */
+struct slice forward_response(const struct message *response, const struct description *description,
+                              uint32_t session, struct actions *out);
 
 /* A 100 to who sent what was forwarded as this request, into out->bytes. */
 struct slice forward_trying(struct slice request, struct actions *out);

@@ -16,7 +16,9 @@ struct census {
     uint32_t ctrans_states;
     uint32_t dialog_states;
     uint32_t lookups;
-    uint32_t sights; /* bit n: enum locate_sight n */
+    uint32_t sights;      /* bit n: enum locate_sight n */
+    uint32_t anchors;     /* branches and calls whose media is relayed */
+    uint32_t relay_ports; /* pairs in use */
 };
 
 struct census core_census(const struct core *core);

@@ -75,6 +75,17 @@ static const struct address_bytes *relay_address(const struct legs *legs,
     return &legs->relay.at[legs->relay.has[is_v6] ? is_v6 : !is_v6];
 }
 
+/* What the phone is told of that: one with a public address, as it is known outside. */
+static struct address_bytes told_address(const struct legs *legs, const struct legs_line *line,
+                                         enum legs_side side)
+{
+    const struct address_bytes *own = relay_address(legs, line, side);
+    const struct address_bytes *outside = &legs->relay.outside[own - legs->relay.at];
+    bool is_outside = address_seclusion(&legs->ends[side].source) == SECLUSION_NONE;
+
+    return is_outside && !address_is_unspecified(outside) ? *outside : *own;
+}
+
 /* Packets come from where signalling comes from, for what the phone names is no address that they
  * could come from. */
 static bool follows_source(const struct legs_end *end, const struct legs_line *line)
@@ -259,15 +270,18 @@ static void release(struct legs *legs, struct ports *ports, struct legs_exchange
     e->ports[side][i] = 0;
     for (unsigned n = 0; n < ANSWER_LIMIT; n++)
         is_used |= has_port(&legs->with[n], port);
-    if (!is_used && !has_port(&legs->first, port))
+    if (!is_used && !has_port(&legs->first, port) && ports_have(ports, port, e->pairs[i]))
         ports_give(ports, port, e->pairs[i]);
+}
+
+static bool is_pending(const struct legs_exchange *e)
+{
+    return e->state == LEGS_OFFERED || e->state == LEGS_REOFFERED;
 }
 
 static bool is_wanted(const struct legs_exchange *e, unsigned i)
 {
-    bool is_pending = e->state == LEGS_OFFERED || e->state == LEGS_REOFFERED;
-
-    return has_legs(e, i) || (is_pending && i < e->offered_count && e->offered[i].is_live &&
+    return has_legs(e, i) || (is_pending(e) && i < e->offered_count && e->offered[i].is_live &&
                               e->offered[i].leader == i);
 }
 
@@ -436,7 +450,7 @@ static void tell(const struct legs *legs, const struct legs_exchange *e, const s
         uint16_t port = leader < LEGS_LINES ? e->ports[receiver][leader] : 0;
         out->places[i] = (struct sdp_place){.is_other = port, .port = port};
         if (port)
-            out->places[i].address = *relay_address(legs, &receivers[leader], receiver);
+            out->places[i].address = told_address(legs, &receivers[leader], receiver);
     }
 }
 
@@ -538,9 +552,7 @@ static void drop_portless(struct legs_exchange *e)
 static void agree(struct legs *legs, struct legs_exchange *e, struct ports *ports,
                   const struct legs_message *m)
 {
-    bool is_pending = e->state != LEGS_AGREED;
-
-    if (is_pending) {
+    if (is_pending(e)) {
         memcpy(e->agreed[e->offerer], e->offered, sizeof e->offered);
         e->agreed_count = e->offered_count;
     }
@@ -576,6 +588,58 @@ enum legs_verdict legs_answer(struct legs *legs, struct ports *ports, struct ran
     tell(legs, e, m->sdp, e->agreed[opposite(m->from)], opposite(m->from), out);
     conclude(legs, &before, out);
     return LEGS_REWRITE;
+}
+
+/* The same description once more: its receiver is told the same. */
+static enum legs_verdict repeat(struct legs *legs, struct legs_exchange *e,
+                                const struct legs_message *m, struct legs_output *out)
+{
+    struct table before;
+
+    out->count = 0;
+    if (m->sdp->media_count > LEGS_LINES)
+        return LEGS_FULL;
+    list_legs(legs, &before);
+    if (m->is_final)
+        note_answered(legs, e, true);
+    tell(legs, e, m->sdp, e->agreed[opposite(m->from)], opposite(m->from), out);
+    conclude(legs, &before, out);
+    return LEGS_REWRITE;
+}
+
+/* What an exchange is waiting for, or had: RFC 3261 13.2.1, RFC 3262 5. */
+static bool is_answer(const struct legs_exchange *e, const struct legs_message *m)
+{
+    bool is_others = e->state != LEGS_IDLE && e->offerer != m->from;
+
+    switch (m->carrier) {
+    case LEGS_REQUEST: return false;
+    case LEGS_COMPLETION: return is_others;
+    case LEGS_LATE: return is_others && is_pending(e) && e->number == m->number;
+    case LEGS_RESPONSE: break;
+    }
+    return e->number != m->number || is_others;
+}
+
+enum legs_verdict legs_hear(struct legs *legs, struct ports *ports, struct random *random,
+                            const struct legs_message *m, struct legs_output *out)
+{
+    struct legs_exchange *e = m->tag ? find(legs, m->tag) : &legs->first;
+    struct legs_message known = *m;
+
+    if (!m->tag)
+        return legs->is_offered ? repeat(legs, e, m, out) : legs_offer(legs, ports, random, m, out);
+    if (!e)
+        return legs->is_offered && m->from == LEGS_CALLEE ? legs_answer(legs, ports, random, m, out)
+                                                          : legs_offer(legs, ports, random, m, out);
+    if (is_answer(e, m)) {
+        if (m->carrier == LEGS_COMPLETION)
+            known.number = e->number;
+        return legs_answer(legs, ports, random, &known, out);
+    }
+    if (e->state != LEGS_IDLE && e->offerer == m->from && e->number == m->number)
+        return repeat(legs, e, m, out);
+    return legs_offer(legs, ports, random, m, out);
 }
 
 void legs_refuse(struct legs *legs, struct ports *ports, const struct legs_message *m,
@@ -652,6 +716,76 @@ void legs_end(struct legs *legs, struct ports *ports, struct legs_output *out)
     close_exchange(legs, ports, &legs->first);
     legs->is_offered = false;
     conclude(legs, &before, out);
+}
+
+void legs_believe(struct legs *legs, enum legs_side side, struct legs_output *out)
+{
+    struct table before;
+
+    list_legs(legs, &before);
+    legs->ends[side].is_hidden = true;
+    legs->moved[side] = ++legs->epoch;
+    conclude(legs, &before, out);
+}
+
+void legs_list(const struct legs *legs, struct legs_output *out)
+{
+    static const struct table none;
+    struct table all;
+
+    list_legs(legs, &all);
+    compare(&none, &all, out);
+}
+
+bool legs_have(const struct legs *legs, uint64_t tag)
+{
+    for (unsigned i = 0; i < ANSWER_LIMIT; i++)
+        if (legs->with[i].is_used && legs->with[i].tag == tag)
+            return true;
+    return false;
+}
+
+unsigned legs_count(const struct legs *legs)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < ANSWER_LIMIT; i++)
+        count += legs->with[i].is_used;
+    return count;
+}
+
+/* It stands in an exchange before this one, too. */
+static bool is_shared(const struct legs *legs, unsigned before, uint16_t port)
+{
+    for (unsigned i = 0; i < before; i++)
+        if (has_port(&legs->with[i], port))
+            return true;
+    return false;
+}
+
+static void forget_port(struct legs *legs, uint16_t port)
+{
+    for (unsigned n = 0; n <= ANSWER_LIMIT; n++) {
+        struct legs_exchange *e = n < ANSWER_LIMIT ? &legs->with[n] : &legs->first;
+        for (unsigned i = 0; i < 2 * LEGS_LINES; i++)
+            if (e->ports[i / LEGS_LINES][i % LEGS_LINES] == port)
+                e->ports[i / LEGS_LINES][i % LEGS_LINES] = 0;
+        drop_portless(e);
+    }
+}
+
+void legs_claim(struct legs *legs, struct ports *ports)
+{
+    for (unsigned n = 0; n <= ANSWER_LIMIT; n++) {
+        const struct legs_exchange *e = n < ANSWER_LIMIT ? &legs->with[n] : &legs->first;
+        for (unsigned i = 0; i < 2 * LEGS_LINES; i++) {
+            uint16_t port = e->ports[i / LEGS_LINES][i % LEGS_LINES];
+            unsigned pairs = e->pairs[i % LEGS_LINES];
+            if (port && ports_have(ports, port, pairs) && !is_shared(legs, n, port) &&
+                !ports_claim(ports, port, pairs))
+                forget_port(legs, port);
+        }
+    }
 }
 
 bool legs_are_closed(const struct legs *legs)

@@ -38,6 +38,8 @@ struct legs_relay {
     bool has[2];
     struct address_bytes at[2];
     uint32_t rate;
+    struct address_bytes outside[2]; /* what phones with a public address are told; unspecified: the
+                                        same */
 };
 
 /* What one side says of an m-line. */
@@ -105,6 +107,14 @@ struct legs_output {
     unsigned count;
 };
 
+/* What a description may be, by the message that it comes in. */
+enum legs_carrier {
+    LEGS_REQUEST,    /* INVITE or UPDATE: an offer */
+    LEGS_COMPLETION, /* ACK or PRACK: the answer to an offer that came in a response, or an offer */
+    LEGS_RESPONSE,   /* the answer to what its request offered */
+    LEGS_LATE,       /* its request had none: an offer */
+};
+
 /* What comes in a message: the exchange's To tag (0: an INVITE that has none yet), who sent it, and
  * by which number its offer is known: the CSeq of the request that offer and answer belong to. */
 struct legs_message {
@@ -113,6 +123,7 @@ struct legs_message {
     uint32_t number;
     bool is_final; /* a 2xx to the INVITE: this tag was answered */
     const struct sdp *sdp;
+    enum legs_carrier carrier; /* for legs_hear */
 };
 
 void legs_begin(struct legs *legs, const uint8_t call[16], const struct legs_relay *relay,
@@ -130,6 +141,11 @@ enum legs_verdict legs_offer(struct legs *legs, struct ports *ports, struct rand
 enum legs_verdict legs_answer(struct legs *legs, struct ports *ports, struct random *random,
                               const struct legs_message *m, struct legs_output *out);
 
+/* Whatever it is by its carrier and by what was before: an offer, an answer, or the same once more,
+ * as when a request is sent again. */
+enum legs_verdict legs_hear(struct legs *legs, struct ports *ports, struct random *random,
+                            const struct legs_message *m, struct legs_output *out);
+
 /* The request with this offer failed (RFC 3261 14.1, RFC 3311 5.1): m->sdp is not looked at. */
 void legs_refuse(struct legs *legs, struct ports *ports, const struct legs_message *m,
                  struct legs_output *out);
@@ -145,6 +161,21 @@ void legs_leave(struct legs *legs, struct ports *ports, uint64_t tag, struct leg
 
 /* The call ends, or failed. */
 void legs_end(struct legs *legs, struct ports *ports, struct legs_output *out);
+
+/* Packets of this side do not arrive, though its description says from where they would: whoever
+ * sends them from where its signalling comes from is believed. */
+void legs_believe(struct legs *legs, enum legs_side side, struct legs_output *out);
+
+/* All legs that there are to be now, as if none were open. */
+void legs_list(const struct legs *legs, struct legs_output *out);
+
+/* It has an exchange with this To tag; how many it has. */
+bool legs_have(const struct legs *legs, uint64_t tag);
+unsigned legs_count(const struct legs *legs);
+
+/* It comes from a record of a former run: takes the ports that it has.  What is beyond the range of
+ * today stays as it is, and an m-line whose port another call has is no longer relayed. */
+void legs_claim(struct legs *legs, struct ports *ports);
 
 /* No exchange has a leg. */
 bool legs_are_closed(const struct legs *legs);

@@ -22,6 +22,9 @@
 /* Changes to legs of one step: all go, and as many come. */
 #define LEGS_CHANGES (8u * LEGS_PAIRS)
 
+/* Legs of the relay's table that one event lists: each may have to be mended by an action. */
+#define LEGS_LISTED 32u
+
 /* Contacts of one address of record: as many phones as may ring for it. */
 #define BINDINGS_PER_AOR 16u
 
@@ -142,6 +145,7 @@ struct limits {
     uint32_t transactions; /* server transactions; as many client transactions */
     uint32_t contexts;     /* requests being forwarded, not yet answered */
     uint32_t dialogs;      /* calls */
+    uint32_t anchors;      /* calls that are relayed: 6 KiB */
     uint32_t calls;        /* that have ended, and that the database does not have yet */
     uint32_t nonces;       /* nonces whose count is kept; a power of two */
     uint32_t accepted;     /* streams that peers opened; the shell names them: places 1 to here */

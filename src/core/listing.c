@@ -55,6 +55,14 @@ void write_proof(struct writer *w, unsigned proof)
         json_text(w, S("proof"), writer_slice(&names));
 }
 
+void write_media(struct writer *w, unsigned path, unsigned reason)
+{
+    if (reason == MEDIA_UNDECIDED)
+        return;
+    json_text(w, S("media"), media_path_text((enum media_path)path));
+    json_text(w, S("media_reason"), media_reason_text((enum media_reason)reason));
+}
+
 void write_id(struct writer *w, uint64_t id)
 {
     char text[16];
@@ -279,6 +287,7 @@ static void row_call(const struct core *core, const struct dialog *dialog, const
                      struct moment now, struct writer *w)
 {
     struct slice from = dialog_part(dialog, DIALOG_FROM), to = dialog_part(dialog, DIALOG_TO);
+    uint8_t path, reason;
 
     if (!parties_have(core, from, to, user))
         return;
@@ -290,6 +299,8 @@ static void row_call(const struct core *core, const struct dialog *dialog, const
     json_text(w, S("call_id"), dialog_part(dialog, DIALOG_CALL_ID));
     json_number(w, S("began"), dialog->began > 0 ? (uint64_t)dialog->began : 0);
     json_number(w, S("seconds"), seconds_since(dialog->began_at, now));
+    call_media(dialog_part(dialog, DIALOG_CALL), &path, &reason);
+    write_media(w, path, reason);
     row_end(w);
 }
 

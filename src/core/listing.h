@@ -13,6 +13,8 @@ void write_parties(struct writer *w, struct slice from, struct slice to);
 void write_proof(struct writer *w, unsigned proof);
 /* By what `drop` names a call. */
 void write_call_name(struct writer *w, const struct dialog *dialog);
+/* Which way a call's media takes and why: enum media_path and media_reason. */
+void write_media(struct writer *w, unsigned path, unsigned reason);
 void write_id(struct writer *w, uint64_t id);
 /* The user is one of the two. */
 bool parties_have(const struct core *core, struct slice from, struct slice to,

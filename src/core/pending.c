@@ -1,5 +1,6 @@
 #include "core/pending.h"
 
+#include "core/anchor.h"
 #include "core/calls.h"
 #include "core/connection.h"
 #include "core/context.h"
@@ -51,6 +52,15 @@ static void write_answers(const struct server_transaction *server, struct writer
         write_u32(w, server->answers[i]);
 }
 
+/* How each target's media was decided on. */
+static void write_media(const struct context *context, struct writer *w)
+{
+    for (unsigned i = 0; i < context->target_count; i++) {
+        write_u8(w, context_targets(context)[i].media);
+        write_u8(w, context_targets(context)[i].media_path);
+    }
+}
+
 static void put_whole(struct core *core, const struct server_transaction *server,
                       const struct context *context, struct actions *out)
 {
@@ -69,6 +79,7 @@ static void put_whole(struct core *core, const struct server_transaction *server
     write_counted(w, block_slice(&context->request));
     write_u64(w, context->call);
     write_u64(w, (uint64_t)context->began);
+    write_media(context, w);
     record_end(out);
 }
 
@@ -303,6 +314,22 @@ static bool read_targets(struct core *core, struct context *context, struct read
     return true;
 }
 
+/* Older records have nothing of it.  What was sent, or may have been, is not decided on again. */
+static bool read_media(struct context *context, struct reader *r, const uint64_t *branches)
+{
+    bool is_older = !r->rest.len;
+
+    for (unsigned i = 0; i < context->target_count; i++) {
+        struct target *target = &context_targets(context)[i];
+        target->media = is_older ? MEDIA_UNDECIDED : read_u8(r);
+        target->media_path = is_older ? MEDIA_DIRECT : read_u8(r);
+        target->is_decided = branches[i] != 0;
+        if (target->media >= MEDIA_REASON_COUNT || target->media_path > MEDIA_RELAYED)
+            return false;
+    }
+    return !r->failed;
+}
+
 /* The fields of a whole image, into a context that is not yet in any table. */
 static bool read_context(struct core *core, struct context *context,
                          struct server_transaction *server, struct reader *r, uint64_t *branches)
@@ -322,7 +349,7 @@ static bool read_context(struct core *core, struct context *context,
         return false;
     context->call = read_u64(r);
     context->began = (int64_t)read_u64(r);
-    if (r->failed)
+    if (r->failed || !read_media(context, r, branches))
         return false;
     calls_passed(core, context->call);
     return true;
@@ -407,6 +434,7 @@ static void start_server(struct core *core, struct server_transaction *server, s
 
 void pending_start(struct core *core, struct moment now, struct actions *out)
 {
+    anchor_start(core, now, out);
     for (uint32_t i = 1; i <= core->clients.used; i++) {
         struct client_transaction *client = pool_live_at(&core->clients, i);
         if (client)

@@ -71,6 +71,11 @@ bool ports_claim(struct ports *ports, uint16_t port, unsigned pairs)
     return true;
 }
 
+bool ports_have(const struct ports *ports, uint16_t port, unsigned pairs)
+{
+    return port % 2 == 0 && pairs && is_in_range(ports, port / 2, pairs);
+}
+
 void ports_give(struct ports *ports, uint16_t port, unsigned pairs)
 {
     assert(port % 2 == 0 && is_in_range(ports, port / 2, pairs));

@@ -26,4 +26,7 @@ uint16_t ports_take(struct ports *ports, unsigned pairs, struct random *random);
 /* Pairs that a former run took; false if one of them is in use or out of range. */
 bool ports_claim(struct ports *ports, uint16_t port, unsigned pairs);
 
+/* They are of this range. */
+bool ports_have(const struct ports *ports, uint16_t port, unsigned pairs);
+
 void ports_give(struct ports *ports, uint16_t port, unsigned pairs);

@@ -1,6 +1,7 @@
 #include "core/proxy.h"
 
 #include "core/admission.h"
+#include "core/anchor.h"
 #include "core/branch.h"
 #include "core/caller.h"
 #include "core/certificates.h"
@@ -717,6 +718,7 @@ static enum verdict forward_statelessly(struct core *core, struct request *req, 
     if (i == req->targets.count)
         return FINISH; /* the callee's 2xx will come again, and so will this */
     to.uri = req->targets.uris[i];
+    anchor_ack(core, req, &to.description, out);
     bytes = forward_request(core, req, &to, out);
     actions_push(out, (struct action){.kind = ACTION_SEND, .flow = to.flow, .bytes = bytes});
     return FINISH;
@@ -866,14 +868,19 @@ static bool goes_no_further(const struct client_transaction *client, const struc
 }
 
 static void pass_on(struct core *core, struct server_transaction *server,
-                    const struct message *response, struct moment now, struct actions *out)
+                    const struct client_transaction *client, const struct message *response,
+                    struct moment now, struct actions *out)
 {
-    size_t start = out->bytes.len;
+    struct description description = AS_IT_CAME;
+    size_t start;
 
+    anchor_response(core, server, context_of(core, server), client, response, &description, out);
     if (response->status >= 200)
         accept_late(core, server, response, now, out);
+    start = out->bytes.len;
     if (!server_respond(core, server, response->status,
-                        forward_response(response, server->session, out), now.boot, out))
+                        forward_response(response, &description, server->session, out), now.boot,
+                        out))
         out->bytes.len = start;
 }
 
@@ -889,7 +896,7 @@ static void hear_left(struct core *core, struct context *context, struct server_
     if (is_first)
         context_accept_left(core, context, client, response, now, out);
     else if (client->method == METHOD_INVITE)
-        pass_on(core, server, response, now, out);
+        pass_on(core, server, client, response, now, out);
 }
 
 /* 16.7: provisional responses and repeated 2xx pass; a final one decides its branch. */
@@ -918,7 +925,7 @@ void proxy_response(struct core *core, struct client_transaction *client,
         }
     }
     if (response->status < 300)
-        pass_on(core, server, response, now, out);
+        pass_on(core, server, client, response, now, out);
 }
 
 void proxy_timeout(struct core *core, struct client_transaction *client, unsigned status,

@@ -1,5 +1,6 @@
 #include "core/record.h"
 
+#include "core/anchor.h"
 #include "core/calls.h"
 #include "core/dialog.h"
 #include "core/fault.h"
@@ -121,6 +122,8 @@ void record_restore(struct core *core, struct slice payload, struct moment now, 
     case RECORD_CALL: restore_call(core, &r); break;
     case RECORD_CALL_KEPT: calls_restore_kept(core, &r); break;
     case RECORD_PROVEN: policy_restore(core, &r); break;
+    case RECORD_MEDIA: anchor_restore(core, &r, now); break;
+    case RECORD_MEDIA_END: anchor_restore_end(core, &r); break;
     default: break;
     }
 }
@@ -157,6 +160,12 @@ static void persist_proven(struct core *core, void *item, struct moment now, str
     policy_persist(item, out);
 }
 
+static void persist_anchor(struct core *core, void *item, struct moment now, struct actions *out)
+{
+    (void)now;
+    anchor_persist(core, item, out);
+}
+
 static const struct {
     size_t pool; /* offset in struct core */
     void (*persist)(struct core *core, void *item, struct moment now, struct actions *out);
@@ -166,6 +175,7 @@ static const struct {
     {offsetof(struct core, dialogs), persist_dialog},
     {offsetof(struct core, calls), persist_call},
     {offsetof(struct core, proven), persist_proven},
+    {offsetof(struct core, anchors), persist_anchor},
 };
 
 void record_checkpoint(struct core *core, struct moment now, struct actions *out)

@@ -20,6 +20,8 @@ enum record_type {
     RECORD_CALL,            /* the record of a call, whole (core/calls.h) */
     RECORD_CALL_KEPT,       /* id: the database has it */
     RECORD_PROVEN,          /* hash of a domain that has proven itself; until when */
+    RECORD_MEDIA,           /* the legs of a call that is relayed (core/anchor) */
+    RECORD_MEDIA_END,       /* id */
 };
 
 /* Starts a record in out->bytes; nothing else may be written there until record_end. */

@@ -6,6 +6,7 @@
 #include "core/access.h"
 #include "core/dialplan.h"
 #include "core/flow.h"
+#include "core/media.h"
 #include "core/written.h"
 #include "sip/challenge.h"
 
@@ -86,6 +87,19 @@ enum setting {
     SETTING_COUNT,
 };
 
+/* The relay of media; by IPv4 and IPv6. */
+struct media_settings {
+    uint8_t mode; /* enum media_mode */
+    bool has[2];
+    struct address_bytes own[2];     /* where it is on this machine, */
+    struct address_bytes outside[2]; /* and what those outside know it by */
+    uint16_t first_port, last_port;
+    uint32_t calls;      /* that are relayed at a time; 0 = as many as there are ports */
+    uint32_t user_calls; /* for one user; 0 = any number */
+    uint32_t rate;       /* packets a second on one port */
+    duration silence;    /* a call that is silent so long is hung up; 0 = never */
+};
+
 struct voucher;
 
 struct settings {
@@ -137,6 +151,7 @@ struct settings {
     duration guess_window;        /* within this time */
     uint32_t stranger_source;     /* what begins something: from one source of another domain ... */
     uint32_t stranger_callee;     /* ... and for one callee, a minute; 0 = any number */
+    struct media_settings media;
 };
 
 /* The defaults; realm, sockets and users are left empty. */

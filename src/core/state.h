@@ -13,6 +13,7 @@
 #include "base/timers.h"
 #include "core/core.h"
 #include "core/ctrans.h"
+#include "core/ports.h"
 #include "core/strans.h"
 #include "core/tally.h"
 #include "core/vouch.h"
@@ -23,6 +24,7 @@ enum timer_kind {
     TIMER_BINDING,
     TIMER_DIALOG,
     TIMER_CERTIFICATE,
+    TIMER_ANCHOR,
     TIMER_KIND_COUNT,
 };
 
@@ -51,6 +53,7 @@ struct user {
     uint16_t contacts_len;
     uint8_t display_len;
     struct written written;
+    uint32_t relayed; /* calls that are relayed for it */
 };
 
 /* One contact of an address of record. */
@@ -74,6 +77,7 @@ struct binding {
     instant stored_until; /* what the journal promises */
     bool is_restored;     /* not heard of in this run */
     bool is_kept_open;    /* keep-alives go to it */
+    uint8_t ice;          /* enum media_skill: by what its phone said last */
 };
 
 struct server_transaction {
@@ -152,7 +156,8 @@ enum context_flag {
     CONTEXT_ACCEPTED = 1 << 2,  /* a 2xx was forwarded */
     CONTEXT_REFUSED = 1 << 3,   /* a 6xx came: no new branches */
     CONTEXT_IN_DIALOG = 1 << 4,
-    CONTEXT_SIGNED = 1 << 5, /* branches that leave for other domains are (core/signing) */
+    CONTEXT_OFFERED = 1 << 6, /* it has a session description */
+    CONTEXT_SIGNED = 1 << 5,  /* branches that leave for other domains are (core/signing) */
 };
 
 /* How the flow of a target is known. */
@@ -176,6 +181,9 @@ struct target {
     bool is_next_flow; /* of the phone of the target before it: for when that cannot be reached */
     bool is_ours;      /* a phone or gateway that the administrator wrote down: no other domain */
     bool is_bound;     /* its server has TLSA records, one of which it must match */
+    bool is_decided;   /* about its media, in the last run, if `media` does not say how */
+    uint8_t media, media_path; /* enum media_reason, media_path */
+    struct handle anchor;      /* of what goes through the relay (core/anchor) */
 };
 
 /* Response context (16.2): a request being forwarded, until its last branch is decided. */
@@ -206,6 +214,10 @@ struct context {
     struct block signature; /* lines that say who sends it (core/signing), */
     int64_t signed_at;      /* made at these wall seconds */
     struct handle dialog;   /* the one that this request is part of */
+    struct handle anchor;   /* of that dialog, if the request offers something: */
+    uint64_t offer_tag;     /* in the exchange with this tag, */
+    uint32_t offer_number;  /* by this number, */
+    uint8_t offer_side;     /* from this side (core/legs) */
     struct flow flow;       /* by which the request came */
     uint64_t caller;        /* binding that sent it, 0 = none */
     instant opened_at;
@@ -222,6 +234,14 @@ enum dialog_state {
     DIALOG_STATE_COUNT,
 };
 
+/* Why the server ended a call. */
+enum dialog_drop {
+    DROP_EXPIRED,
+    DROP_WISHED, /* an administrator wished it */
+    DROP_SILENT, /* nothing was heard of its media */
+    DROP_COUNT,
+};
+
 struct dialog {
     struct pool_item item;
     struct table_link by_key;
@@ -234,7 +254,7 @@ struct dialog {
     uint32_t caller_cseq, callee_cseq;
     uint8_t state;    /* enum dialog_state */
     uint8_t byes;     /* of our own, not yet answered */
-    bool is_dropped;  /* they were sent because the administrator wished it */
+    uint8_t dropped;  /* enum dialog_drop: why they were sent */
     uint8_t from, to; /* enum node: as what it was counted */
     uint8_t ender;    /* enum call_ender: who sent the last BYE */
     uint16_t lens[9]; /* of the parts of its text: enum dialog_part */
@@ -340,10 +360,19 @@ struct core {
     struct pace *paces;
     struct rehearsal *rehearsals;
     struct kept_certificate *certificates;
-    uint64_t fetches_asked;   /* so far */
-    uint32_t fetches, held;   /* of them under way, and requests that wait for one */
-    instant penalties_until;  /* before it some place may have one */
-    uint32_t free_connection; /* place of the first that we may open */
+    struct pool anchors; /* struct anchor */
+    struct table anchors_by_call, anchors_by_id;
+    struct ports ports;           /* the relay's */
+    char *description;            /* MESSAGE_LIMIT bytes: one that is about to be forwarded */
+    struct suspicion *suspicions; /* of calls without sound (core/silence) */
+    instant suspicions_until;     /* before it some pair may be suspected */
+    bool has_relay;               /* it can be used */
+    bool is_adopting;             /* what its table lacks is being opened, ... */
+    uint32_t adopted;             /* ... up to this anchor */
+    uint64_t fetches_asked;       /* so far */
+    uint32_t fetches, held;       /* of them under way, and requests that wait for one */
+    instant penalties_until;      /* before it some place may have one */
+    uint32_t free_connection;     /* place of the first that we may open */
     uint64_t next_call;
     uint32_t last_call, waiting_call; /* the latest to end, and the first that the shell has not */
     uint32_t calls_given;             /* to the shell, and not yet in the database */

@@ -3,7 +3,7 @@
 
 #include "base/base.h"
 
-#define COLUMN_LIMIT 8u
+#define COLUMN_LIMIT 9u
 
 struct columns {
     unsigned count;

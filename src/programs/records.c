@@ -30,7 +30,7 @@ static void add_cells(const json_t *row, struct columns *columns)
                 (const char *const[]){began, row_text(row, "caller"), row_text(row, "proof"),
                                       row_text(row, "dialed"), row_text(row, "callee"),
                                       spell_seconds(row_number(row, "duration"), lasts),
-                                      row_text(row, "reason"), status});
+                                      row_text(row, "reason"), status, row_text(row, "media")});
 }
 
 static const char *safe(const json_t *row, const char *name, char text[TEXT])
@@ -69,8 +69,8 @@ static enum client_status print_all_old(struct session *session)
 
 static enum client_status print_all(struct session *session)
 {
-    static const char *const titles[] = {"BEGAN", "FROM", "PROOF", "DIALED",
-                                         "TO",    ">FOR", "WHY",   ">STATUS"};
+    static const char *const titles[] = {"BEGAN", "FROM", "PROOF",   "DIALED", "TO",
+                                         ">FOR",  "WHY",  ">STATUS", "MEDIA"};
     struct columns columns = columns_of(titles, COUNT_OF(titles));
     enum client_status status;
     json_t *row;

@@ -174,12 +174,14 @@ static void call_cells(const json_t *row, struct columns *columns)
     columns_add(columns, (const char *const[]){row_text(row, "id"), row_text(row, "state"),
                                                spell_seconds(row_number(row, "seconds"), lasts),
                                                row_text(row, "from"), row_text(row, "proof"),
-                                               row_text(row, "to")});
+                                               row_text(row, "to"), row_text(row, "media"),
+                                               row_text(row, "media_reason")});
 }
 
 static enum client_status show_calls(struct session *session, char **words)
 {
-    static const char *const titles[] = {"CALL", "STATE", ">FOR", "FROM", "PROOF", "TO"};
+    static const char *const titles[] = {"CALL",  "STATE", ">FOR",  "FROM",
+                                         "PROOF", "TO",    "MEDIA", "WHY"};
     struct columns columns = columns_of(titles, COUNT_OF(titles));
     enum client_status status;
 

@@ -35,6 +35,10 @@ static const char *const migrations[] = {
     " UPDATE counts SET users = users - 1; END;",
     /* By what it was proven who called: bits of enum caller_proof; none where nobody noted it. */
     "ALTER TABLE calls ADD COLUMN proof INTEGER;",
+    /* Which way its media took and why: enum media_path and media_reason; none where nobody noted
+     * it. */
+    "ALTER TABLE calls ADD COLUMN media INTEGER;"
+    "ALTER TABLE calls ADD COLUMN media_reason INTEGER;",
 };
 
 enum statement {
@@ -76,14 +80,16 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
         ("INSERT OR REPLACE INTO passwords (realm, id, md5, sha256) VALUES (?1, ?2, ?3, ?4)"),
     [LAST_CALL] = "SELECT coalesce(max(id), 0) FROM calls",
     [PUT_CALL] = ("INSERT OR IGNORE INTO calls (id, began, answered, ended, duration, status,"
-                  " reason, ended_by, network, caller, dialed, callee, display, call_id, proof)"
-                  " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"),
+                  " reason, ended_by, network, caller, dialed, callee, display, call_id, proof,"
+                  " media, media_reason) VALUES"
+                  " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"),
     [FORGET_CALLS] = "DELETE FROM calls WHERE id <= (SELECT max(id) FROM calls) - ?1",
-    [READ_CALLS] = ("SELECT id, began, answered, ended, duration, status, ended_by, network,"
-                    " caller, dialed, callee, display, call_id, proof FROM calls"
-                    " WHERE (?1 IS NULL OR caller IN (?1, ?6) OR dialed IN (?1, ?6)"
-                    " OR callee IN (?1, ?6))"
-                    " AND began >= ?2 AND began < ?3 AND id < ?4 ORDER BY id DESC LIMIT ?5"),
+    [READ_CALLS] =
+        ("SELECT id, began, answered, ended, duration, status, ended_by, network,"
+         " caller, dialed, callee, display, call_id, proof, media, media_reason FROM calls"
+         " WHERE (?1 IS NULL OR caller IN (?1, ?6) OR dialed IN (?1, ?6)"
+         " OR callee IN (?1, ?6))"
+         " AND began >= ?2 AND began < ?3 AND id < ?4 ORDER BY id DESC LIMIT ?5"),
     [BEGIN] = "BEGIN IMMEDIATE",
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
@@ -689,10 +695,9 @@ bool database_last_call(struct database *database, uint64_t *last)
 }
 
 static const char *const enders[] = {
-    [CALL_ENDED_BY_NOBODY] = NULL,
-    [CALL_ENDED_BY_CALLER] = "caller",
-    [CALL_ENDED_BY_CALLEE] = "callee",
-    [CALL_ENDED_BY_ADMIN] = "admin",
+    [CALL_ENDED_BY_NOBODY] = NULL,       [CALL_ENDED_BY_CALLER] = "caller",
+    [CALL_ENDED_BY_CALLEE] = "callee",   [CALL_ENDED_BY_ADMIN] = "admin",
+    [CALL_ENDED_BY_SILENCE] = "silence",
 };
 
 static bool put_call(struct database *database, const struct call_record *call)
@@ -718,6 +723,10 @@ static bool put_call(struct database *database, const struct call_record *call)
     bind_text(database, PUT_CALL, 14, call->call_id);
     if (!(call->proof & CALLER_UNTOLD))
         sqlite3_bind_int(row, 15, call->proof);
+    if (call->media) {
+        sqlite3_bind_int(row, 16, call->media_path);
+        sqlite3_bind_int(row, 17, call->media);
+    }
     return done(database, PUT_CALL);
 }
 
@@ -738,9 +747,24 @@ bool database_put_calls(struct database *database, struct slice records)
     return done(database, BEGIN) && conclude(database, put_all_calls(database, records));
 }
 
+static uint8_t ender_of(struct slice name)
+{
+    for (unsigned i = 0; i < COUNT_OF(enders); i++)
+        if (enders[i] && slice_equal(name, slice_text(enders[i])))
+            return (uint8_t)i;
+    return CALL_ENDED_BY_NOBODY;
+}
+
+/* A number below `limit`, else 0: NULL, too. */
+static uint8_t column_below(sqlite3_stmt *row, int column, int limit)
+{
+    int number = sqlite3_column_int(row, column);
+
+    return number >= 0 && number < limit ? (uint8_t)number : 0;
+}
+
 static void read_call(sqlite3_stmt *row, struct call_record *call)
 {
-    struct slice ender = column_text(row, 6);
 
     *call = (struct call_record){
         .id = (uint64_t)sqlite3_column_int64(row, 0),
@@ -749,10 +773,7 @@ static void read_call(sqlite3_stmt *row, struct call_record *call)
         .ended = sqlite3_column_int64(row, 3),
         .duration = (uint32_t)sqlite3_column_int64(row, 4),
         .status = (uint16_t)sqlite3_column_int(row, 5),
-        .ender = slice_equal(ender, S("caller"))   ? CALL_ENDED_BY_CALLER
-                 : slice_equal(ender, S("callee")) ? CALL_ENDED_BY_CALLEE
-                 : slice_equal(ender, S("admin"))  ? CALL_ENDED_BY_ADMIN
-                                                   : CALL_ENDED_BY_NOBODY,
+        .ender = ender_of(column_text(row, 6)),
         .network = column_text(row, 7),
         .caller = column_text(row, 8),
         .dialed = column_text(row, 9),
@@ -761,6 +782,8 @@ static void read_call(sqlite3_stmt *row, struct call_record *call)
         .call_id = column_text(row, 12),
         .proof = sqlite3_column_type(row, 13) == SQLITE_NULL ? CALLER_UNTOLD
                                                              : (uint8_t)sqlite3_column_int(row, 13),
+        .media_path = column_below(row, 14, MEDIA_RELAYED + 1),
+        .media = column_below(row, 15, MEDIA_REASON_COUNT),
     };
 }
 

@@ -99,6 +99,7 @@ static void write_row(struct writer *w, const struct call_record *call)
         [CALL_ENDED_BY_CALLER] = "caller",
         [CALL_ENDED_BY_CALLEE] = "callee",
         [CALL_ENDED_BY_ADMIN] = "admin",
+        [CALL_ENDED_BY_SILENCE] = "silence",
     };
 
     json_begin(w);
@@ -119,6 +120,7 @@ static void write_row(struct writer *w, const struct call_record *call)
     json_text(w, S("callee"), call->callee);
     json_text(w, S("display"), call->display);
     json_text(w, S("call_id"), call->call_id);
+    write_media(w, call->media_path, call->media);
     json_end(w);
     write_char(w, '\n');
 }

@@ -1,6 +1,7 @@
 #include "shell/load.h"
 
 #include "config/document.h"
+#include "core/oddity.h"
 #include "shell/accounts.h"
 #include "shell/digests.h"
 #include "shell/file.h"
@@ -330,6 +331,26 @@ static bool is_named(const struct sockets *sockets, unsigned i)
     return false;
 }
 
+/* The relay is where we listen, unless the files say where: there where most can reach it.  Those
+ * outside know it by that, too, unless they say more. */
+static void place_relay(struct media_settings *media, const struct sockets *sockets)
+{
+    bool is_named = media->has[0] || media->has[1];
+
+    for (unsigned i = 0; i < sockets->count && !is_named; i++) {
+        struct address_bytes address;
+        if (!host_numeric(sockets->at[i].host, &address) ||
+            (media->has[address.is_v6] &&
+             address_seclusion(&media->own[address.is_v6]) <= address_seclusion(&address)))
+            continue;
+        media->has[address.is_v6] = true;
+        media->own[address.is_v6] = address;
+    }
+    for (unsigned family = 0; family < 2; family++)
+        if (address_is_unspecified(&media->outside[family]))
+            media->outside[family] = media->own[family];
+}
+
 static bool make_settings(struct epoch *epoch, const struct sockets *sockets, bool is_public)
 {
     struct settings *settings = &epoch->settings;
@@ -354,6 +375,7 @@ static bool make_settings(struct epoch *epoch, const struct sockets *sockets, bo
             epoch->localnames[count++] = sockets->at[i].host;
     settings->localnames = epoch->localnames;
     settings->localname_count = count;
+    place_relay(&settings->media, sockets);
     return true;
 }
 

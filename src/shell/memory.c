@@ -38,6 +38,7 @@ struct limits memory_limits(uint32_t users, uint32_t bindings_asked)
         .accepted = between(1024, bytes / (UINT64_C(256) << 10), 65536),
         .connected = between(256, bytes / (UINT64_C(4) << 20), 4096),
         .lookups = between(512, bytes / 128 / 8192, 16384),
+        .anchors = between(1024, bytes / 32 / 6144, 16384),
         .calls = between(10000, bytes / 64 / 256, MILLION),
     };
 

@@ -240,6 +240,8 @@ static void carry_out(struct sim *sim, const struct held *held)
     case ACTION_LOG: trace_note(sim, "log: %.*s", (int)held->bytes.len, held->bytes.at); break;
     case ACTION_ASK: zone_asked(sim, &held->ask, held->bytes); break;
     case ACTION_FETCH: notary_asked(sim, &held->fetch, held->bytes); break;
+    case ACTION_LEG:
+    case ACTION_LOOK: break;   /* there is no relay */
     case ACTION_ANSWER: break; /* no administrator asks here */
     }
 }

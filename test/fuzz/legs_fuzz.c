@@ -8,6 +8,8 @@
  */
 #include "fuzz.h"
 
+#include "core/legs_record.h"
+
 #include "../unit/core/table.h"
 
 struct run {
@@ -76,7 +78,9 @@ static void speak(struct run *run, unsigned what, struct legs_message *m)
     bits |= (unsigned)read_u8(&run->input) << 8;
     assert(sdp_parse(describe(bits, text, sizeof text), &sdp).fault == SDP_FINE);
     m->sdp = &sdp;
-    if (what & 1)
+    if (what >> 6 & 1)
+        verdict = legs_hear(&run->legs, &run->ports, &run->random, m, &run->out);
+    else if (what & 1)
         verdict = legs_offer(&run->legs, &run->ports, &run->random, m, &run->out);
     else
         verdict = legs_answer(&run->legs, &run->ports, &run->random, m, &run->out);
@@ -93,6 +97,26 @@ static void meet(struct run *run, enum legs_side side, unsigned number)
     legs_meet(&run->legs, side, &source, &run->out);
 }
 
+/* As after a restart: what a record says is what there was. */
+static void record(struct run *run)
+{
+    static char at[LEGS_RECORD_LIMIT];
+    static struct legs again;
+    static struct legs_output before, after;
+    struct writer w = writer_over(at, sizeof at);
+    struct reader r;
+
+    legs_write(&w, &run->legs);
+    assert(!w.failed);
+    r = reader_over(writer_slice(&w));
+    assert(legs_read(&r, &again) && !r.rest.len);
+    legs_list(&run->legs, &before);
+    legs_list(&again, &after);
+    assert(before.count == after.count);
+    assert(memcmp(before.changes, after.changes, before.count * sizeof before.changes[0]) == 0);
+    run->legs = again;
+}
+
 static void step(struct run *run)
 {
     unsigned what = read_u8(&run->input), which = read_u8(&run->input);
@@ -101,6 +125,7 @@ static void step(struct run *run)
         .tag = which % 8,
         .number = which >> 4 & 3,
         .is_final = what >> 5 & 1,
+        .carrier = (enum legs_carrier)(which >> 6 & 3),
     };
 
     run->out.count = 0;
@@ -113,6 +138,8 @@ static void step(struct run *run)
     default: speak(run, what, &m); break;
     }
     apply(run);
+    if (what >> 7 & 1)
+        record(run);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -766,12 +766,12 @@ def a_ringing_call_is_given_up_after_timer_c():
 @check
 def keys_without_effect_are_accepted_and_noted_once():
     stack = "".join(f"<{key}>1</{key}>" for key in (
-        "mapped threading priority keysize timing incoming outgoing peering gateway contact proxy "
+        "mapped threading priority keysize timing incoming outgoing contact proxy "
         "outbound send101 keepalive learn password "
         "dhfile random").split())
     more = """<timers><ring>4</ring><cfna>4</cfna><reset>6</reset><invite>120</invite></timers>
               <messages><expires>15</expires><keysize>7</keysize></messages>
-              <media><port>5062</port><count>38</count><priority>1</priority></media>
+              <media><priority>1</priority></media>
               <forward><server>x</server></forward><subscriber><server>x</server></subscriber>
               <devices><x/></devices><provider/>"""
     nodes = """<refer id="a"/><group id="b"/><queue id="c"/><user id="u" secret="x">

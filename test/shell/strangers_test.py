@@ -171,7 +171,8 @@ def records_of_an_older_server_say_nothing_of_it():
         until(lambda: rows(one, "records"), "record")
         one.end()
         with contextlib.closing(sqlite3.connect(os.path.join(one.state, "sipwitch.db"))) as file:
-            file.execute("ALTER TABLE calls DROP COLUMN proof")
+            for column in "proof", "media", "media_reason":
+                file.execute(f"ALTER TABLE calls DROP COLUMN {column}")
             file.execute("PRAGMA user_version = 3")
             file.commit()
         one.start()

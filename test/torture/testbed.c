@@ -291,6 +291,8 @@ static void carry_out(struct testbed *server)
             server->asked[server->asked_count++ % TESTBED_QUESTIONS] = action->ask;
             break;
         case ACTION_EXPECT:
+        case ACTION_LEG:
+        case ACTION_LOOK:
         case ACTION_FETCH:
         case ACTION_LOG:
         case ACTION_ANSWER: break;

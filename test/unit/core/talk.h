@@ -25,6 +25,7 @@ struct words {
     const char *branch; /* behind the magic cookie */
     unsigned cseq;
     const char *more; /* further header fields, each line with its \n */
+    const char *body; /* a session description, each line with its \n */
 };
 
 #define SAY(w, ...) talk_say(w, (struct words){__VA_ARGS__})
@@ -39,6 +40,7 @@ struct answer {
     const char *tag; /* of To; hN, where it is left out and the request has none */
     const char *contact;
     const char *more;
+    const char *body;
 };
 
 #define ANSWER(w, ...) talk_answer(w, (struct answer){__VA_ARGS__})

@@ -40,6 +40,7 @@ const struct limits world_limits = {
     .transactions = 64,
     .contexts = 32,
     .dialogs = 16,
+    .anchors = 16,
     .calls = 16,
     .nonces = 64,
     .accepted = 16,
@@ -115,6 +116,24 @@ static struct slice copy_of(struct slice bytes)
     return slice_of(copy, bytes.len);
 }
 
+static void change_relay(struct world *w, struct slice bytes)
+{
+    struct leg_change change;
+
+    assert(w->relay && bytes.len && bytes.len % sizeof change == 0);
+    for (; bytes.len; bytes = slice_from(bytes, sizeof change)) {
+        memcpy(&change, bytes.at, sizeof change);
+        table_change(w->relay, &change);
+    }
+}
+
+static void note_look(struct world *w, struct slice bytes)
+{
+    w->looked_count = (unsigned)(bytes.len / sizeof w->looked[0]);
+    assert(w->relay && w->looked_count <= TABLE_LEGS);
+    memcpy(w->looked, bytes.at, bytes.len);
+}
+
 /* Records, and requests that were sent: they are needed after the step. */
 static void keep(struct world *w, uint32_t from)
 {
@@ -137,6 +156,10 @@ static void keep(struct world *w, uint32_t from)
             snprintf(w->fetched[w->fetched_count++].what, sizeof w->fetched[0].what, "%.*s",
                      (int)act->bytes.len, act->bytes.at);
         }
+        if (act->kind == ACTION_LEG)
+            change_relay(w, act->bytes);
+        if (act->kind == ACTION_LOOK)
+            note_look(w, act->bytes);
         if (act->kind == ACTION_PERSIST) {
             assert(w->record_count < COUNT_OF(w->records));
             w->records[w->record_count++] = copy_of(act->bytes);
@@ -147,6 +170,8 @@ static void keep(struct world *w, uint32_t from)
             w->requests[w->request_count++].bytes = copy_of(act->bytes);
         }
     }
+    if (w->relay)
+        table_check(w->relay);
 }
 
 static void step(struct world *w, struct event event)
@@ -198,6 +223,47 @@ void world_begin_within(struct world *w, bool is_public, const struct limits *li
     w->out = (struct actions){w->slots, 0, COUNT_OF(w->slots), writer_over(w->bytes, BYTES)};
     start(w);
     step(w, (struct event){.kind = EVENT_STARTED});
+}
+
+static void tell_legs(struct world *w, struct event event, const struct leg_place *keys,
+                      unsigned count)
+{
+    struct leg_found found[LEGS_LISTED];
+
+    assert(count <= LEGS_LISTED);
+    event.kind = EVENT_LEGS;
+    event.legs = found;
+    for (unsigned i = 0; i < count; i++) {
+        const struct table_row *row = table_find(w->relay, &keys[i]);
+        if (row)
+            found[event.leg_count++] = (struct leg_found){row->key, row->leg};
+    }
+    step(w, event);
+}
+
+void world_relay(struct world *w, struct relay_table *table)
+{
+    struct leg_place keys[LEGS_LISTED];
+    unsigned count = 0;
+
+    clear(w);
+    w->relay = table;
+    step(w, (struct event){.kind = EVENT_RELAY, .has_relay = true});
+    for (unsigned i = 0; i < TABLE_LEGS; i++)
+        if (table->rows[i].is_open)
+            keys[count++] = table->rows[i].key;
+    tell_legs(w, (struct event){.is_list = true, .is_end = true}, keys, count);
+    while (!core_deadline(w->core))
+        step(w, (struct event){.kind = EVENT_DEADLINE});
+}
+
+void world_look(struct world *w)
+{
+    unsigned count = w->looked_count;
+
+    clear(w);
+    w->looked_count = 0;
+    tell_legs(w, (struct event){0}, w->looked, count);
 }
 
 void world_forget(struct world *w)

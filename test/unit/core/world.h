@@ -9,6 +9,7 @@
 
 #include "core/core.h"
 #include "core/inspect.h"
+#include "table.h"
 
 struct world {
     struct settings settings;
@@ -44,7 +45,10 @@ struct world {
         char what[512];
     } fetched[64]; /* certificates that the shell shall fetch */
     unsigned fetched_count;
-    uint32_t opened; /* streams so far */
+    uint32_t opened;                     /* streams so far */
+    struct relay_table *relay;           /* of the test's, which world_relay began; else NULL */
+    struct leg_place looked[TABLE_LEGS]; /* legs that the core asked for last */
+    unsigned looked_count;
 };
 
 /* `is_public` lets callers of other domains in. */
@@ -85,6 +89,12 @@ void world_close(struct world *w, const struct flow *flow);
 void world_receive_by(struct world *w, const struct flow *flow, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void world_break(struct world *w, const struct flow *flow, struct fault fault, const char *text);
+
+/* There is a relay with this table, from 192.0.2.1 and 2001:db8::1; the core is told what is in it.
+ */
+void world_relay(struct world *w, struct relay_table *table);
+/* It answers what the core asked for last. */
+void world_look(struct world *w);
 
 /* Any other event. */
 void world_event(struct world *w, const struct event *event);

@@ -1,0 +1,815 @@
+#include "core/anchor.h"
+
+#include "core/caller.h"
+#include "core/context.h"
+#include "core/dialog.h"
+#include "core/legs_record.h"
+#include "core/location.h"
+#include "core/oddity.h"
+#include "core/record.h"
+#include "core/silence.h"
+#include "core/transaction.h"
+#include "sip/body.h"
+
+#define GROWTH_RESERVE 1024u /* what forwarding adds beside: as in core/context */
+
+size_t anchor_bytes(const struct limits *limits)
+{
+    return pool_bytes(sizeof(struct anchor), limits->anchors) + 2 * table_bytes(limits->anchors) +
+           MESSAGE_LIMIT + silence_bytes() + 64;
+}
+
+void anchor_init(struct core *core, struct arena *from)
+{
+    const struct media_settings *media = &core->settings->media;
+    uint32_t n = core->limits.anchors;
+
+    pool_init(&core->anchors, from, sizeof(struct anchor), n, 1);
+    table_init(&core->anchors_by_call, from, n, core->anchors.items, sizeof(struct anchor),
+               offsetof(struct anchor, by_call));
+    table_init(&core->anchors_by_id, from, n, core->anchors.items, sizeof(struct anchor),
+               offsetof(struct anchor, by_id));
+    core->description = arena_take(from, MESSAGE_LIMIT);
+    ports_init(&core->ports, media->first_port, media->last_port, PORT_PAIRS);
+    silence_init(core, from);
+}
+
+/* ---- finding */
+
+static uint64_t hash_of(const struct core *core, struct slice text)
+{
+    return hash_bytes(&core->key_table, text);
+}
+
+static uint32_t call_hash(uint64_t call, uint64_t caller_tag)
+{
+    return (uint32_t)(call ^ caller_tag >> 32);
+}
+
+struct anchor *anchor_find(const struct core *core, const uint8_t call[16])
+{
+    uint64_t id;
+
+    memcpy(&id, call, sizeof id);
+    for (uint32_t i = table_first(&core->anchors_by_id, (uint32_t)id); i;
+         i = table_next(&core->anchors_by_id, i)) {
+        struct anchor *anchor = pool_at(&core->anchors, i);
+        if (memcmp(anchor->legs.call, call, sizeof anchor->legs.call) == 0)
+            return anchor;
+    }
+    return NULL;
+}
+
+static struct anchor *find_dialog(const struct core *core, uint64_t call, uint64_t caller_tag,
+                                  uint64_t tag)
+{
+    for (uint32_t i = table_first(&core->anchors_by_call, call_hash(call, caller_tag)); i;
+         i = table_next(&core->anchors_by_call, i)) {
+        struct anchor *anchor = pool_at(&core->anchors, i);
+        if (anchor->call == call && anchor->caller_tag == caller_tag &&
+            legs_have(&anchor->legs, tag))
+            return anchor;
+    }
+    return NULL;
+}
+
+/* What a message in a dialog is to the legs. */
+struct passage {
+    struct anchor *anchor;
+    struct legs_message message;
+};
+
+/* Of a request in a dialog, or its response, by Call-ID and tags; false if its media is not
+ * anchored. */
+static bool find_passage(const struct core *core, struct slice call_id, struct slice from_tag,
+                         struct slice to_tag, struct passage *p)
+{
+    uint64_t call, from, to;
+
+    if (!core->anchors.live)
+        return false;
+    call = hash_of(core, call_id);
+    from = hash_of(core, from_tag);
+    to = hash_of(core, to_tag);
+    p->message = (struct legs_message){.from = LEGS_CALLER, .tag = to};
+    p->anchor = find_dialog(core, call, from, to);
+    if (!p->anchor) {
+        p->message = (struct legs_message){.from = LEGS_CALLEE, .tag = from};
+        p->anchor = find_dialog(core, call, to, from);
+    }
+    return p->anchor != NULL;
+}
+
+struct dialog *anchor_dialog(const struct core *core, const struct anchor *anchor, unsigned index)
+{
+    const struct legs_exchange *e = &anchor->legs.with[index];
+
+    return e->is_used ? dialog_hashed(core, anchor->call, anchor->caller_tag, e->tag) : NULL;
+}
+
+/* ---- the record */
+
+void anchor_persist(struct core *core, const struct anchor *anchor, struct actions *out)
+{
+    struct writer *w;
+
+    if (!record_wanted(core))
+        return;
+    w = record_begin(out, RECORD_MEDIA, anchor->id);
+    write_u64(w, anchor->call);
+    write_u64(w, anchor->caller_tag);
+    write_u64(w, anchor->invite);
+    write_u8(w, anchor->branch);
+    write_u8(w, anchor->path);
+    write_u8(w, anchor->reason);
+    write_u8(w, anchor->ice);
+    write_u8(w, (uint8_t)(anchor->is_answered | anchor->is_settled << 1 | anchor->has_ice << 2));
+    legs_write(w, &anchor->legs);
+    record_end(out);
+}
+
+static void insert(struct core *core, struct anchor *anchor)
+{
+    uint32_t index = pool_index(&core->anchors, anchor);
+
+    table_insert(&core->anchors_by_call, index, call_hash(anchor->call, anchor->caller_tag));
+    table_insert(&core->anchors_by_id, index, (uint32_t)anchor->id);
+    anchor->timer.kind = TIMER_ANCHOR;
+}
+
+static void forget(struct core *core, struct anchor *anchor)
+{
+    uint32_t index = pool_index(&core->anchors, anchor);
+    struct user *payer = pool_get(&core->users, anchor->payer);
+
+    if (payer)
+        payer->relayed--;
+    timer_clear(&core->timers, &anchor->timer);
+    table_remove(&core->anchors_by_call, index);
+    table_remove(&core->anchors_by_id, index);
+    pool_give(&core->anchors, anchor);
+}
+
+static struct anchor *find_id(const struct core *core, uint64_t id)
+{
+    for (uint32_t i = table_first(&core->anchors_by_id, (uint32_t)id); i;
+         i = table_next(&core->anchors_by_id, i)) {
+        struct anchor *anchor = pool_at(&core->anchors, i);
+        if (anchor->id == id)
+            return anchor;
+    }
+    return NULL;
+}
+
+static bool read_anchor(struct reader *r, struct anchor *anchor)
+{
+    uint8_t flags;
+
+    anchor->call = read_u64(r);
+    anchor->caller_tag = read_u64(r);
+    anchor->invite = read_u64(r);
+    anchor->branch = read_u8(r);
+    anchor->path = read_u8(r);
+    anchor->reason = read_u8(r);
+    anchor->ice = read_u8(r);
+    flags = read_u8(r);
+    anchor->is_answered = flags & 1;
+    anchor->is_settled = flags & 2;
+    anchor->has_ice = flags & 4;
+    return legs_read(r, &anchor->legs) && anchor->path <= MEDIA_RELAYED &&
+           anchor->reason < MEDIA_REASON_COUNT && anchor->ice <= SDP_ICE_STRIPPED &&
+           anchor->branch < BRANCH_LIMIT;
+}
+
+void anchor_restore(struct core *core, struct reader *r, struct moment now)
+{
+    uint64_t id = read_u64(r);
+    struct anchor *anchor = find_id(core, id);
+
+    if (anchor)
+        forget(core, anchor);
+    anchor = pool_take(&core->anchors);
+    if (!anchor)
+        return;
+    anchor->id = id;
+    if (!read_anchor(r, anchor)) {
+        pool_give(&core->anchors, anchor);
+        return;
+    }
+    anchor->answered_at = anchor->agreed_at = now.boot;
+    insert(core, anchor);
+}
+
+void anchor_restore_end(struct core *core, struct reader *r)
+{
+    struct anchor *anchor = find_id(core, read_u64(r));
+
+    if (anchor && !r->failed)
+        forget(core, anchor);
+}
+
+/* ---- changes */
+
+void anchor_change(const struct legs_output *output, struct actions *out)
+{
+    struct slice changes = {(const char *)output->changes, output->count * sizeof *output->changes};
+    size_t start = out->bytes.len;
+
+    if (!output->count)
+        return;
+    write_slice(&out->bytes, changes);
+    actions_push(out, (struct action){
+                          .kind = ACTION_LEG,
+                          .bytes = slice_of(out->bytes.at + start, changes.len),
+                      });
+}
+
+void anchor_apply(struct core *core, struct anchor *anchor, const struct legs_output *output,
+                  struct actions *out)
+{
+    anchor_persist(core, anchor, out);
+    anchor_change(output, out);
+    if (!output->count)
+        return;
+    anchor->agreed_at = core->now.boot;
+    anchor->open_seen = 0;
+    silence_watch(core, anchor, core->now.boot);
+}
+
+void anchor_close(struct core *core, struct anchor *anchor, struct actions *out)
+{
+    struct legs_output output;
+
+    legs_end(&anchor->legs, &core->ports, &output);
+    if (record_wanted(core)) {
+        record_begin(out, RECORD_MEDIA_END, anchor->id);
+        record_end(out);
+    }
+    anchor_change(&output, out);
+    forget(core, anchor);
+}
+
+/* ---- the decision */
+
+/* One end, for the decision and for its legs. */
+struct party {
+    struct address_bytes source;
+    struct slice host;  /* what it calls itself by, */
+    struct slice other; /* and that as well */
+    const struct binding *binding;
+    bool is_outside; /* of another domain */
+    bool is_web;
+};
+
+static uint8_t skill_of(const struct party *party)
+{
+    if (party->is_web)
+        return MEDIA_WITH_ICE; /* RFC 8835 3.4: browsers have it, all of them */
+    return party->binding ? party->binding->ice : MEDIA_UNSURE;
+}
+
+static struct media_end end_of(const struct core *core, const struct party *party)
+{
+    const struct settings *settings = core->settings;
+    const struct subnet *network = access_find(settings->networks, settings->network_count,
+                                               party->source.is_v6, party->source.at);
+
+    return (struct media_end){
+        .source = party->source,
+        .is_translated = media_is_translated(&party->source, party->host) ||
+                         media_is_translated(&party->source, party->other),
+        .is_outside = party->is_outside,
+        .ice = skill_of(party),
+        .site = network ? network->site : 0,
+    };
+}
+
+static struct slice host_of(struct slice text)
+{
+    struct uri uri;
+
+    return text.len && uri_parse(text, &uri) ? uri.host : NO_SLICE;
+}
+
+static struct party caller_of(const struct core *core, const struct context *context,
+                              const struct request *req)
+{
+    return (struct party){
+        .source = flow_address(&req->flow),
+        .host = req->via.host,
+        .other = host_of(dialog_contact(&req->message)),
+        .binding = context->caller ? location_binding(core, context->caller) : NULL,
+        .is_outside = !(context->proof & CALLER_OWN),
+        .is_web = flow_is_web(&req->flow),
+    };
+}
+
+static struct party callee_of(const struct core *core, const struct context *context,
+                              unsigned index, const struct flow *way)
+{
+    const struct target *target = &context_targets(context)[index];
+    const struct binding *binding =
+        target->binding ? location_binding(core, target->binding) : NULL;
+
+    return (struct party){
+        .source = flow_address(way),
+        .host = binding ? host_of(binding_contact(binding)) : NO_SLICE,
+        .binding = binding,
+        .is_outside = !target->binding && !target->is_ours,
+        .is_web = flow_is_web(way),
+    };
+}
+
+/* Both ends of a branch, and who of them offers. */
+struct branch_ends {
+    struct party parties[2]; /* by enum legs_side */
+    enum legs_side offerer;
+};
+
+static struct media_decision decide(const struct core *core, const struct branch_ends *ends,
+                                    const struct sdp *offer, bool is_suspect)
+{
+    const struct media_settings *media = &core->settings->media;
+    const struct media_case c = {
+        .offer = offer,
+        .offerer = end_of(core, &ends->parties[ends->offerer]),
+        .answerer = end_of(core, &ends->parties[!ends->offerer]),
+        .mode = media->mode,
+        .has_v4 = media->has[0],
+        .has_v6 = media->has[1],
+        .is_suspect = is_suspect,
+    };
+
+    return media_decide(&c);
+}
+
+/* The reason why no description need be read; MEDIA_UNDECIDED if there is none. */
+static enum media_reason foregone(const struct core *core)
+{
+    if (core->settings->media.mode == MEDIA_NEVER)
+        return MEDIA_SWITCHED_OFF;
+    return core->has_relay ? MEDIA_UNDECIDED : MEDIA_NO_RELAY;
+}
+
+/* ---- beginning */
+
+/* Whose limit a call counts for: the caller's, or else the callee's. */
+static struct user *payer_of(const struct core *core, const struct branch_ends *ends)
+{
+    const struct binding *binding = ends->parties[LEGS_CALLER].binding;
+
+    if (!binding)
+        binding = ends->parties[LEGS_CALLEE].binding;
+    return binding ? location_user(core, binding) : NULL;
+}
+
+static bool has_room(const struct core *core, const struct user *payer)
+{
+    const struct media_settings *media = &core->settings->media;
+
+    return (!media->calls || core->anchors.live < media->calls) &&
+           (!payer || payer->kind == USER_GATEWAY || !media->user_calls ||
+            payer->relayed < media->user_calls);
+}
+
+static struct legs_end legs_end_of(const struct core *core, const struct party *party, bool is_v6)
+{
+    const struct media_end end = end_of(core, party);
+
+    return (struct legs_end){
+        .source = party->source,
+        .is_hidden = end.is_translated && !party->is_outside,
+        .is_known = !party->is_outside,
+        .is_v6 = is_v6,
+    };
+}
+
+static void begin_legs(struct core *core, struct anchor *anchor, const struct branch_ends *ends,
+                       const struct media_decision *decision)
+{
+    const struct media_settings *media = &core->settings->media;
+    bool is_v6[2];
+    struct legs_relay relay = {.rate = media->rate};
+    struct legs_end legs_ends[2];
+    uint64_t call[2] = {anchor->id, random_next(&core->random)};
+
+    is_v6[ends->offerer] = decision->offerer_v6;
+    is_v6[!ends->offerer] = decision->answerer_v6;
+    for (unsigned i = 0; i < 2; i++) {
+        relay.has[i] = media->has[i];
+        relay.at[i] = media->own[i];
+        relay.outside[i] = media->outside[i];
+        legs_ends[i] = legs_end_of(core, &ends->parties[i], is_v6[i]);
+    }
+    legs_begin(&anchor->legs, (const uint8_t *)call, &relay, legs_ends);
+}
+
+static struct anchor *open_anchor(struct core *core, const struct context *context, unsigned index,
+                                  const struct branch_ends *ends,
+                                  const struct media_decision *decision)
+{
+    struct server_transaction *server = pool_at(&core->servers, context->server);
+    struct user *payer = payer_of(core, ends);
+    struct anchor *anchor = has_room(core, payer) ? pool_take(&core->anchors) : NULL;
+    struct message m;
+
+    if (!anchor)
+        return NULL;
+    message_parse(block_slice(&context->request), &m); /* it found no fault when it came */
+    anchor->id = random_next(&core->random);
+    anchor->call = hash_of(core, message_first(&m, HEADER_CALL_ID));
+    anchor->caller_tag = hash_of(core, address_tag(message_first(&m, HEADER_FROM)));
+    anchor->invite = server->key.low;
+    anchor->server = pool_handle(&core->servers, server);
+    anchor->branch = (uint8_t)index;
+    anchor->path = (uint8_t)decision->path;
+    anchor->reason = (uint8_t)decision->reason;
+    anchor->ice = (uint8_t)decision->ice;
+    anchor->has_ice = decision->path == MEDIA_OFFERED;
+    begin_legs(core, anchor, ends, decision);
+    insert(core, anchor);
+    if (payer) {
+        anchor->payer = pool_handle(&core->users, payer);
+        payer->relayed++;
+    }
+    silence_watch(core, anchor, core->now.boot);
+    return anchor;
+}
+
+/* ---- descriptions */
+
+/* The description of a message; false if it has none that can be read. */
+static bool read_description(const struct message *m, struct sdp *sdp)
+{
+    struct slice text;
+
+    return m->first[HEADER_CONTENT_TYPE] && body_find_sdp(m, &text) == BODY_SDP &&
+           sdp_parse(text, sdp).fault == SDP_FINE;
+}
+
+static bool has_ice(const struct sdp *sdp)
+{
+    for (unsigned i = 0; i < sdp->media_count; i++)
+        if (sdp->media[i].has_ice)
+            return true;
+    return false;
+}
+
+/* Where the description goes by, another; false if it would not fit. */
+static bool rewrite(struct core *core, const struct anchor *anchor, const struct message *m,
+                    const struct sdp *sdp, const struct legs_output *output,
+                    struct description *description)
+{
+    struct writer w = writer_over(core->description, MESSAGE_LIMIT);
+
+    sdp_rewrite(&w, sdp, output->places, (enum sdp_ice)anchor->ice);
+    if (w.failed || m->bytes.len - sdp->bytes.len + w.len + GROWTH_RESERVE > MESSAGE_LIMIT)
+        return false;
+    description->at =
+        (struct span){(uint16_t)(sdp->bytes.at - m->bytes.at), (uint16_t)sdp->bytes.len};
+    description->text = writer_slice(&w);
+    return true;
+}
+
+/* Takes a description in.  LEGS_CROSSED: it passes as it is. */
+static enum legs_verdict hear(struct core *core, struct anchor *anchor, const struct message *m,
+                              const struct legs_message *heard, struct description *description,
+                              struct actions *out)
+{
+    struct legs before = anchor->legs;
+    struct legs_output output;
+    enum legs_verdict verdict =
+        legs_hear(&anchor->legs, &core->ports, &core->random, heard, &output);
+
+    if (memcmp(&before, &anchor->legs, sizeof before) != 0)
+        anchor_apply(core, anchor, &output, out);
+    if (verdict == LEGS_REWRITE && !rewrite(core, anchor, m, heard->sdp, &output, description))
+        return LEGS_FULL;
+    return verdict;
+}
+
+/* ---- an INVITE that begins a call */
+
+static void note_skill(const struct party *party, const struct core *core, const struct sdp *sdp)
+{
+    struct binding *binding = party->binding ? location_binding(core, party->binding->id) : NULL;
+
+    if (binding)
+        binding->ice = has_ice(sdp) ? MEDIA_WITH_ICE : MEDIA_WITHOUT_ICE;
+}
+
+/* Decides for a branch whose session is offered by this message; NULL if it needs no anchor, or,
+ * with *is_full, cannot have one. */
+static struct anchor *decide_branch(struct core *core, struct context *context, unsigned index,
+                                    const struct branch_ends *ends, const struct sdp *offer,
+                                    bool *is_full)
+{
+    struct target *target = &context_targets(context)[index];
+    bool is_suspect = silence_suspects(core, context, index);
+    struct media_decision decision = decide(core, ends, offer, is_suspect);
+    struct anchor *anchor;
+
+    target->media = (uint8_t)decision.reason;
+    target->media_path = (uint8_t)decision.path;
+    note_skill(&ends->parties[ends->offerer], core, offer);
+    if (decision.path == MEDIA_DIRECT)
+        return NULL;
+    anchor = open_anchor(core, context, index, ends, &decision);
+    *is_full = !anchor;
+    if (anchor)
+        target->anchor = pool_handle(&core->anchors, anchor);
+    return anchor;
+}
+
+static bool request_initial(struct core *core, struct context *context, unsigned index,
+                            const struct flow *way, const struct request *req,
+                            struct description *description, struct actions *out)
+{
+    struct target *target = &context_targets(context)[index];
+    struct anchor *anchor = pool_get(&core->anchors, target->anchor);
+    struct legs_message heard = {.from = LEGS_CALLER, .number = req->cseq.number};
+    bool is_full = false;
+    struct sdp sdp;
+
+    if (!anchor && (target->is_decided || target->media))
+        return true;
+    if (!anchor)
+        target->media = (uint8_t)foregone(core);
+    if ((!anchor && target->media) || !req->message.first[HEADER_CONTENT_TYPE])
+        return true;
+    context->flags |= CONTEXT_OFFERED;
+    if (!read_description(&req->message, &sdp)) {
+        target->media = MEDIA_UNREADABLE;
+        return true;
+    }
+    if (!anchor) {
+        const struct branch_ends ends = {
+            {caller_of(core, context, req), callee_of(core, context, index, way)}, LEGS_CALLER};
+        anchor = decide_branch(core, context, index, &ends, &sdp, &is_full);
+    }
+    if (!anchor)
+        return !is_full;
+    heard.sdp = &sdp;
+    if (hear(core, anchor, &req->message, &heard, description, out) != LEGS_FULL)
+        return true;
+    anchor_close(core, anchor, out);
+    return false;
+}
+
+/* ---- in a dialog */
+
+/* Signalling comes from elsewhere: so will packets.  A server of another domain may have several
+ * addresses. */
+static void meet(struct core *core, const struct passage *p, const struct flow *flow,
+                 struct actions *out)
+{
+    struct address_bytes source = flow_address(flow);
+    struct legs_output output;
+
+    if (!p->anchor->legs.ends[p->message.from].is_known)
+        return;
+    legs_meet(&p->anchor->legs, p->message.from, &source, &output);
+    if (output.count)
+        anchor_apply(core, p->anchor, &output, out);
+}
+
+static bool request_in_dialog(struct core *core, struct context *context, const struct request *req,
+                              struct description *description, struct actions *out)
+{
+    struct passage p;
+    struct sdp sdp;
+
+    if (!find_passage(core, req->call_id, req->from_tag, req->to_tag, &p))
+        return true;
+    meet(core, &p, &req->flow, out);
+    if (!req->message.first[HEADER_CONTENT_TYPE])
+        return true;
+    context->flags |= CONTEXT_OFFERED;
+    if (!read_description(&req->message, &sdp))
+        return true;
+    p.message.carrier = req->message.method == METHOD_PRACK ? LEGS_COMPLETION : LEGS_REQUEST;
+    p.message.number = req->cseq.number;
+    p.message.sdp = &sdp;
+    context->anchor = pool_handle(&core->anchors, p.anchor);
+    context->offer_tag = p.message.tag;
+    context->offer_number = req->cseq.number;
+    context->offer_side = (uint8_t)p.message.from;
+    return hear(core, p.anchor, &req->message, &p.message, description, out) != LEGS_FULL;
+}
+
+bool anchor_request(struct core *core, struct context *context, unsigned index,
+                    const struct flow *way, const struct request *req,
+                    struct description *description, struct actions *out)
+{
+    enum method method = req->message.method;
+
+    if (method != METHOD_INVITE && method != METHOD_UPDATE && method != METHOD_PRACK)
+        return true;
+    if (req->to_tag.len)
+        return request_in_dialog(core, context, req, description, out);
+    return method != METHOD_INVITE ||
+           request_initial(core, context, index, way, req, description, out);
+}
+
+void anchor_ack(struct core *core, const struct request *req, struct description *description,
+                struct actions *out)
+{
+    struct passage p;
+    struct sdp sdp;
+
+    if (!req->message.first[HEADER_CONTENT_TYPE] ||
+        !find_passage(core, req->call_id, req->from_tag, req->to_tag, &p) ||
+        !read_description(&req->message, &sdp))
+        return;
+    p.message.carrier = LEGS_COMPLETION;
+    p.message.sdp = &sdp;
+    hear(core, p.anchor, &req->message, &p.message, description, out);
+}
+
+/* ---- responses */
+
+/* A late offer: the answer to an INVITE that had none. */
+static struct anchor *decide_late(struct core *core, struct context *context, unsigned index,
+                                  const struct flow *way, const struct message *response)
+{
+    struct target *target = &context_targets(context)[index];
+    bool is_full = false;
+    struct request req;
+    struct sdp sdp;
+
+    if (context->flags & CONTEXT_OFFERED || target->media || target->is_decided ||
+        !context->request.at)
+        return NULL;
+    target->media = (uint8_t)foregone(core);
+    if (target->media || !read_description(response, &sdp) ||
+        !context_read(core, context, core->now, &req))
+        return NULL;
+    const struct branch_ends ends = {
+        {caller_of(core, context, &req), callee_of(core, context, index, way)}, LEGS_CALLEE};
+    return decide_branch(core, context, index, &ends, &sdp, &is_full);
+}
+
+/* The anchor of an INVITE's branch whose context has gone: a 2xx again, or a late one. */
+static struct anchor *find_branch(const struct core *core, const struct server_transaction *server,
+                                  unsigned index, uint64_t call, uint64_t caller_tag)
+{
+    for (uint32_t i = table_first(&core->anchors_by_call, call_hash(call, caller_tag)); i;
+         i = table_next(&core->anchors_by_call, i)) {
+        struct anchor *anchor = pool_at(&core->anchors, i);
+        if (anchor->call == call && anchor->caller_tag == caller_tag &&
+            anchor->invite == server->key.low && anchor->branch == index)
+            return anchor;
+    }
+    return NULL;
+}
+
+static bool find_answered(struct core *core, const struct server_transaction *server,
+                          struct context *context, const struct client_transaction *client,
+                          const struct message *response, struct passage *p)
+{
+    struct slice call_id = message_first(response, HEADER_CALL_ID);
+    struct slice from_tag = address_tag(message_first(response, HEADER_FROM));
+    struct slice to_tag = address_tag(message_first(response, HEADER_TO));
+
+    if (!server->is_initial) {
+        if (!find_passage(core, call_id, from_tag, to_tag, p))
+            return false;
+        p->message.from = p->message.from == LEGS_CALLER ? LEGS_CALLEE : LEGS_CALLER;
+        return true;
+    }
+    p->message = (struct legs_message){.from = LEGS_CALLEE, .tag = hash_of(core, to_tag)};
+    if (context) {
+        p->anchor = pool_get(&core->anchors, context_targets(context)[client->branch].anchor);
+        if (!p->anchor)
+            p->anchor = decide_late(core, context, client->branch, &client->flow, response);
+    } else {
+        p->anchor = core->anchors.live
+                        ? find_branch(core, server, client->branch, hash_of(core, call_id),
+                                      hash_of(core, from_tag))
+                        : NULL;
+    }
+    return p->anchor && to_tag.len;
+}
+
+/* The first 2xx: from now on its silence counts. */
+static void note_answered(struct core *core, struct anchor *anchor)
+{
+    if (anchor->is_answered)
+        return;
+    anchor->is_answered = true;
+    anchor->answered_at = core->now.boot;
+    silence_watch(core, anchor, core->now.boot);
+}
+
+static void accept_silently(struct core *core, const struct passage *p, struct actions *out)
+{
+    struct legs_output output;
+
+    legs_accept(&p->anchor->legs, p->message.tag, &output);
+    anchor_apply(core, p->anchor, &output, out);
+}
+
+void anchor_response(struct core *core, const struct server_transaction *server,
+                     struct context *context, const struct client_transaction *client,
+                     const struct message *response, struct description *description,
+                     struct actions *out)
+{
+    bool is_final = client->method == METHOD_INVITE && response->status >= 200;
+    struct passage p;
+    struct sdp sdp;
+
+    if ((client->method != METHOD_INVITE && client->method != METHOD_UPDATE &&
+         client->method != METHOD_PRACK) ||
+        response->status >= 300 || (!response->first[HEADER_CONTENT_TYPE] && !is_final) ||
+        !find_answered(core, server, context, client, response, &p))
+        return;
+    p.message.is_final = is_final;
+    p.message.number = response->cseq.number;
+    p.message.carrier = context && !(context->flags & CONTEXT_OFFERED) ? LEGS_LATE : LEGS_RESPONSE;
+    if (is_final)
+        note_answered(core, p.anchor);
+    if (!read_description(response, &sdp)) {
+        if (is_final)
+            accept_silently(core, &p, out);
+        return;
+    }
+    p.message.sdp = &sdp;
+    if (!has_ice(&sdp))
+        p.anchor->has_ice = false;
+    hear(core, p.anchor, response, &p.message, description, out);
+}
+
+/* ---- ends */
+
+void anchor_fail(struct core *core, struct context *context, unsigned index, struct actions *out)
+{
+    struct anchor *anchor = pool_get(&core->anchors, context_targets(context)[index].anchor);
+
+    if (anchor && !anchor->is_answered)
+        anchor_close(core, anchor, out);
+}
+
+void anchor_refuse(struct core *core, struct context *context, struct actions *out)
+{
+    struct anchor *anchor = pool_get(&core->anchors, context->anchor);
+    const struct legs_message m = {
+        .from = (enum legs_side)context->offer_side,
+        .tag = context->offer_tag,
+        .number = context->offer_number,
+    };
+    struct legs_output output;
+
+    if (!anchor)
+        return;
+    legs_refuse(&anchor->legs, &core->ports, &m, &output);
+    anchor_apply(core, anchor, &output, out);
+}
+
+void anchor_leave(struct core *core, const struct dialog *dialog, struct actions *out)
+{
+    struct legs_output output;
+    struct passage p;
+
+    if (!find_passage(core, dialog_part(dialog, DIALOG_CALL_ID),
+                      dialog_part(dialog, DIALOG_CALLER_TAG),
+                      dialog_part(dialog, DIALOG_CALLEE_TAG), &p))
+        return;
+    if (legs_count(&p.anchor->legs) == 1) { /* who else might answer yet is on its own */
+        anchor_close(core, p.anchor, out);
+        return;
+    }
+    legs_leave(&p.anchor->legs, &core->ports, p.message.tag, &output);
+    anchor_apply(core, p.anchor, &output, out);
+}
+
+/* ---- the start */
+
+/* The branch of a restored INVITE that an anchor belongs to. */
+static struct context *context_of(struct core *core, struct anchor *anchor)
+{
+    for (uint32_t i = table_first(&core->servers_by_key, (uint32_t)anchor->invite); i;
+         i = table_next(&core->servers_by_key, i)) {
+        struct server_transaction *server = pool_at(&core->servers, i);
+        if (server->key.low != anchor->invite)
+            continue;
+        anchor->server = pool_handle(&core->servers, server);
+        return server->context ? pool_at(&core->contexts, server->context) : NULL;
+    }
+    return NULL;
+}
+
+void anchor_start(struct core *core, struct moment now, struct actions *out)
+{
+    for (uint32_t i = 1; i <= core->anchors.used; i++) {
+        struct anchor *anchor = pool_live_at(&core->anchors, i);
+        struct context *context = anchor ? context_of(core, anchor) : NULL;
+        if (!anchor)
+            continue;
+        legs_claim(&anchor->legs, &core->ports);
+        if (context && anchor->branch < context->target_count)
+            context_targets(context)[anchor->branch].anchor = pool_handle(&core->anchors, anchor);
+        silence_watch(core, anchor, now.boot);
+    }
+    if (core->anchors.live)
+        context_compose_again(core, now, out);
+}

@@ -1,0 +1,285 @@
+#include "core/silence.h"
+
+#include "core/calls.h"
+#include "core/dialog.h"
+#include "core/strans.h"
+
+#define YOUNG SECONDS(6)      /* from the answer, or a change, on */
+#define LOOK_SOON SECONDS(1)  /* between looks while it is young, */
+#define LOOK_LATER SECONDS(5) /* and then */
+#define ONE_WAY_AFTER SECONDS(3)
+#define SETTLE_AFTER (64 * T1) /* RFC 3261 13.2.2.4: so long more 2xx may come */
+#define UNOBSERVED SECONDS(60) /* of silence, before a call that nobody knows is closed */
+
+#define SUSPECT_TABLE 4096u /* pairs of callers and callees, a power of two; 96 KiB */
+#define SUSPECT_BELOW 10u   /* seconds from the answer to the end */
+#define SUSPECT_CALLS 2u
+#define SUSPECT_LIFE SECONDS(24 * 3600)
+
+/* Two whose direct calls ended at once. */
+struct suspicion {
+    uint64_t pair; /* 0 = never used */
+    uint32_t calls;
+    instant until;
+};
+
+size_t silence_bytes(void)
+{
+    return SUSPECT_TABLE * sizeof(struct suspicion);
+}
+
+void silence_init(struct core *core, struct arena *from)
+{
+    core->suspicions = arena_take(from, silence_bytes());
+}
+
+/* ---- when it is looked at */
+
+void silence_watch(struct core *core, struct anchor *anchor, instant now)
+{
+    bool is_young = now < anchor->agreed_at + YOUNG;
+
+    timer_set(&core->timers, &anchor->timer, now + (is_young ? LOOK_SOON : LOOK_LATER));
+}
+
+static void look(const struct anchor *anchor, struct actions *out)
+{
+    size_t start = out->bytes.len;
+    struct legs_output legs;
+
+    legs_list(&anchor->legs, &legs);
+    if (!legs.count)
+        return;
+    for (unsigned i = 0; i < legs.count; i++)
+        write_bytes(&out->bytes, &legs.changes[i].key, sizeof legs.changes[i].key);
+    actions_push(out, (struct action){
+                          .kind = ACTION_LOOK,
+                          .bytes = slice_of(out->bytes.at + start, out->bytes.len - start),
+                      });
+}
+
+static void settle(struct core *core, struct anchor *anchor, struct actions *out)
+{
+    struct legs_output output;
+
+    anchor->is_settled = true;
+    legs_settle(&anchor->legs, &core->ports, &output);
+    anchor_apply(core, anchor, &output, out);
+}
+
+/* Its INVITE may still be answered. */
+static bool is_pending(const struct core *core, const struct anchor *anchor)
+{
+    const struct server_transaction *server = pool_get(&core->servers, anchor->server);
+
+    return server && server->context;
+}
+
+void silence_expire(struct core *core, struct anchor *anchor, struct moment now,
+                    struct actions *out)
+{
+    if (!anchor->is_answered && !is_pending(core, anchor)) {
+        anchor_close(core, anchor, out);
+        return;
+    }
+    if (anchor->is_answered && !anchor->is_settled &&
+        now.boot >= anchor->answered_at + SETTLE_AFTER)
+        settle(core, anchor, out);
+    if (legs_are_closed(&anchor->legs)) {
+        anchor_close(core, anchor, out);
+        return;
+    }
+    if (core->has_relay)
+        look(anchor, out);
+    silence_watch(core, anchor, now.boot);
+}
+
+/* ---- what is seen */
+
+/* What there is of one side: of its legs that should be heard. */
+struct hearing {
+    unsigned expected, heard;
+};
+
+struct sight {
+    struct hearing sides[2];
+    instant latest; /* any packet on any leg */
+};
+
+static struct sight see(const struct anchor *anchor, const struct leg_found *legs, unsigned count)
+{
+    struct sight sight = {.latest = max_u64(anchor->answered_at, anchor->agreed_at)};
+
+    for (unsigned i = 0; i < count; i++) {
+        const struct leg_rule *rule = &legs[i].leg.rule;
+        const struct leg_state *state = &legs[i].leg.state;
+        struct hearing *side = &sight.sides[rule->side == LEGS_CALLEE];
+        sight.latest = max_u64(sight.latest, state->seen);
+        if (rule->flags & LEG_QUIET)
+            continue;
+        side->expected++;
+        side->heard += state->locked && state->epoch == rule->epoch;
+    }
+    return sight;
+}
+
+static struct slice name_of(const struct dialog *dialog, enum legs_side side)
+{
+    struct slice value = dialog_part(dialog, side == LEGS_CALLER ? DIALOG_FROM : DIALOG_TO);
+    struct address address;
+    struct slice tag;
+    struct uri uri;
+
+    if (!address_parse(value, &address, &tag) || !uri_parse(address.uri, &uri))
+        return S("somebody");
+    return uri.user.len ? uri.user : uri.host;
+}
+
+/* A name that somebody sent, into a line of the log. */
+static void write_name(struct writer *w, struct slice name)
+{
+    for (size_t i = 0; i < name.len && i < NAME_LIMIT; i++)
+        write_char(w, name.at[i] > ' ' && name.at[i] < 0x7f ? name.at[i] : '?');
+}
+
+static void tell_one_way(const struct dialog *dialog, enum legs_side silent, struct actions *out)
+{
+    struct writer *w = &out->bytes;
+    size_t start = w->len;
+    struct slice name = name_of(dialog, silent);
+
+    write_name(w, name_of(dialog, silent == LEGS_CALLER ? LEGS_CALLEE : LEGS_CALLER));
+    write_slice(w, S(" hears nothing: "));
+    write_name(w, name);
+    write_slice(w, S("'s packets do not arrive"));
+    actions_push(
+        out, (struct action){.kind = ACTION_LOG, .bytes = slice_of(w->at + start, w->len - start)});
+}
+
+/* Three seconds after the answer the one is heard, and the other is not. */
+static void mend_one_way(struct core *core, struct anchor *anchor, const struct sight *sight,
+                         struct moment now, struct actions *out)
+{
+    const struct dialog *dialog = anchor_dialog(core, anchor, anchor->legs.current);
+    bool is_heard[2];
+
+    for (unsigned i = 0; i < 2; i++)
+        is_heard[i] = sight->sides[i].heard > 0;
+    for (unsigned i = 0; i < 2; i++) {
+        struct legs_output output;
+        if (is_heard[i] || !is_heard[!i] || !sight->sides[i].expected || anchor->is_mended[i] ||
+            now.boot < anchor->agreed_at + ONE_WAY_AFTER)
+            continue;
+        anchor->is_mended[i] = true;
+        if (dialog)
+            tell_one_way(dialog, (enum legs_side)i, out);
+        legs_believe(&anchor->legs, (enum legs_side)i, &output);
+        anchor_apply(core, anchor, &output, out);
+    }
+}
+
+/* Of a call that nobody knows of, which a crash may leave, or a lack of room. */
+static bool is_unobserved(const struct core *core, const struct anchor *anchor)
+{
+    for (unsigned i = 0; i < ANSWER_LIMIT; i++)
+        if (anchor_dialog(core, anchor, i))
+            return false;
+    return !is_pending(core, anchor);
+}
+
+/* Every dialog of it ends: BYE to both ends, and then the legs go with it. */
+static void hang_up(struct core *core, const struct anchor *anchor, struct moment now,
+                    struct actions *out)
+{
+    for (unsigned i = 0; i < ANSWER_LIMIT; i++) {
+        struct dialog *dialog = anchor_dialog(core, anchor, i);
+        if (dialog)
+            dialog_silence(core, dialog, now, out);
+    }
+}
+
+void silence_hear(struct core *core, const struct leg_found *legs, unsigned count,
+                  struct moment now, struct actions *out)
+{
+    struct anchor *anchor = count ? anchor_find(core, legs[0].leg.rule.call) : NULL;
+    duration longest = core->settings->media.silence;
+    struct sight sight;
+
+    if (!anchor || !anchor->is_answered)
+        return;
+    sight = see(anchor, legs, count);
+    if (is_unobserved(core, anchor)) {
+        if (now.boot >= sight.latest + UNOBSERVED)
+            anchor_close(core, anchor, out);
+        return;
+    }
+    if (anchor->has_ice)
+        return;
+    if (longest && sight.sides[0].expected + sight.sides[1].expected &&
+        now.boot >= sight.latest + longest)
+        hang_up(core, anchor, now, out);
+    else
+        mend_one_way(core, anchor, &sight, now, out);
+}
+
+/* ---- calls that go directly */
+
+static uint64_t pair_of(const struct core *core, struct slice caller, struct slice callee)
+{
+    uint64_t hashes[2] = {hash_bytes(&core->key_table, caller),
+                          hash_bytes(&core->key_table, callee)};
+    uint64_t words[2] = {min_u64(hashes[0], hashes[1]), max_u64(hashes[0], hashes[1])};
+    uint64_t pair = hash_bytes(&core->key_table, slice_of((const char *)words, sizeof words));
+
+    return pair ? pair : 1;
+}
+
+static struct suspicion *slot_of(const struct core *core, uint64_t pair)
+{
+    return &core->suspicions[pair & (SUSPECT_TABLE - 1)];
+}
+
+bool silence_suspects(const struct core *core, const struct context *context, unsigned branch)
+{
+    char text[CALL_RECORD_LIMIT];
+    struct writer texts = writer_over(text, sizeof text);
+    const struct suspicion *slot;
+    struct call_record call;
+    uint64_t pair;
+
+    if (core->now.boot >= core->suspicions_until || !context->request.at)
+        return false;
+    calls_describe(core, context, branch, &texts, &call);
+    pair = pair_of(core, call.caller, call.callee);
+    slot = slot_of(core, pair);
+    return slot->pair == pair && slot->calls >= SUSPECT_CALLS && core->now.boot < slot->until;
+}
+
+/* It was left to the phones to find each other. */
+static bool went_directly(const struct call_record *call)
+{
+    return call->media_path == MEDIA_DIRECT && call->media != MEDIA_UNDECIDED &&
+           call->media != MEDIA_SWITCHED_OFF && call->media != MEDIA_NOTHING_TO_RELAY &&
+           call->media != MEDIA_UNREADABLE && call->media != MEDIA_NO_RELAY;
+}
+
+void silence_note_end(struct core *core, const struct call_record *call, instant now)
+{
+    struct suspicion *slot;
+    uint64_t pair;
+
+    if (!call->answered || !went_directly(call))
+        return;
+    pair = pair_of(core, call->caller, call->callee);
+    slot = slot_of(core, pair);
+    if (call->duration >= SUSPECT_BELOW) {
+        if (slot->pair == pair)
+            *slot = (struct suspicion){0};
+        return;
+    }
+    if (slot->pair != pair || now >= slot->until)
+        *slot = (struct suspicion){.pair = pair};
+    slot->calls++;
+    slot->until = now + SUSPECT_LIFE;
+    core->suspicions_until = max_u64(core->suspicions_until, slot->until);
+}

@@ -1,0 +1,594 @@
+/* Calls that go through a relay: what is told to whom, which legs there are, and when they go. */
+#include "talk.h"
+
+#include "core/calls.h"
+#include "sip/body.h"
+
+#include <stdio.h>
+
+static struct world w;
+static struct relay_table table;
+
+#define BOB_IN "<sip:bob@example.com>;tag=h2"
+#define BOB_AT "sip:h2@198.51.100.2:5060"
+
+static int begin(void **state)
+{
+    (void)state;
+    world_begin(&w, true);
+    memset(&table, 0, sizeof table);
+    w.settings.media.mode = MEDIA_ALWAYS;
+    w.settings.media.has[0] = true;
+    w.settings.media.own[0] = (struct address_bytes){false, {192, 0, 2, 1}};
+    world_relay(&w, &table);
+    talk_phone(&w, 2, "");
+    return 0;
+}
+
+/* Nothing of any call is left. */
+static int end(void **state)
+{
+    (void)state;
+    world_wait(&w, SECONDS(100));
+    assert_int_equal(core_census(w.core).server_transactions, 0);
+    assert_int_equal(core_census(w.core).dialogs, 0);
+    assert_int_equal(core_census(w.core).anchors, 0);
+    assert_int_equal(core_census(w.core).relay_ports, 0);
+    assert_int_equal(table.count, 0);
+    world_end(&w);
+    return 0;
+}
+
+/* What a phone at 198.51.100.host says of its media. */
+static const char *describe(unsigned host, unsigned port, const char *more)
+{
+    static char texts[4][1024];
+    static unsigned next;
+    char *text = texts[next++ % 4];
+
+    snprintf(text, sizeof texts[0],
+             "v=0\no=- 1 1 IN IP4 198.51.100.%u\ns=-\nc=IN IP4 198.51.100.%u\nt=0 0\n"
+             "m=audio %u RTP/AVP 0 8\na=rtpmap:0 PCMU/8000\n%s",
+             host, host, port, more);
+    return text;
+}
+
+/* The latest message to a host in this step that has a description. */
+static bool description_to(unsigned host, struct sdp *sdp)
+{
+    for (unsigned i = world_sent_count(&w); i-- > 0;) {
+        static struct message m;
+        struct slice text;
+        if (world_sent_to(&w, i).address[3] != host)
+            continue;
+        assert_false(message_parse(world_sent(&w, i), &m).status);
+        assert_int_equal(m.bytes.len, world_sent(&w, i).len); /* Content-Length is right */
+        if (body_find_sdp(&m, &text) != BODY_SDP)
+            continue;
+        assert_int_equal(sdp_parse(text, sdp).fault, SDP_FINE);
+        return true;
+    }
+    return false;
+}
+
+/* The port of the relay that a host was told; 0 if it was told another's. */
+static unsigned told(unsigned host)
+{
+    struct sdp sdp;
+
+    if (!description_to(host, &sdp))
+        fail_msg("%u was told nothing", host);
+    return sdp_connection(&sdp, 0)->address.at[0] == 192 ? sdp.media[0].port : 0;
+}
+
+static struct leg_place place(unsigned a, unsigned b, unsigned c, unsigned d, unsigned port)
+{
+    return (struct leg_place){
+        .address = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, (uint8_t)a, (uint8_t)b, (uint8_t)c,
+                    (uint8_t)d},
+        .port = {(uint8_t)(port >> 8), (uint8_t)port},
+    };
+}
+
+/* A packet from a phone to the relay arrives there, or, with 0, nowhere. */
+static void expect_packet(unsigned from, unsigned from_port, unsigned relay_port, unsigned to,
+                          unsigned to_port)
+{
+    struct leg_place source = place(198, 51, 100, from, from_port);
+    struct leg_place key = place(192, 0, 2, 1, relay_port);
+    struct leg_place target = place(198, 51, 100, to, to_port);
+    struct table_packet packet = table_receive(&table, &source, &key);
+
+    assert_int_equal(packet.has_left, to != 0);
+    if (to)
+        assert_memory_equal(&packet.to, &target, sizeof target);
+}
+
+struct ports_told {
+    unsigned caller, callee;
+};
+
+/* carol calls bob, who answers. */
+static struct ports_told call(void)
+{
+    struct ports_told ports;
+
+    SAY(&w, .host = 9, .body = describe(9, 4000, ""));
+    ports.callee = told(2);
+    ANSWER(&w, .host = 2, .status = 180);
+    assert_int_equal(table.count, 0);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
+    ports.caller = told(9);
+    SAY(&w, .host = 9, .method = "ACK", .to = BOB_IN, .uri = BOB_AT, .branch = "ack",
+        .more = talk_route(&w, 2));
+    return ports;
+}
+
+static void carol_asks(const char *method, unsigned cseq, const char *body)
+{
+    SAY(&w, .host = 9, .method = method, .uri = BOB_AT, .to = BOB_IN, .cseq = cseq,
+        .branch = cseq % 2 ? "odd" : "even", .more = talk_route(&w, 2), .body = body);
+}
+
+static void bye(void)
+{
+    carol_asks("BYE", 50, NULL);
+    ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
+    assert_int_equal(table.count, 0);
+}
+
+/* The record that the latest call left. */
+static struct call_record record_of_call(void)
+{
+    struct call_record call = {0};
+
+    for (uint32_t i = 0; i < w.out.count; i++)
+        if (w.out.at[i].kind == ACTION_CALL) {
+            struct reader r = reader_over(w.out.at[i].bytes);
+            assert_true(call_read(&r, &call));
+        }
+    assert_true(call.id);
+    return call;
+}
+
+static void a_call_goes_through_the_relay_both_ways(void **state)
+{
+    struct ports_told ports;
+
+    (void)state;
+    SAY(&w, .host = 9, .body = describe(9, 4000, ""));
+    ports.callee = told(2);
+    assert_true(ports.callee >= 16384);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
+    ports.caller = told(9);
+    assert_true(ports.caller >= 16384 && ports.caller != ports.callee);
+    assert_int_equal(table.count, 4);
+    expect_packet(2, 6000, ports.callee, 9, 4000); /* it is where her signalling comes from */
+    bye();
+    assert_int_equal(record_of_call().media_path, MEDIA_RELAYED);
+    assert_int_equal(record_of_call().media, MEDIA_SWITCHED_ON);
+}
+
+static void packets_reach_who_has_sent(void **state)
+{
+    struct ports_told ports = call();
+
+    (void)state;
+    expect_packet(9, 4000, ports.caller, 2, 6000);
+    expect_packet(2, 6000, ports.callee, 9, 4000);
+    expect_packet(9, 4001, ports.caller + 1, 2, 6001); /* RTCP */
+    expect_packet(66, 4000, ports.caller, 0, 0);
+    bye();
+}
+
+static void without_a_relay_all_passes_as_it_came(void **state)
+{
+    struct sdp sdp;
+
+    (void)state;
+    world_event(&w, &(struct event){.kind = EVENT_RELAY});
+    SAY(&w, .host = 9, .body = describe(9, 4000, ""));
+    assert_true(description_to(2, &sdp));
+    assert_int_equal(sdp.media[0].port, 4000);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
+    assert_int_equal(told(9), 0);
+    bye();
+    assert_int_equal(record_of_call().media, MEDIA_NO_RELAY);
+}
+
+static void where_it_is_switched_off_nothing_is_read(void **state)
+{
+    (void)state;
+    w.settings.media.mode = MEDIA_NEVER;
+    SAY(&w, .host = 9, .body = describe(9, 4000, ""));
+    assert_int_equal(told(2), 0);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
+    assert_int_equal(told(9), 0);
+    bye();
+    assert_int_equal(record_of_call().media, MEDIA_SWITCHED_OFF);
+}
+
+static void who_can_reach_each_other_is_left_to_it(void **state)
+{
+    (void)state;
+    w.settings.media.mode = MEDIA_AUTO;
+    SAY(&w, .host = 9, .body = describe(9, 4000, ""));
+    assert_int_equal(told(2), 0);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
+    assert_int_equal(core_census(w.core).anchors, 0);
+    bye();
+    assert_int_equal(record_of_call().media_path, MEDIA_DIRECT);
+    assert_int_equal(record_of_call().media, MEDIA_BOTH_PUBLIC);
+}
+
+static void a_phone_with_a_private_address_needs_it(void **state)
+{
+    (void)state;
+    w.settings.media.mode = MEDIA_AUTO;
+    SAY(&w, .host = 9,
+        .body = "v=0\no=- 1 1 IN IP4 x\ns=-\nc=IN IP4 10.0.0.7\nt=0 0\nm=audio 4000 RTP/AVP 0\n");
+    assert_true(told(2));
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
+    unsigned port = told(9);
+    expect_packet(9, 31000, port, 2, 6000); /* as its NAT maps it */
+    bye();
+    assert_int_equal(record_of_call().media, MEDIA_OFFERER_HIDDEN);
+}
+
+static void phones_that_fork_have_ports_of_their_own(void **state)
+{
+    unsigned first, second;
+
+    (void)state;
+    talk_phone(&w, 3, "");
+    SAY(&w, .host = 9, .body = describe(9, 4000, ""));
+    first = told(2);
+    second = told(3);
+    assert_true(first && second && first != second);
+    ANSWER(&w, .host = 2, .status = 183, .body = describe(2, 6000, ""));
+    unsigned early = told(9);
+    assert_int_equal(table.count, 4);
+    expect_packet(9, 4000, early, 2, 6000);
+    expect_packet(2, 6000, first, 9, 4000);
+    ANSWER(&w, .host = 3, .status = 183, .body = describe(3, 7000, ""));
+    unsigned other = told(9);
+    assert_true(other != early);
+    assert_int_equal(table.count, 8);
+    ANSWER(&w, .host = 3, .status = 200, .body = describe(3, 7000, ""));
+    assert_int_equal(told(9), other);
+    ANSWER(&w, .host = 2, .status = 487);
+    assert_int_equal(table.count, 4);
+    expect_packet(9, 4000, other, 3, 7000);
+    expect_packet(9, 4000, early, 0, 0);
+    SAY(&w, .host = 9, .method = "BYE", .uri = "sip:h3@198.51.100.3:5060",
+        .to = "<sip:bob@example.com>;tag=h3", .cseq = 50, .more = talk_route(&w, 3));
+    ANSWER(&w, .host = 3, .method = "BYE", .status = 200);
+    assert_int_equal(table.count, 0);
+}
+
+static void an_offer_may_come_in_the_answer(void **state)
+{
+    (void)state;
+    SAY(&w, .host = 9);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
+    unsigned caller = told(9);
+    assert_true(caller);
+    assert_int_equal(table.count, 0);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, "")); /* the ACK was lost */
+    assert_int_equal(told(9), caller);
+    SAY(&w, .host = 9, .method = "ACK", .to = BOB_IN, .uri = BOB_AT, .branch = "ack",
+        .more = talk_route(&w, 2), .body = describe(9, 4000, ""));
+    unsigned callee = told(2);
+    assert_int_equal(table.count, 4);
+    expect_packet(9, 4000, caller, 2, 6000);
+    expect_packet(2, 6000, callee, 9, 4000);
+    bye();
+}
+
+static void a_repeated_200_says_the_same(void **state)
+{
+    (void)state;
+    SAY(&w, .host = 9, .body = describe(9, 4000, ""));
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
+    unsigned port = told(9);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
+    assert_int_equal(told(9), port);
+    assert_int_equal(table.count, 4);
+    bye();
+}
+
+static void hold_and_another_place_keep_the_ports(void **state)
+{
+    struct ports_told ports = call();
+
+    (void)state;
+    carol_asks("INVITE", 2, describe(9, 4000, "a=sendonly\n"));
+    assert_int_equal(told(2), ports.callee);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, "a=recvonly\n"));
+    assert_int_equal(told(9), ports.caller);
+    carol_asks("UPDATE", 3, describe(9, 4500, ""));
+    assert_int_equal(told(2), ports.callee);
+    ANSWER(&w, .host = 2, .method = "UPDATE", .status = 200, .body = describe(2, 6000, ""));
+    assert_int_equal(told(9), ports.caller);
+    expect_packet(9, 4500, ports.caller, 2, 6000);
+    expect_packet(2, 6000, ports.callee, 9, 4500);
+    bye();
+}
+
+static void a_refused_offer_changes_nothing(void **state)
+{
+    struct ports_told ports = call();
+
+    (void)state;
+    expect_packet(9, 4000, ports.caller, 2, 6000);
+    carol_asks("INVITE", 2, describe(9, 4700, "m=video 4800 RTP/AVP 96\n"));
+    assert_int_equal(told(2), ports.callee);
+    ANSWER(&w, .host = 2, .status = 488);
+    assert_int_equal(core_census(w.core).relay_ports, 2);
+    expect_packet(9, 4000, ports.caller, 2, 6000);
+    carol_asks("INVITE", 3, describe(9, 4900, ""));
+    assert_int_equal(told(2), ports.callee);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
+    expect_packet(9, 4900, ports.caller, 2, 6000);
+    bye();
+}
+
+static void an_offer_in_a_reliable_response_is_answered_by_prack(void **state)
+{
+    (void)state;
+    SAY(&w, .host = 9);
+    ANSWER(&w, .host = 2, .status = 183, .body = describe(2, 6000, ""),
+           .more = "Require: 100rel\nRSeq: 1\n");
+    unsigned caller = told(9);
+    carol_asks("PRACK", 2, describe(9, 4000, ""));
+    unsigned callee = told(2);
+    assert_int_equal(table.count, 4);
+    expect_packet(2, 6000, callee, 9, 4000);
+    expect_packet(9, 4000, caller, 2, 6000);
+    ANSWER(&w, .host = 2, .method = "PRACK", .status = 200);
+    ANSWER(&w, .host = 2, .status = 200);
+    assert_int_equal(table.count, 4);
+    bye();
+}
+
+static void a_call_that_fails_leaves_nothing(void **state)
+{
+    (void)state;
+    SAY(&w, .host = 9, .body = describe(9, 4000, ""));
+    ANSWER(&w, .host = 2, .status = 183, .body = describe(2, 6000, ""));
+    assert_int_equal(table.count, 4);
+    ANSWER(&w, .host = 2, .status = 486);
+    assert_int_equal(table.count, 0);
+    assert_int_equal(core_census(w.core).anchors, 0);
+    assert_int_equal(record_of_call().media_path, MEDIA_RELAYED);
+}
+
+static void what_is_signed_or_coded_passes_as_it_is(void **state)
+{
+    (void)state;
+    SAY(&w, .host = 9, .more = "Content-Encoding: gzip\n", .body = describe(9, 4000, ""));
+    assert_non_null(memmem(world_sent(&w, world_sent_count(&w) - 1).at,
+                           world_sent(&w, world_sent_count(&w) - 1).len, "m=audio 4000", 12));
+    ANSWER(&w, .host = 2, .status = 486);
+    assert_int_equal(record_of_call().media, MEDIA_UNREADABLE);
+}
+
+static void a_full_relay_refuses(void **state)
+{
+    (void)state;
+    w.settings.media.user_calls = 1;
+    call();
+    SAY(&w, .host = 9, .call_id = "second", .branch = "second", .body = describe(9, 4100, ""));
+    assert_sent(&w, "100>9 503>9");
+    SAY(&w, .host = 9, .method = "ACK", .call_id = "second", .branch = "second");
+    bye();
+    SAY(&w, .host = 9, .call_id = "third", .branch = "third", .body = describe(9, 4100, ""));
+    assert_true(told(2));
+    ANSWER(&w, .host = 2, .status = 486);
+}
+
+static void the_relay_is_told_after_the_journal(void **state)
+{
+    bool is_recorded = false;
+
+    (void)state;
+    SAY(&w, .host = 9, .body = describe(9, 4000, ""));
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
+    for (uint32_t i = 0; i < w.out.count; i++) {
+        is_recorded |= w.out.at[i].kind == ACTION_PERSIST;
+        if (w.out.at[i].kind == ACTION_LEG || w.out.at[i].kind == ACTION_SEND)
+            assert_true(is_recorded);
+    }
+    bye();
+}
+
+/* ---- restarts */
+
+static void a_restart_while_it_rings_offers_the_same(void **state)
+{
+    (void)state;
+    SAY(&w, .host = 9, .body = describe(9, 4000, ""));
+    unsigned port = told(2);
+    world_restart(&w);
+    world_wait(&w, MS(10));
+    assert_int_equal(told(2), port);
+    world_relay(&w, &table);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
+    unsigned caller = told(9);
+    expect_packet(9, 4000, caller, 2, 6000);
+    bye();
+}
+
+static void a_restart_keeps_the_legs_of_a_call(void **state)
+{
+    struct ports_told ports = call();
+
+    (void)state;
+    expect_packet(9, 4000, ports.caller, 2, 6000);
+    world_restart(&w);
+    world_relay(&w, &table);
+    assert_int_equal(table.count, 4);
+    expect_packet(2, 6000, ports.callee, 9, 4000); /* locked as before */
+    carol_asks("INVITE", 2, describe(9, 4000, "a=inactive\n"));
+    assert_int_equal(told(2), ports.callee);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, "a=inactive\n"));
+    bye();
+}
+
+static void legs_of_no_call_are_closed_and_missing_ones_opened(void **state)
+{
+    struct relay_table stray;
+
+    (void)state;
+    call();
+    stray = table;
+    bye();
+    table = stray; /* as if the relay had not heard of it */
+    world_restart(&w);
+    world_relay(&w, &table);
+    assert_int_equal(table.count, 0);
+    world_wait(&w, SECONDS(40));
+    struct ports_told ports = call();
+    memset(&table, 0, sizeof table); /* the relay itself has started anew */
+    world_relay(&w, &table);
+    assert_int_equal(table.count, 4);
+    expect_packet(9, 4000, ports.caller, 2, 6000);
+    bye();
+}
+
+static void a_checkpoint_holds_the_legs(void **state)
+{
+    struct ports_told ports = call();
+
+    (void)state;
+    world_forget(&w);
+    world_signal(&w, EVENT_CHECKPOINT);
+    world_wait(&w, MS(10));
+    world_restart(&w);
+    world_relay(&w, &table);
+    assert_int_equal(core_census(w.core).relay_ports, 2);
+    expect_packet(9, 4000, ports.caller, 2, 6000);
+    bye();
+}
+
+/* ---- silence */
+
+/* For that long the relay is asked and answers. */
+static void listen_for(unsigned seconds)
+{
+    for (unsigned i = 0; i < seconds; i++) {
+        world_wait(&w, SECONDS(1));
+        if (w.looked_count)
+            world_look(&w);
+    }
+}
+
+static void hear(unsigned host, unsigned from, unsigned port)
+{
+    struct leg_place source = place(198, 51, 100, host, from);
+    struct leg_place key = place(192, 0, 2, 1, port);
+    struct table_row *row = table_find(&table, &key);
+
+    table_receive(&table, &source, &key);
+    row->leg.state.seen = w.now.boot;
+}
+
+static void a_call_that_is_silent_is_hung_up(void **state)
+{
+    struct ports_told ports = call();
+
+    (void)state;
+    hear(9, 4000, ports.caller);
+    hear(2, 6000, ports.callee);
+    listen_for(55);
+    assert_int_equal(core_census(w.core).dialogs, 1);
+    for (unsigned i = 0; i < 12 && !strstr(talk_sent(&w), "BYE"); i++)
+        listen_for(1);
+    assert_sent(&w, "BYE>2 BYE>9");
+    ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
+    ANSWER(&w, .host = 9, .method = "BYE", .status = 200);
+    assert_int_equal(table.count, 0);
+    assert_int_equal(record_of_call().ender, CALL_ENDED_BY_SILENCE);
+    assert_slice(call_reason(&(struct call_record){.status = 200, .ender = CALL_ENDED_BY_SILENCE}),
+                 "silent");
+}
+
+static void a_call_on_hold_may_be_silent(void **state)
+{
+    (void)state;
+    call();
+    carol_asks("INVITE", 2, describe(9, 4000, "a=inactive\n"));
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, "a=inactive\n"));
+    listen_for(120);
+    assert_int_equal(core_census(w.core).dialogs, 1);
+    bye();
+}
+
+static bool is_logged(const char *line)
+{
+    for (uint32_t i = 0; i < w.out.count; i++)
+        if (w.out.at[i].kind == ACTION_LOG && slice_equal(w.out.at[i].bytes, slice_text(line)))
+            return true;
+    return false;
+}
+
+/* bob's description names another address than his packets come from. */
+static void who_hears_nothing_is_told_of_and_mended(void **state)
+{
+    unsigned callee, caller, times = 0;
+
+    (void)state;
+    SAY(&w, .host = 9, .body = describe(9, 4000, ""));
+    callee = told(2);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(77, 6000, ""));
+    caller = told(9);
+    for (unsigned i = 0; i < 8; i++) {
+        hear(9, 4000, caller);
+        expect_packet(2, 6000, callee, times ? 9 : 0, 4000);
+        listen_for(1);
+        times += is_logged("carol hears nothing: bob's packets do not arrive");
+        assert_int_equal(times, i >= 3 || times);
+    }
+    assert_int_equal(times, 1);
+    bye();
+}
+
+static void two_calls_that_end_at_once_make_the_third_relayed(void **state)
+{
+    (void)state;
+    w.settings.media.mode = MEDIA_AUTO;
+    for (unsigned i = 0; i < 3; i++) {
+        char name[16];
+        bool is_anchored = i == 2;
+        snprintf(name, sizeof name, "call%u", i);
+        SAY(&w, .host = 9, .call_id = name, .branch = name, .body = describe(9, 4000, ""));
+        assert_int_equal(told(2) != 0, is_anchored);
+        ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
+        world_wait(&w, SECONDS(5));
+        snprintf(name + 8, sizeof name - 8, "bye%u", i);
+        SAY(&w, .host = 9, .method = "BYE", .uri = BOB_AT, .to = BOB_IN, .cseq = 2, .call_id = name,
+            .branch = name + 8, .more = talk_route(&w, 2));
+        ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
+        assert_int_equal(record_of_call().media,
+                         is_anchored ? MEDIA_FELL_SILENT : MEDIA_BOTH_PUBLIC);
+    }
+}
+
+int main(void)
+{
+#define WITH(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    RUN(WITH(a_call_goes_through_the_relay_both_ways), WITH(packets_reach_who_has_sent),
+        WITH(without_a_relay_all_passes_as_it_came), WITH(where_it_is_switched_off_nothing_is_read),
+        WITH(who_can_reach_each_other_is_left_to_it), WITH(a_phone_with_a_private_address_needs_it),
+        WITH(phones_that_fork_have_ports_of_their_own), WITH(an_offer_may_come_in_the_answer),
+        WITH(a_repeated_200_says_the_same), WITH(hold_and_another_place_keep_the_ports),
+        WITH(a_refused_offer_changes_nothing),
+        WITH(an_offer_in_a_reliable_response_is_answered_by_prack),
+        WITH(a_call_that_fails_leaves_nothing), WITH(what_is_signed_or_coded_passes_as_it_is),
+        WITH(a_full_relay_refuses), WITH(the_relay_is_told_after_the_journal),
+        WITH(a_restart_while_it_rings_offers_the_same), WITH(a_restart_keeps_the_legs_of_a_call),
+        WITH(legs_of_no_call_are_closed_and_missing_ones_opened), WITH(a_checkpoint_holds_the_legs),
+        WITH(a_call_that_is_silent_is_hung_up), WITH(a_call_on_hold_may_be_silent),
+        WITH(who_hears_nothing_is_told_of_and_mended),
+        WITH(two_calls_that_end_at_once_make_the_third_relayed));
+}
