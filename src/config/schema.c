@@ -176,7 +176,7 @@ static const struct key media_keys[] = {
         "or might not, and never and always mean what they say. A call that needs the relay and "
         "finds it full is refused: 503. Where nothing is written, a relay that is there is used, "
         "and none is started."),
-    START_TEXT("address", AT(relay_address), "those that are listened on",
+    TEXT("address", AT(relay_address), "those that are listened on",
         "The relay's addresses on this machine, separated by blanks or commas: at most one of IPv4 "
         "and one of IPv6."),
     TEXT("public", AT(relay_public), "address",
@@ -186,7 +186,7 @@ static const struct key media_keys[] = {
     START_TEXT("ports", AT(relay_ports), "16384-32767",
         "The relay's ports, from the first to the last. Each medium of a call takes two on each side, "
         "at random."),
-    START_NUMBER("calls", AT(relay_calls), 0, 1000000, "0",
+    NUMBER("calls", AT(relay_calls), 0, 1000000, "0",
         "Calls at most that are relayed at a time; 0 is as many as there are ports."),
     NUMBER("user-calls", AT(relay_user_calls), 0, 1000000, "32",
         "Calls at most that are relayed for one user, whether the user calls or is called; 0 is any "

@@ -521,6 +521,16 @@ static struct anchor *decide_branch(struct core *core, struct context *context, 
     return anchor;
 }
 
+/* It may be another server of the same domain than was asked before (core/failover): as long as
+ * nobody has answered, it is told of the relay by the family that it has. */
+static void aim_at(struct anchor *anchor, const struct flow *way)
+{
+    if (legs_count(&anchor->legs))
+        return;
+    anchor->legs.ends[LEGS_CALLEE].source = flow_address(way);
+    anchor->legs.ends[LEGS_CALLEE].is_v6 = anchor->legs.ends[LEGS_CALLEE].source.is_v6;
+}
+
 static bool request_initial(struct core *core, struct context *context, unsigned index,
                             const struct flow *way, const struct request *req,
                             struct description *description, struct actions *out)
@@ -549,6 +559,7 @@ static bool request_initial(struct core *core, struct context *context, unsigned
     }
     if (!anchor)
         return !is_full;
+    aim_at(anchor, way);
     heard.sdp = &sdp;
     if (hear(core, anchor, &req->message, &heard, description, out) != LEGS_FULL)
         return true;
@@ -701,6 +712,18 @@ static void note_answered(struct core *core, struct anchor *anchor)
     silence_watch(core, anchor, core->now.boot);
 }
 
+/* Who answers may be another server than was asked first (core/failover). */
+static void meet_answerer(struct core *core, struct anchor *anchor, const struct flow *flow,
+                          struct actions *out)
+{
+    struct address_bytes source = flow_address(flow);
+    struct legs_output output;
+
+    legs_meet(&anchor->legs, LEGS_CALLEE, &source, &output);
+    if (output.count)
+        anchor_apply(core, anchor, &output, out);
+}
+
 static void accept_silently(struct core *core, const struct passage *p, struct actions *out)
 {
     struct legs_output output;
@@ -726,6 +749,8 @@ void anchor_response(struct core *core, const struct server_transaction *server,
     p.message.is_final = is_final;
     p.message.number = response->cseq.number;
     p.message.carrier = context && !(context->flags & CONTEXT_OFFERED) ? LEGS_LATE : LEGS_RESPONSE;
+    if (context && server->is_initial)
+        meet_answerer(core, p.anchor, &client->flow, out);
     if (is_final)
         note_answered(core, p.anchor);
     if (!read_description(response, &sdp)) {

@@ -287,6 +287,7 @@ struct server {
     struct keeper *keeper;
     struct dns *dns;
     struct fetch *fetch;
+    struct legwork *legwork;
     struct journal journal;
     struct start *start; /* until the loop has it */
     struct store *store;
@@ -509,6 +510,22 @@ static bool open_dns(struct server *server)
     return server->dns != NULL;
 }
 
+static bool open_relay(struct server *server)
+{
+    const struct epoch *epoch = server->epoch;
+    const struct legwork_plan plan = {
+        .setup = {.state = server->state.folder},
+        .log = &server->log,
+    };
+
+    server->legwork = legwork_create(&plan);
+    if (!server->legwork)
+        return false;
+    legwork_want(server->legwork, epoch->settings.media.mode != MEDIA_NEVER,
+                 epoch->config->wants_relay);
+    return true;
+}
+
 static bool open_loop(struct server *server)
 {
     server->reload = reload_create(&server->sources, &server->sockets);
@@ -516,7 +533,7 @@ static bool open_loop(struct server *server)
         return false;
     server->keeper = keeper_start();
     server->fetch = fetch_open(&server->log);
-    if (!server->keeper || !server->fetch || !open_dns(server))
+    if (!server->keeper || !server->fetch || !open_dns(server) || !open_relay(server))
         return false;
     fetch_trust(server->fetch, server->epoch->config->authfile);
     struct loop_parts parts = {
@@ -529,6 +546,7 @@ static bool open_loop(struct server *server)
         .keeper = server->keeper,
         .dns = server->dns,
         .fetch = server->fetch,
+        .legwork = server->legwork,
         .database = &server->database,
         .log = &server->log,
         .control = server->control,
@@ -581,6 +599,8 @@ static void close_server(struct server *server)
         dns_close(server->dns);
     if (server->fetch)
         fetch_close(server->fetch);
+    if (server->legwork)
+        legwork_destroy(server->legwork);
     if (server->reload)
         reload_destroy(server->reload);
     if (server->control)

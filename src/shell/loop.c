@@ -22,6 +22,7 @@
 #define ROUND_LATE MS(200)      /* what is read in a round that takes so long waited too long */
 #define REQUESTS_PER_ROUND 4u   /* of administrators: 0.1 ms each at most */
 #define ANSWERS_PER_ROUND 64u   /* of DNS */
+#define LEGS_PER_ROUND 64u      /* calls, or parts of the relay's table */
 
 /* What is waited for: by poll, which stands in a socket's wait queue only while we sleep.  epoll
  * stays there, and the kernel then calls it back for each datagram that comes or is sent, which
@@ -36,6 +37,7 @@ enum {
     POLL_KEEPER,
     POLL_DNS,
     POLL_FETCH,
+    POLL_RELAY,
     POLL_SOCKETS
 };
 
@@ -53,6 +55,7 @@ struct loop {
     struct errands *errands;
     struct dns *dns;
     struct fetch *fetch;
+    struct legwork *legwork;
     struct moment now;
 
     struct start *start; /* while not all of the last run is in memory, else NULL */
@@ -110,6 +113,10 @@ static void carry_out_one(struct loop *loop, const struct action *act)
         dns_ask(loop->dns, act->ask.id, act->ask.type, act->bytes);
     else if (act->kind == ACTION_FETCH)
         fetch_ask(loop->fetch, act->fetch.id, act->fetch.widest, act->bytes);
+    else if (act->kind == ACTION_LEG)
+        legwork_change(loop->legwork, act->bytes);
+    else if (act->kind == ACTION_LOOK)
+        legwork_look(loop->legwork, act->bytes);
     else if (act->kind == ACTION_ANSWER)
         control_answer(loop->control, &act->answer, act->bytes);
 }
@@ -399,6 +406,15 @@ static void take_fetched(struct loop *loop)
     }
 }
 
+/* What the relay has, as the core wants to know it: some in each round. */
+static void take_legs(struct loop *loop)
+{
+    struct event event;
+
+    for (unsigned n = 0; n < LEGS_PER_ROUND && legwork_next(loop->legwork, &event); n++)
+        step(loop, &event);
+}
+
 static bool is_due(const struct loop *loop)
 {
     return core_deadline(loop->core) <= loop->now.boot;
@@ -429,9 +445,11 @@ void log_report(struct log *log, const struct report *report)
 static void note_unchanged(struct loop *loop, const struct config *old, const struct config *fresh)
 {
     if (old->port != fresh->port || old->tls_port != fresh->tls_port ||
-        !slice_equal(old->interface, fresh->interface) || old->bindings != fresh->bindings)
+        !slice_equal(old->interface, fresh->interface) || old->bindings != fresh->bindings ||
+        old->settings.media.first_port != fresh->settings.media.first_port ||
+        old->settings.media.last_port != fresh->settings.media.last_port)
         log_line(loop->log, LOG_WARNING,
-                 "interface, port and mapped count from the next start on; stop and start sipw");
+                 "interface, ports and mapped count from the next start on; stop and start sipw");
 }
 
 static void keep_configuration(struct loop *loop, const char *fault)
@@ -495,6 +513,8 @@ static void begin_configuration(struct loop *loop, struct keeper_job *users)
     loop->fresh->certs = NULL;
     epoch_free(old);
     change_resolver(loop);
+    legwork_want(loop->legwork, (*loop->epoch)->settings.media.mode != MEDIA_NEVER,
+                 (*loop->epoch)->config->wants_relay);
     fetch_trust(loop->fetch, (*loop->epoch)->config->authfile);
     loop->fresh = NULL;
     loop->fresh_users = users;
@@ -672,6 +692,9 @@ static void look(struct loop *loop, duration longest)
     loop->is_asked |= loop->polled[POLL_CONTROL].revents != 0;
     loop->has_answers |= loop->polled[POLL_DNS].revents != 0;
     loop->has_fetched |= loop->polled[POLL_FETCH].revents != 0;
+    if (loop->polled[POLL_RELAY].revents)
+        legwork_lost(loop->legwork);
+    loop->polled[POLL_RELAY].fd = legwork_descriptor(loop->legwork);
     if (loop->polled[POLL_KEEPER].revents)
         take_from_keeper(loop);
     for (unsigned i = 0; i < count; i++) {
@@ -747,7 +770,7 @@ static bool has_nothing_to_do(const struct loop *loop)
 {
     return !loop->fresh_users && !loop->ready_count && !loop->owes_failed && !loop->has_answers &&
            !loop->has_fetched && !is_due(loop) && !streams_have_news(loop->streams) &&
-           !control_is_busy(loop->control);
+           !legwork_has_news(loop->legwork) && !control_is_busy(loop->control);
 }
 
 static void go_round(struct loop *loop)
@@ -762,6 +785,7 @@ static void go_round(struct loop *loop)
     take_unreached(loop);
     take_answers(loop);
     take_fetched(loop);
+    take_legs(loop);
     meet_deadlines(loop);
     if (loop->start)
         go_on_starting(loop);
@@ -832,6 +856,7 @@ struct loop *loop_create(const struct loop_parts *parts)
                           .errands = errands,
                           .dns = parts->dns,
                           .fetch = parts->fetch,
+                          .legwork = parts->legwork,
                           .now = clock_now()};
     loop->polled[POLL_SIGNALS] = (struct pollfd){.fd = signals, .events = POLLIN};
     loop->polled[POLL_STORE] =
@@ -847,6 +872,8 @@ struct loop *loop_create(const struct loop_parts *parts)
     loop->polled[POLL_DNS] = (struct pollfd){.fd = dns_descriptor(loop->dns), .events = POLLIN};
     loop->polled[POLL_FETCH] =
         (struct pollfd){.fd = fetch_descriptor(loop->fetch), .events = POLLIN};
+    loop->polled[POLL_RELAY] =
+        (struct pollfd){.fd = legwork_descriptor(loop->legwork), .events = POLLIN};
     for (unsigned i = 0; i < udp_count(loop->udp); i++)
         loop->polled[POLL_SOCKETS + i] =
             (struct pollfd){.fd = udp_descriptor(loop->udp, i), .events = POLLIN};
@@ -914,6 +941,7 @@ bool loop_start(struct loop *loop)
 {
     loop->now = clock_now();
     step_kind(loop, EVENT_STARTED);
+    take_legs(loop);
     tell_of_store(loop);
     carry_out(loop);
     while (loop->start && !loop->ends)

@@ -15,6 +15,7 @@
 #include "shell/fetch.h"
 #include "shell/journal.h"
 #include "shell/keeper.h"
+#include "shell/legwork.h"
 #include "shell/log.h"
 #include "shell/reload.h"
 #include "shell/start.h"
@@ -33,6 +34,7 @@ struct loop_parts {
     struct keeper *keeper;
     struct dns *dns;
     struct fetch *fetch;
+    struct legwork *legwork;
     struct database **database; /* becomes the keeper's when the last run was recalled */
     struct log *log;
     struct control *control;

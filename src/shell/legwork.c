@@ -1,0 +1,187 @@
+#include "shell/legwork.h"
+
+#include "core/limits.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define LOOKS_LIMIT 4096u /* legs that the core waits for; beyond, it asks again in time */
+#define AT_ONCE 64u       /* changes and reads */
+#define CALL_LEGS (4u * LEGS_PAIRS)
+
+/* The legs of one call that the core looks for. */
+struct look {
+    unsigned count;
+    struct leg_place keys[CALL_LEGS];
+};
+
+struct legwork {
+    struct relay_setup setup;
+    struct log *log;
+    struct relay *relay; /* NULL: there is none */
+    bool is_wanted;
+    bool owes_news;     /* the core does not know yet whether there is one */
+    bool is_listing;    /* its whole table is being told */
+    uint32_t place;     /* where in it */
+    bool has_told;      /* that a leg could not be opened */
+    struct look *looks; /* a ring */
+    unsigned first, waiting;
+    struct relay_leg legs[CALL_LEGS];
+    struct leg_found found[CALL_LEGS];
+};
+
+#define LOOKS (LOOKS_LIMIT / 8u)
+
+_Static_assert(LEGS_LISTED <= CALL_LEGS, "what is listed has room");
+
+struct legwork *legwork_create(const struct legwork_plan *plan)
+{
+    struct legwork *legwork = calloc(1, sizeof *legwork);
+
+    if (!legwork)
+        return NULL;
+    legwork->setup = plan->setup;
+    legwork->log = plan->log;
+    legwork->looks = calloc(LOOKS, sizeof *legwork->looks);
+    if (legwork->looks)
+        return legwork;
+    free(legwork);
+    return NULL;
+}
+
+void legwork_destroy(struct legwork *legwork)
+{
+    relay_close(legwork->relay);
+    free(legwork->looks);
+    free(legwork);
+}
+
+static void open_relay(struct legwork *legwork)
+{
+    char text[1024];
+    struct writer words = writer_over(text, sizeof text);
+
+    legwork->relay = relay_open(&legwork->setup, &words);
+    legwork->owes_news = true;
+    legwork->has_told = false;
+    legwork->waiting = 0;
+    if (legwork->relay || legwork->setup.may_start)
+        log_line(legwork->log, legwork->relay ? LOG_NOTICE : LOG_WARNING, "%.*s", (int)words.len,
+                 words.at);
+}
+
+void legwork_want(struct legwork *legwork, bool is_wanted, bool may_start)
+{
+    legwork->is_wanted = is_wanted;
+    legwork->setup.may_start = may_start;
+    if (is_wanted && !legwork->relay)
+        open_relay(legwork);
+}
+
+int legwork_descriptor(const struct legwork *legwork)
+{
+    return legwork->relay ? relay_descriptor(legwork->relay) : -1;
+}
+
+void legwork_lost(struct legwork *legwork)
+{
+    log_line(legwork->log, LOG_WARNING,
+             "the media relay has ended; the media of its calls comes back with another");
+    relay_close(legwork->relay);
+    legwork->relay = NULL;
+    if (legwork->is_wanted)
+        open_relay(legwork);
+}
+
+/* The first of many: what is wrong with one is, mostly, with all. */
+static void tell_failures(struct legwork *legwork, const int *errors, unsigned count)
+{
+    for (unsigned i = 0; i < count && !legwork->has_told; i++) {
+        if (!errors[i] || errors[i] == -ENOENT || errors[i] == -ENOTCONN)
+            continue;
+        legwork->has_told = true;
+        log_line(legwork->log, LOG_FAILURE,
+                 "the media relay cannot open a port: %s; look after address and ports in <media>",
+                 strerror(-errors[i]));
+    }
+}
+
+void legwork_change(struct legwork *legwork, struct slice bytes)
+{
+    struct leg_change changes[AT_ONCE];
+    int errors[AT_ONCE];
+
+    while (legwork->relay && bytes.len) {
+        size_t len = min_u64(bytes.len, sizeof changes);
+        unsigned count = (unsigned)(len / sizeof *changes);
+        memcpy(changes, bytes.at, len);
+        if (relay_apply(legwork->relay, changes, count, errors))
+            tell_failures(legwork, errors, count);
+        bytes = slice_from(bytes, len);
+    }
+}
+
+void legwork_look(struct legwork *legwork, struct slice keys)
+{
+    struct look *look;
+
+    if (!legwork->relay || legwork->waiting == LOOKS || keys.len > sizeof look->keys)
+        return;
+    look = &legwork->looks[(legwork->first + legwork->waiting++) % LOOKS];
+    look->count = (unsigned)(keys.len / sizeof look->keys[0]);
+    memcpy(look->keys, keys.at, keys.len);
+}
+
+/* Those that are there. */
+static void give(struct legwork *legwork, unsigned count, struct event *event)
+{
+    event->kind = EVENT_LEGS;
+    event->legs = legwork->found;
+    for (unsigned i = 0; i < count; i++)
+        if (legwork->legs[i].leg.rule.version)
+            legwork->found[event->leg_count++] =
+                (struct leg_found){legwork->legs[i].key, legwork->legs[i].leg};
+}
+
+static void list_some(struct legwork *legwork, struct event *event)
+{
+    int count = relay_list(legwork->relay, &legwork->place, legwork->legs, LEGS_LISTED);
+
+    event->is_list = true;
+    event->is_end = count <= 0;
+    legwork->is_listing = count > 0;
+    give(legwork, count > 0 ? (unsigned)count : 0, event);
+}
+
+bool legwork_has_news(const struct legwork *legwork)
+{
+    return legwork->owes_news || (legwork->relay && (legwork->is_listing || legwork->waiting));
+}
+
+bool legwork_next(struct legwork *legwork, struct event *event)
+{
+    const struct look *look;
+
+    *event = (struct event){.kind = EVENT_RELAY, .has_relay = legwork->relay != NULL};
+    if (legwork->owes_news) {
+        legwork->owes_news = false;
+        legwork->is_listing = legwork->relay != NULL;
+        legwork->place = 0;
+        return true;
+    }
+    if (!legwork->relay)
+        return false;
+    if (legwork->is_listing) {
+        list_some(legwork, event);
+        return true;
+    }
+    if (!legwork->waiting)
+        return false;
+    look = &legwork->looks[legwork->first];
+    legwork->first = (legwork->first + 1) % LOOKS;
+    legwork->waiting--;
+    if (relay_read(legwork->relay, look->keys, look->count, legwork->legs))
+        return false;
+    give(legwork, look->count, event);
+    return true;
+}

@@ -1,0 +1,432 @@
+#!/usr/bin/env python3
+"""Calls whose media goes through the relay of the real sipw: packets arrive both ways, whatever the
+phones agree on, and go on when the server is killed.
+
+Prints `ok NAME` or `not ok NAME: why` for each check; the exit status is 0 if all are ok. SIPW
+names another server binary than build/release/src/sipw. Arguments are names of checks to run alone.
+"""
+
+import contextlib
+import json
+import os
+import random
+import re
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "conformance"))
+
+import server_test
+import sip
+from sip import Attempt, Dialog, Failure, Message, expect
+
+USERS = {"alice": "alices secret", "bob": "bobs secret", "carol": "carols secret"}
+CONFIG = """<?xml version="1.0"?>
+<sipwitch>
+  <registry><realm>lab.test</realm><prefix>200</prefix><range>100</range></registry>
+  <provision>
+    <user id="alice" secret="alices secret" extension="201"/>
+    <user id="bob" secret="bobs secret" extension="202"/>
+    <user id="carol" secret="carols secret" extension="203"/>
+  </provision>
+  <media><mode>always</mode><ports>%u-%u</ports>%s</media>
+</sipwitch>
+"""
+SDP = "Content-Type: application/sdp"
+KEYS = ("a=fingerprint:sha-256 00:11:22\r\na=zrtp-hash:1.10 abcdef\r\n"
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:secret\r\n")
+
+
+class Ear:
+    """A phone's media: one port, that sends RTP and hears it."""
+
+    def __init__(self, stack):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        stack.callback(self.socket.close)
+        self.port = self.socket.getsockname()[1]
+        self.ssrc = random.getrandbits(32)
+        self.sequence = 0
+
+    def describe(self, direction="sendrecv"):
+        return ("v=0\r\no=- 7 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+                f"m=audio {self.port} RTP/AVP 0\r\na=rtcp-mux\r\na={direction}\r\n{KEYS}")
+
+    def send(self, port):
+        self.sequence += 1
+        packet = struct.pack("!BBHII", 0x80, 0, self.sequence, 160 * self.sequence, self.ssrc)
+        packet += bytes(160)
+        self.socket.sendto(packet, ("127.0.0.1", port))
+        return packet
+
+    def hears(self, packet, patience):
+        end = time.monotonic() + patience
+        while (left := end - time.monotonic()) > 0:
+            if select.select([self.socket], [], [], left)[0] and \
+                    self.socket.recv(2048) == packet:
+                return True
+        return False
+
+    def silence(self):
+        while select.select([self.socket], [], [], 0)[0]:
+            self.socket.recv(2048)
+
+
+class Line:
+    """Two ears and the relay's ports that each was told."""
+
+    def __init__(self, near, near_told, far, far_told):
+        self.ends = [(near, near_told, far), (far, far_told, near)]
+
+    def expect_sound(self):
+        """Each hears the other; who is new to the relay is heard once both have sent."""
+        end = time.monotonic() + server_test.PATIENCE
+        for ear, told, other in self.ends:
+            ear.send(told)
+        for ear, told, other in self.ends:
+            while not other.hears(ear.send(told), 0.2):
+                expect(time.monotonic() < end, f"port {told} of the relay leads nowhere")
+
+    def expect_silence(self):
+        """Nothing goes through: what is sent behind it on the loopback is there."""
+        for ear, told, other in self.ends:
+            other.silence()
+            packet = ear.send(told)
+            expect(not other.hears(packet, 0.2), f"port {told} of the relay is still open")
+
+
+def told(message):
+    """The port of the relay in a description; all else must be as it was said."""
+    port = int(re.search(r"^m=audio (\d+) ", message.body, re.MULTILINE)[1])
+    expect(KEYS in message.body, f"the keys are gone: {message.body!r}")
+    expect("c=IN IP4 127.0.0.1\r\n" in message.body, f"{message.body!r}")
+    return port
+
+
+class House:
+    """A running server and its phones."""
+
+    def __init__(self, server, stack):
+        self.process = server
+        self.users, self.domain = USERS, "lab.test"
+        self.host, self.port, self.transport = "127.0.0.1", server.port, "udp"
+        self.phones = []
+        for user in USERS:
+            phone = sip.Phone(self, user)
+            stack.callback(phone.close)
+            self.phones.append(phone.bind())
+        self.ears = [Ear(stack) for _ in self.phones]
+
+    def address(self):
+        return self.host, self.port
+
+    @staticmethod
+    def next_host():
+        return "127.0.0.1"
+
+    def rows(self, command):
+        program = os.path.join(os.path.dirname(server_test.SIPW), "sipwitch")
+        said = subprocess.run([program, "--prefixpath", self.process.state, command, "--json"],
+                              check=True, capture_output=True, text=True).stdout
+        return [json.loads(line) for line in said.splitlines()]
+
+    def kill(self):
+        self.process.end(signal.SIGKILL)
+
+    def restart(self):
+        self.kill()
+        self.process.start()
+
+
+class Call:
+    """alice calls bob, who answers at once: both dialogs, and the line between their ears."""
+
+    def __init__(self, house):
+        self.house = house
+        self.alice, self.bob = house.phones[:2]
+        self.near_ear, self.far_ear = house.ears[:2]
+        attempt = Attempt(self.alice, self.bob.aor(), SDP, body=self.near_ear.describe())
+        invite = self.bob.await_request("INVITE")
+        answer = self.bob.answer(invite, 200, SDP, body=self.far_ear.describe())
+        ok, self.near = attempt.accepted()
+        self.far = Dialog.of_callee(self.bob, invite, answer)
+        self.bob.await_request("ACK")
+        self.line = Line(self.near_ear, told(ok), self.far_ear, told(invite))
+
+    def exchange(self, ours, theirs, method, status=200, body="", answer_body="", fields=()):
+        """A request in the dialog and its answer, as they arrived."""
+        text = ours.write(method, f"Contact: <{ours.phone.contact()}>", *([SDP] if body else []),
+                          *fields, body=body)
+        sent = Message(text)
+        ours.phone.send(text)
+        request = theirs.phone.await_message(
+            lambda m: m.method == method and m.get("CSeq") == sent.get("CSeq"), method)
+        theirs.phone.answer(request, status, *([SDP] if answer_body else []), body=answer_body)
+        answer = ours.phone.await_message(
+            lambda m: m.status >= 200 and m.branch() == sent.branch(), f"answer to {method}")
+        expect(answer.status == status, f"{method} was answered {answer.start}")
+        if method == "INVITE" and status < 300:
+            ours.phone.send(ours.write("ACK", cseq=request.cseq()[0]))
+            theirs.phone.await_request("ACK")
+        elif method == "INVITE":
+            ours.phone.send(ours.write("ACK", cseq=request.cseq()[0], branch=sent.branch()))
+            theirs.phone.await_request("ACK")
+        return request, answer
+
+    def reinvite(self, ours, theirs, our_body, their_body, method="INVITE"):
+        """Both are told the ports that they had."""
+        request, answer = self.exchange(ours, theirs, method, body=our_body,
+                                        answer_body=their_body)
+        at = 0 if ours is self.near else 1
+        expect(told(request) == self.line.ends[1 - at][1], "the port of who is asked has changed")
+        expect(told(answer) == self.line.ends[at][1], "the port of who asks has changed")
+
+    def hang_up(self):
+        self.exchange(self.near, self.far, "BYE")
+        self.line.expect_silence()
+
+
+@contextlib.contextmanager
+def house(more=""):
+    first = random.randrange(33000, 60000, 2)
+    with server_test.server(CONFIG % (first, first + 99, more)) as server, \
+            contextlib.ExitStack() as stack:
+        server.start()
+        line = server.await_line("media is relayed")
+        stack.callback(end_relay, server, int(re.search(r"process (\d+)", line)[1]))
+        yield House(server, stack)
+
+
+def end_relay(server, pid):
+    """It outlives its server: that is what it is for."""
+    server.discard()
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+
+
+# ---- checks
+
+def sound_goes_both_ways_and_ends_with_the_call():
+    with house() as one:
+        call = Call(one)
+        call.line.expect_sound()
+        row, = one.rows("calls")
+        expect((row["media"], row["media_reason"]) == ("relayed", "all media is relayed"),
+               f"the call is shown as {row}")
+        call.hang_up()
+        record = server_test.until(lambda: one.rows("records"), "record")[0]
+        expect(record["media"] == "relayed", f"the record is {record}")
+
+
+def hold_and_other_places_keep_the_ports():
+    with house() as one:
+        call = Call(one)
+        call.line.expect_sound()
+        call.reinvite(call.near, call.far, call.near_ear.describe("sendonly"),
+                      call.far_ear.describe("recvonly"))
+        call.reinvite(call.far, call.near, call.far_ear.describe(), call.near_ear.describe())
+        call.line.expect_sound()
+        moved = one.ears[2]
+        call.reinvite(call.near, call.far, moved.describe(), call.far_ear.describe(), "UPDATE")
+        near, far = call.line.ends
+        call.line = Line(moved, near[1], call.far_ear, far[1])
+        call.line.expect_sound()
+        call.hang_up()
+
+
+def a_refused_offer_changes_nothing():
+    with house() as one:
+        call = Call(one)
+        call.line.expect_sound()
+        call.exchange(call.near, call.far, "INVITE", 488, one.ears[2].describe())
+        call.line.expect_sound()
+        call.hang_up()
+
+
+def an_offer_may_come_in_the_answer():
+    with house() as one:
+        alice, bob = one.phones[:2]
+        near, far = one.ears[:2]
+        attempt = Attempt(alice, bob.aor())
+        invite = bob.await_request("INVITE")
+        expect(not invite.body, "the INVITE has a description")
+        bob.answer(invite, 200, SDP, body=far.describe())
+        ok = attempt.final()
+        dialog = Dialog.of_caller(alice, ok)
+        alice.send(dialog.write("ACK", SDP, cseq=attempt.cseq, body=near.describe()))
+        line = Line(near, told(ok), far, told(bob.await_request("ACK")))
+        line.expect_sound()
+        alice.send(dialog.write("BYE"))
+        bob.take("BYE", 200)
+        alice.await_message(lambda m: m.status == 200 and m.cseq()[1] == "BYE", "answer to BYE")
+        line.expect_silence()
+
+
+def early_media_of_two_phones_is_told_apart():
+    with house() as one, contextlib.ExitStack() as stack:
+        alice, bob = one.phones[:2]
+        other = sip.Phone(one, "bob")
+        stack.callback(other.close)
+        other.bind()
+        attempt = Attempt(alice, bob.aor(), SDP, body=one.ears[0].describe())
+        lines, invites = [], []
+        for phone, ear in ((bob, one.ears[1]), (other, one.ears[2])):
+            invite = phone.await_request("INVITE")
+            phone.answer(invite, 183, SDP, body=ear.describe())
+            early = attempt.provisional(183)
+            lines.append(Line(one.ears[0], told(early), ear, told(invite)))
+            invites.append(invite)
+        expect(lines[0].ends[0][1] != lines[1].ends[0][1], "both have one port")
+        for ear, port, _ in (lines[0].ends[1], lines[1].ends[1]):  # both are heard before the 200
+            one.ears[0].send(lines[0].ends[0][1])
+            one.ears[0].send(lines[1].ends[0][1])
+            server_test.until(lambda ear=ear, port=port: one.ears[0].hears(ear.send(port), 0.2),
+                              "early media")
+        other.answer(invites[1], 200, SDP, body=one.ears[2].describe())
+        _, dialog = attempt.accepted()
+        bob.take("CANCEL", 200)
+        bob.answer(invites[0], 487)
+        bob.await_request("ACK")
+        lines[1].expect_sound()
+        lines[0].expect_silence()
+        alice.send(dialog.write("BYE"))
+        other.take("BYE", 200)
+        alice.await_message(lambda m: m.status == 200 and m.cseq()[1] == "BYE", "answer to BYE")
+        lines[1].expect_silence()
+
+
+def sound_goes_on_when_the_server_is_killed():
+    with house() as one:
+        call = Call(one)
+        call.line.expect_sound()
+        one.kill()
+        for _ in range(20):
+            for ear, port, other in call.line.ends:
+                expect(other.hears(ear.send(port), server_test.PATIENCE), "a packet is lost")
+        one.process.start()
+        for ear, port, other in call.line.ends:
+            expect(other.hears(ear.send(port), server_test.PATIENCE), "a packet is lost")
+        call.reinvite(call.near, call.far, call.near_ear.describe(), call.far_ear.describe())
+        call.line.expect_sound()
+        call.hang_up()
+
+
+def a_call_that_ends_while_the_server_is_away_leaves_no_port():
+    with house() as one:
+        call = Call(one)
+        call.line.expect_sound()
+        state = one.process.state
+        one.kill()
+        for name in os.listdir(state):  # as if the journal had never been written
+            if name.startswith("journal."):
+                os.unlink(os.path.join(state, name))
+        one.process.start()
+        server_test.until(lambda: is_silent(call.line), "end of the legs")
+
+
+def is_silent(line):
+    try:
+        line.expect_silence()
+    except Failure:
+        return False
+    return True
+
+
+def a_ringing_call_keeps_its_ports_through_a_restart():
+    with house() as one:
+        alice, bob = one.phones[:2]
+        attempt = Attempt(alice, bob.aor(), SDP, body=one.ears[0].describe())
+        invite = bob.await_request("INVITE")
+        bob.answer(invite, 180)
+        attempt.provisional(180)
+        one.restart()
+        again = bob.await_request("INVITE")
+        expect(told(again) == told(invite), "the phone was offered another port")
+        bob.answer(again, 200, SDP, body=one.ears[1].describe())
+        ok, dialog = attempt.accepted()
+        line = Line(one.ears[0], told(ok), one.ears[1], told(invite))
+        line.expect_sound()
+        alice.send(dialog.write("BYE"))
+        bob.take("BYE", 200)
+        alice.await_message(lambda m: m.status == 200 and m.cseq()[1] == "BYE", "answer to BYE")
+        line.expect_silence()
+
+
+def a_full_relay_refuses():
+    with house("<user-calls>1</user-calls>") as one:
+        call = Call(one)
+        alice, carol = one.phones[0], one.phones[2]
+        attempt = Attempt(alice, carol.aor(), SDP, body=one.ears[2].describe())
+        attempt.fails(503)
+        call.hang_up()
+        attempt = Attempt(alice, carol.aor(), SDP, body=one.ears[2].describe())
+        carol.take("INVITE", 486)
+        attempt.fails(486)
+
+
+def a_silent_call_is_hung_up():
+    with house("<silence>2</silence>") as one:
+        call = Call(one)
+        call.line.expect_sound()
+        for phone in call.alice, call.bob:
+            bye = phone.await_request("BYE", 20)
+            expect("No media" in (bye.get("Reason") or ""), f"Reason is {bye.get('Reason')!r}")
+            phone.answer(bye, 200)
+        record = server_test.until(lambda: one.rows("records"), "record")[0]
+        expect((record["reason"], record["ended_by"]) == ("silent", "silence"),
+               f"the record is {record}")
+        call.line.expect_silence()
+
+
+def who_hears_nothing_is_told_in_the_log():
+    with house() as one:
+        call = Call(one)
+        ear, port, other = call.line.ends[0]
+        end = time.monotonic() + 20
+        line = None
+        while not line and time.monotonic() < end:
+            ear.send(port)
+            line = one.process.next_line(0.1)
+            line = line if line and "hears nothing" in line else None
+        expect(line and "bob hears nothing: alice's" not in line and
+               "alice hears nothing: bob's packets do not arrive" in line, f"the log says {line!r}")
+        call.hang_up()
+
+
+CHECKS = [
+    sound_goes_both_ways_and_ends_with_the_call,
+    hold_and_other_places_keep_the_ports,
+    a_refused_offer_changes_nothing,
+    an_offer_may_come_in_the_answer,
+    early_media_of_two_phones_is_told_apart,
+    sound_goes_on_when_the_server_is_killed,
+    a_call_that_ends_while_the_server_is_away_leaves_no_port,
+    a_ringing_call_keeps_its_ports_through_a_restart,
+    a_full_relay_refuses,
+    a_silent_call_is_hung_up,
+    who_hears_nothing_is_told_in_the_log,
+]
+
+
+def main():
+    names, failed = set(sys.argv[1:]), 0
+    for check in CHECKS:
+        if names and check.__name__ not in names:
+            continue
+        try:
+            check()
+            print(f"ok {check.__name__}", flush=True)
+        except (Failure, server_test.Failure, OSError, subprocess.SubprocessError) as why:
+            failed += 1
+            print(f"not ok {check.__name__}: {why}", flush=True)
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
