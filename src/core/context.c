@@ -1009,8 +1009,7 @@ static void send_again(struct core *core, struct context *context,
     again.transaction = client_branch(core, client);
     again.max_breadth = req->message.first[HEADER_MAX_BREADTH] ? 1 : 0;
     client->flow = again.flow;
-    if (!anchor_request(core, context, client->branch, &again.flow, req, &again.description,
-                        out) ||
+    if (!anchor_request(core, context, client->branch, &again.flow, req, &again.description, out) ||
         !client_send(core, client, forward_request(core, req, &again, out), req->now.boot, out))
         client_step(core, client, CTRANS_UNREACHED, NULL, req->now, out);
 }
