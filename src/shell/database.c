@@ -37,8 +37,8 @@ static const char *const migrations[] = {
     "ALTER TABLE calls ADD COLUMN proof INTEGER;",
     /* Which way its media took and why: enum media_path and media_reason; none where nobody noted
      * it. */
-    "ALTER TABLE calls ADD COLUMN media INTEGER;"
-    "ALTER TABLE calls ADD COLUMN media_reason INTEGER;",
+    ("ALTER TABLE calls ADD COLUMN media INTEGER;"
+     "ALTER TABLE calls ADD COLUMN media_reason INTEGER;"),
 };
 
 enum statement {
