@@ -37,18 +37,26 @@ void caller_demand(const struct core *core, const struct request *req, struct en
     end->policy = policy;
 }
 
+/* Of an offer it is said whether it is alone. */
+static struct slice name_of(unsigned bit, unsigned proof)
+{
+    static const struct slice names[] = {S("own"),    S("tls"),  S("signature"), S("offer-only"),
+                                         S("signed"), S("node"), S("answer")};
+
+    return 1u << bit == CALLER_OFFER && proof & CALLER_ANSWER ? S("offer") : names[bit];
+}
+
 static void write_names(struct writer *w, unsigned proof)
 {
-    static const struct slice names[] = {S("own"),        S("tls"),    S("signature"),
-                                         S("offer-only"), S("signed"), S("node")};
+    static const uint8_t order[] = {0, 1, 2, 4, 3, 6, 5};
     bool is_first = true;
 
-    for (unsigned i = 0; i < COUNT_OF(names); i++) {
-        if (!(proof >> i & 1))
+    for (unsigned i = 0; i < COUNT_OF(order); i++) {
+        if (!(proof >> order[i] & 1))
             continue;
         if (!is_first)
             write_char(w, '+');
-        write_slice(w, names[i]);
+        write_slice(w, name_of(order[i], proof));
         is_first = false;
     }
 }

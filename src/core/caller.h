@@ -26,9 +26,10 @@ enum caller_proof {
     CALLER_OWN = 1 << 0,       /* one of our own users, by a password or by the flow of its phone */
     CALLER_TLS = 1 << 1,       /* its domain, by the certificate of its connection (RFC 5922) */
     CALLER_SIGNATURE = 1 << 2, /* its domain, which has signed it (RFC 8224) */
-    CALLER_OFFER = 1 << 3,     /* and the media keys that it offers; nobody those of the answer */
+    CALLER_OFFER = 1 << 3,     /* and the media keys that it offers */
     CALLER_SIGNED = 1 << 4,    /* one of our own, signed by us where it left for another domain */
     CALLER_NODE = 1 << 5,      /* another node of ours says so (core/fellow) */
+    CALLER_ANSWER = 1 << 6,    /* the media keys of the answer are signed, too (core/answer) */
     CALLER_UNTOLD = 1 << 7,    /* nobody noted it: only in the record of a call */
 };
 

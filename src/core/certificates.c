@@ -1,5 +1,7 @@
 #include "core/certificates.h"
 
+#include "core/context.h"
+#include "core/hearing.h"
 #include "core/proxy.h"
 
 #define WAYS 4u
@@ -155,7 +157,8 @@ bool certificates_await(struct core *core, const struct certificate_search *sear
         return false;
     if (!is_asked)
         ask(core, kept, search, out);
-    join(core, kept, context);
+    if (context)
+        join(core, kept, context);
     return true;
 }
 
@@ -189,7 +192,10 @@ static void resume_one(struct core *core, struct kept_certificate *kept, struct 
     certificates_leave(core, context);
     if (kept->first_held)
         timer_set(&core->timers, &kept->timer, now.boot);
-    proxy_resume(core, context, now, out);
+    if (context->answer.at)
+        hearing_resume(core, context, now, out);
+    else
+        proxy_resume(core, context, now, out);
 }
 
 static void settle(struct core *core, struct kept_certificate *kept,

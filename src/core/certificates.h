@@ -36,8 +36,8 @@ struct certificate certificates_look(void *self, struct slice info, struct slice
  * since.  Then it is forgotten. */
 bool certificates_forget(struct core *core, struct kept_certificate *kept);
 
-/* Has the request wait for what is wanted, and asks for that unless it is asked for already.  False
- * if there is no room. */
+/* Has the request of a context, or the response that it keeps, wait for what is wanted, and asks
+ * for that unless it is asked for already.  NULL: nobody waits.  False if there is no room. */
 bool certificates_await(struct core *core, const struct certificate_search *search,
                         struct context *context, struct actions *out);
 

@@ -8,6 +8,7 @@
 #include "core/failover.h"
 #include "core/fault.h"
 #include "core/forward.h"
+#include "core/hearing.h"
 #include "core/inside.h"
 #include "core/locate.h"
 #include "core/location.h"
@@ -149,6 +150,7 @@ void context_close(struct core *core, struct context *context)
     slab_give(&core->slab, &context->best);
     slab_give(&core->slab, &context->reason);
     slab_give(&core->slab, &context->signature);
+    slab_give(&core->slab, &context->answer);
     pool_give(&core->contexts, context);
 }
 
@@ -200,6 +202,20 @@ static instant wait_until(const struct core *core, const struct target *target, 
     if (!binding || !binding->is_restored || now >= core->started_at + RETURN_PATIENCE)
         return now;
     return now + WAIT_LONGEST;
+}
+
+struct slice context_branch_uri(const struct core *core, const struct client_transaction *client)
+{
+    const struct server_transaction *server = pool_get(&core->servers, client->server);
+    const struct context *context =
+        server && server->context ? pool_at(&core->contexts, server->context) : NULL;
+    struct slice uri = context ? context_target_uri(context, client->branch) : NO_SLICE;
+    struct message request;
+
+    if (uri.len || !context || !context->request.at ||
+        message_parse(block_slice(&context->request), &request).status)
+        return uri;
+    return message_span(&request, request.uri);
 }
 
 /* The domain that a target's server must be of, empty where none is named: that of the dialog, or
@@ -321,6 +337,7 @@ bool context_send(struct core *core, struct context *context, struct client_tran
     struct slice bytes;
 
     to.max_breadth = breadth;
+    client->is_signed = to.signature.len > 0;
     if (!find_way(core, context, client, req, &to.flow, out)) {
         if (!failover_prove(core, context, client, req, out))
             client_wait(core, client, wait_until(core, target, req->now.boot), req->now.boot);
@@ -625,7 +642,8 @@ static void weigh(struct core *core, struct context *context, const struct messa
     context->best_status = (uint16_t)status;
     context->best_rank = (uint16_t)rated;
     if (response)
-        slab_copy(&core->slab, forward_response(response, &AS_IT_CAME, 0, out), &context->best);
+        slab_copy(&core->slab, forward_response(response, &AS_IT_CAME, 0, NO_SLICE, out),
+                  &context->best);
     else
         keep_fault(core, context, fault, now, out);
     out->bytes.len = start;
@@ -655,7 +673,7 @@ void context_cancel(struct core *core, struct server_transaction *server, struct
     if (context->flags & (CONTEXT_CANCELLED | CONTEXT_ACCEPTED))
         return;
     context->flags |= CONTEXT_CANCELLED;
-    if (context->held_by) { /* nobody was asked yet */
+    if (context_is_held(context)) { /* nobody was asked yet */
         conclude(core, context, now, out);
         return;
     }
@@ -796,9 +814,12 @@ static void accept(struct core *core, struct context *context, struct client_tra
     struct server_transaction *server = pool_at(&core->servers, context->server);
     bool is_invite = context->flags & CONTEXT_INVITE;
     struct description description = AS_IT_CAME;
+    char text[HEARING_LINE];
+    struct writer line = writer_over(text, sizeof text);
     struct slice bytes;
 
     context->flags |= CONTEXT_ACCEPTED;
+    hearing_write_line(&line, core, server, client, response, now.wall);
     anchor_response(core, server, context, client, response, &description, out);
     if (is_invite) {
         server->status = response->status;
@@ -811,7 +832,7 @@ static void accept(struct core *core, struct context *context, struct client_tra
     } else {
         dialog_answer(core, context, response, now, out);
     }
-    bytes = forward_response(response, &description, server->session, out);
+    bytes = forward_response(response, &description, server->session, writer_slice(&line), out);
     server_respond(core, server, response->status, bytes, now.boot, out);
     cancel_branches(core, context, now.boot, out);
     if (fault_is(FAULT_CANCEL_AFTER_2XX) && is_invite)
@@ -827,7 +848,7 @@ static void fail(struct core *core, struct context *context, const struct messag
     dialog_answer(core, context, response, now, out);
     if (fault_is(FAULT_SECOND_FINAL) && response && context->open)
         server_respond(core, server, response->status,
-                       forward_response(response, &AS_IT_CAME, 0, out), now.boot, out);
+                       forward_response(response, &AS_IT_CAME, 0, NO_SLICE, out), now.boot, out);
     if (context->best_status >= 600 && !(context->flags & CONTEXT_REFUSED)) {
         context->flags |= CONTEXT_REFUSED;
         cancel_branches(core, context, now.boot, out);
@@ -910,6 +931,7 @@ static void restore_branch(struct core *core, struct context *context, const str
     client = pool_get(&core->clients, context->branches[index]);
     if (!client)
         return;
+    client->is_signed = to.signature.len > 0;
     if (context_targets(context)[index].way != WAY_SOUGHT) { /* else it went nowhere yet */
         client_rename(core, client, branch);
         client->is_cancelled = context_is_over(context);

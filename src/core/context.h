@@ -90,6 +90,15 @@ static inline bool context_is_over(const struct context *context)
     return context->flags & (CONTEXT_CANCELLED | CONTEXT_ACCEPTED | CONTEXT_REFUSED);
 }
 
+/* It only holds its request, and nobody has been asked yet. */
+static inline bool context_is_held(const struct context *context)
+{
+    return context->held_by && !context->answer.at;
+}
+
+/* The URI that a branch asks for, or is to. */
+struct slice context_branch_uri(const struct core *core, const struct client_transaction *client);
+
 void context_close(struct core *core, struct context *context);
 
 /* An INVITE that would begin a call, and nobody has answered it. */

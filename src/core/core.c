@@ -128,42 +128,6 @@ void core_set_password(struct core *core, const struct user_settings *user)
         location_set_password(core, user);
 }
 
-/* A phone whose stream has ended answers by another: what follows goes by that.  Another domain's
- * server must be reached where its INVITE went, and prove the same there (context_find_flow). */
-static bool is_back(const struct core *core, const struct client_transaction *client,
-                    const struct flow *flow)
-{
-    bool is_elsewhere = flow_is_secure(&client->flow) &&
-                        (!client->flow.connection || connection_is_ours(core, &client->flow));
-
-    return flow->transport == client->flow.transport && !is_elsewhere &&
-           !connection_stands(core, &client->flow);
-}
-
-/* The branch of a response names its client transaction; one that we did not make is dropped (RFC
- * 6026 8.9), and so is one to another than us (18.1.2). */
-static void take_response(struct core *core, const struct message *m, const struct flow *flow,
-                          struct moment now, struct actions *out)
-{
-    struct slice rest = message_first(m, HEADER_VIA);
-    struct client_transaction *client;
-    struct branch branch;
-    struct via via;
-
-    if (message_count(m, HEADER_ASSERTION) > ASSERTION_LIMIT || !rest.len ||
-        !via_next(&rest, &via) || !branch_read(via.branch, &core->key_branch, &branch) ||
-        !branch.transaction || !host_is_socket(core, via.host, via.port ? via.port : 5060))
-        return;
-    client = client_find(core, branch.transaction);
-    if (client && m->cseq.method == METHOD_CANCEL) /* a CANCEL has the branch of its INVITE (9.1) */
-        client = pool_get(&core->clients, client->cancel);
-    if (!client || client->method != m->cseq.method)
-        return;
-    if (is_back(core, client, flow))
-        client->flow = *flow;
-    client_step(core, client, ctrans_input_of(m->status), m, now, out);
-}
-
 static void close_stream(const struct flow *flow, struct actions *out)
 {
     actions_push(out, (struct action){.kind = ACTION_CLOSE, .flow = *flow});
@@ -196,7 +160,7 @@ static void take_message(struct core *core, const struct event *event, struct mo
     if (!req.message.is_request) {
         core->tally.responses++;
         if (!fault.status)
-            take_response(core, &req.message, &event->flow, now, out);
+            client_receive(core, &req.message, &event->flow, now, out);
         return;
     }
     core->tally.requests++;

@@ -357,6 +357,34 @@ static struct slice describe_call(const struct core *core, const struct context 
 }
 
 /* Record-Route below us is the callee's side, above us the caller's. */
+static void read_parts(const struct message *response, struct writer *routes, struct slice *parts)
+{
+    parts[DIALOG_CALL_ID] = message_first(response, HEADER_CALL_ID);
+    parts[DIALOG_CALLER_TAG] = address_tag(message_first(response, HEADER_FROM));
+    parts[DIALOG_CALLEE_TAG] = address_tag(message_first(response, HEADER_TO));
+    parts[DIALOG_CALLEE_CONTACT] = dialog_contact(response);
+    parts[DIALOG_ROUTES] = all_routes(response, routes);
+    parts[DIALOG_FROM] = message_first(response, HEADER_FROM);
+    parts[DIALOG_TO] = message_first(response, HEADER_TO);
+}
+
+bool dialog_sketch(const struct message *response, char *text, struct dialog *dialog)
+{
+    struct writer w = writer_over(text, DIALOG_SKETCH);
+    struct slice parts[DIALOG_PART_COUNT] = {{NULL, 0}};
+    char joined[ROUTES_TEXT];
+    struct writer routes = writer_over(joined, sizeof joined);
+
+    *dialog = (struct dialog){.caller_cseq = response->cseq.number};
+    read_parts(response, &routes, parts);
+    for (unsigned i = 0; i < DIALOG_PART_COUNT; i++) {
+        dialog->lens[i] = (uint16_t)parts[i].len;
+        write_slice(&w, parts[i]);
+    }
+    dialog->text = (struct block){.at = text, .len = (uint32_t)w.len};
+    return !w.failed;
+}
+
 static void open_accepted(struct core *core, const struct hash128 *key, struct context *context,
                           const struct message *response, uint32_t interval, struct moment now,
                           struct actions *out)
@@ -368,19 +396,13 @@ static void open_accepted(struct core *core, const struct hash128 *key, struct c
     char joined[ROUTES_TEXT];
     struct writer routes = writer_over(joined, sizeof joined);
     struct slice parts[DIALOG_PART_COUNT] = {
-        [DIALOG_CALL_ID] = message_first(response, HEADER_CALL_ID),
-        [DIALOG_CALLER_TAG] = address_tag(message_first(response, HEADER_FROM)),
-        [DIALOG_CALLEE_TAG] = address_tag(message_first(response, HEADER_TO)),
         [DIALOG_CALLER_CONTACT] = request_part(context, context ? context->contact : none),
-        [DIALOG_CALLEE_CONTACT] = dialog_contact(response),
-        [DIALOG_ROUTES] = all_routes(response, &routes),
-        [DIALOG_FROM] = message_first(response, HEADER_FROM),
-        [DIALOG_TO] = message_first(response, HEADER_TO),
         [DIALOG_CALL] = describe_call(core, context, response, now, &w),
     };
 
     if (!dialog)
         return;
+    read_parts(response, &routes, parts);
     if (!set_text(core, dialog, parts)) {
         close_dialog(core, dialog);
         return;

@@ -24,6 +24,11 @@ struct dialog *dialog_hashed(const struct core *core, uint64_t call, uint64_t ta
 /* The URI of a message's first Contact, empty if there is none. */
 struct slice dialog_contact(const struct message *m);
 
+/* What a dialog would be that this 2xx makes, in no table: its parts lie in `text`, which has
+ * DIALOG_SKETCH bytes.  False if they are too long. */
+#define DIALOG_SKETCH 24576u
+bool dialog_sketch(const struct message *response, char *text, struct dialog *dialog);
+
 /* A request in a known dialog passes: req->dialog. */
 void dialog_request(struct core *core, const struct request *req);
 

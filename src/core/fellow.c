@@ -28,15 +28,6 @@ static bool is_by(const struct core *core, const struct fellow *fellow, const st
 
 /* ---- what one says */
 
-/* The name of a field as it came. */
-static struct slice name_of(const struct message *m, const struct field *field)
-{
-    struct slice line =
-        slice_of(m->bytes.at + field->line, (size_t)(field->next_line - field->line));
-
-    return slice_trim(slice_until(line, slice_find(line, ':')));
-}
-
 /* The one such field has the word; of several none counts. */
 static bool says_yes(const struct message *m)
 {
@@ -44,7 +35,7 @@ static bool says_yes(const struct message *m)
     unsigned count = 0;
 
     for (unsigned i = m->first[HEADER_ASSERTION]; i; i = m->fields[i].next) {
-        if (!slice_equal_nocase(name_of(m, &m->fields[i]), FIELD))
+        if (!slice_equal_nocase(message_name(m, i), FIELD))
             continue;
         value = message_value(m, i);
         count++;

@@ -374,7 +374,7 @@ struct slice forward_request(struct core *core, const struct request *req,
 }
 
 struct slice forward_response(const struct message *m, const struct description *description,
-                              uint32_t session, struct actions *out)
+                              uint32_t session, struct slice line, struct actions *out)
 {
     char text[SESSION_TEXT + LENGTH_TEXT];
     struct writer w = writer_over(text, sizeof text);
@@ -396,6 +396,8 @@ struct slice forward_response(const struct message *m, const struct description 
     remove_fields(&s, m, HEADER_ASSERTION);
     session_edit_response(&s, m, session, &w);
     edit_description(&s, m, description, &w);
+    if (line.len)
+        splice_add(&s, m->headers_end, 0, line);
     splice_write(&out->bytes, m->bytes, &s);
     return text_since(&out->bytes, start);
 }

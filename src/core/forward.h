@@ -55,11 +55,11 @@ struct slice forward_request(struct core *core, const struct request *req,
                              const struct forwarding *to, struct actions *out);
 
 /* Writes a response without its topmost Via, with another description, with a session timer of
- * `session` seconds where it has none (core/session, 0: without), and without what its sender
- * asserts (RFC 3325 5), into out->bytes; returns it.  A 503 becomes a 500, for it was not said of
- * us (16.7 step 6). */
+ * `session` seconds where it has none (core/session, 0: without), without what its sender asserts
+ * (RFC 3325 5), and with a line of ours (core/hearing) or an empty one, into out->bytes; returns it.
+ * A 503 becomes a 500, for it was not said of us (16.7 step 6). */
 struct slice forward_response(const struct message *response, const struct description *description,
-                              uint32_t session, struct actions *out);
+                              uint32_t session, struct slice line, struct actions *out);
 
 /* A 100 to who sent what was forwarded as this request, into out->bytes. */
 struct slice forward_trying(struct slice request, struct actions *out);

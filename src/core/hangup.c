@@ -95,16 +95,25 @@ static void write_line(struct writer *w, const char *name, struct slice value)
     write_slice(w, S("\r\n"));
 }
 
-static struct slice write_bye(struct core *core, const struct dialog *dialog,
-                              const struct route_set *set, bool to_callee, const struct flow *flow,
-                              uint64_t transaction, struct slice reason, struct actions *out)
+/* A request of ours to one end: its method, its CSeq number, and why, or empty. */
+struct own_request {
+    enum method method;
+    uint32_t cseq;
+    bool to_callee;
+    struct slice reason;
+};
+
+static struct slice write_own(struct core *core, const struct dialog *dialog,
+                              const struct route_set *set, const struct own_request *own,
+                              const struct flow *flow, uint64_t transaction, struct actions *out)
 {
     struct writer *w = &out->bytes;
     size_t start = w->len;
-    uint32_t seen = to_callee ? dialog->caller_cseq : dialog->callee_cseq;
+    bool to_callee = own->to_callee;
     struct branch branch = {.transaction = transaction};
 
-    write_slice(w, S("BYE "));
+    write_slice(w, method_name(own->method));
+    write_char(w, ' ');
     write_slice(w, dialog_part(dialog, to_callee ? DIALOG_CALLEE_CONTACT : DIALOG_CALLER_CONTACT));
     write_slice(w, S(" SIP/2.0\r\n"));
     forward_via(w, core, flow, &branch);
@@ -114,35 +123,75 @@ static struct slice write_bye(struct core *core, const struct dialog *dialog,
     write_line(w, "To: ", dialog_part(dialog, to_callee ? DIALOG_TO : DIALOG_FROM));
     write_line(w, "Call-ID: ", dialog_part(dialog, DIALOG_CALL_ID));
     write_slice(w, S("CSeq: "));
-    write_number(w, seen < CSEQ_LIMIT - CSEQ_LEAP ? seen + CSEQ_LEAP : CSEQ_LIMIT);
-    write_slice(w, S(" BYE\r\n"));
-    if (reason.len)
-        write_line(w, "Reason: ", reason);
+    write_number(w, own->cseq);
+    write_char(w, ' ');
+    write_slice(w, method_name(own->method));
+    write_slice(w, S("\r\n"));
+    if (own->reason.len)
+        write_line(w, "Reason: ", own->reason);
     write_slice(w, S("Content-Length: 0\r\n\r\n"));
     return slice_of(w->at + start, w->len - start);
+}
+
+static bool has_contact(const struct dialog *dialog, bool to_callee)
+{
+    struct uri contact;
+
+    return uri_parse(dialog_part(dialog, to_callee ? DIALOG_CALLEE_CONTACT : DIALOG_CALLER_CONTACT),
+                     &contact);
+}
+
+static bool send_bye_by(struct core *core, const struct dialog *dialog, const struct route_set *set,
+                        bool to_callee, const struct flow *flow, struct slice reason, instant now,
+                        struct actions *out)
+{
+    uint32_t seen = to_callee ? dialog->caller_cseq : dialog->callee_cseq;
+    struct own_request own = {
+        .method = METHOD_BYE,
+        .cseq = seen < CSEQ_LIMIT - CSEQ_LEAP ? seen + CSEQ_LEAP : CSEQ_LIMIT,
+        .to_callee = to_callee,
+        .reason = reason,
+    };
+    struct client_transaction *client = client_open(core, METHOD_BYE, flow);
+    struct slice bye;
+
+    if (!client)
+        return false;
+    bye = write_own(core, dialog, set, &own, flow, client_branch(core, client), out);
+    if (client_send(core, client, bye, now, out))
+        return true;
+    client_close(core, client);
+    return false;
 }
 
 static bool send_bye(struct core *core, const struct dialog *dialog, const struct route_set *set,
                      bool to_callee, struct slice reason, instant now, struct actions *out)
 {
     const struct end *end = to_callee ? &set->cookie.callee : &set->cookie.caller;
-    struct client_transaction *client;
-    struct uri contact;
-    struct slice bye;
     struct flow flow;
 
-    if (!find_flow(core, end, &flow, out) ||
-        !uri_parse(dialog_part(dialog, to_callee ? DIALOG_CALLEE_CONTACT : DIALOG_CALLER_CONTACT),
-                   &contact))
-        return false;
-    client = client_open(core, METHOD_BYE, &flow);
-    if (!client)
-        return false;
-    bye = write_bye(core, dialog, set, to_callee, &flow, client_branch(core, client), reason, out);
-    if (client_send(core, client, bye, now, out))
-        return true;
-    client_close(core, client);
-    return false;
+    return has_contact(dialog, to_callee) && find_flow(core, end, &flow, out) &&
+           send_bye_by(core, dialog, set, to_callee, &flow, reason, now, out);
+}
+
+void hangup_refuse(struct core *core, const struct message *response, const struct flow *flow,
+                   struct moment now, struct actions *out)
+{
+    struct own_request ack = {METHOD_ACK, response->cseq.number, true, NO_SLICE};
+    char text[DIALOG_SKETCH];
+    struct dialog dialog;
+    struct route_set set;
+
+    if (!dialog_sketch(response, text, &dialog) || !has_contact(&dialog, true) ||
+        !read_routes(core, &dialog, &set))
+        return;
+    actions_push(out, (struct action){
+                          .kind = ACTION_SEND,
+                          .flow = *flow,
+                          .bytes = write_own(core, &dialog, &set, &ack, flow, 0, out),
+                      });
+    send_bye_by(core, &dialog, &set, true, flow, S("SIP;cause=502;text=\"Answer was changed\""),
+                now.boot, out);
 }
 
 unsigned hangup_send(struct core *core, const struct dialog *dialog, struct slice reason,

@@ -13,6 +13,10 @@
 /* No BYE is awaited longer: its transaction's 64 T1, and a moment. */
 #define HANGUP_LONGEST (64 * T1 + T4)
 
+/* A 2xx that nobody is to have: whoever sent it gets an ACK, and a BYE, by that flow. */
+void hangup_refuse(struct core *core, const struct message *response, const struct flow *flow,
+                   struct moment now, struct actions *out);
+
 /* Sends BYE to both ends of a call; `reason` is why (RFC 3326), or empty.  Returns how many will be
  * answered or given up: an end that cannot be reached gets none. */
 unsigned hangup_send(struct core *core, const struct dialog *dialog, struct slice reason,

@@ -11,6 +11,11 @@
 #define OURS 0x4000u      /* and is_ours, */
 #define BOUND 0x2000u     /* and is_bound */
 
+/* What is known of a server transaction, in one octet. */
+#define IS_INITIAL 1u
+#define SIGNS_ANSWERS 2u
+#define CHECKS_ANSWERS 4u
+
 static struct writer *begin(const struct server_transaction *server, enum record_type type,
                             struct actions *out)
 {
@@ -45,7 +50,9 @@ static void write_answers(const struct server_transaction *server, struct writer
     write_u8(w, server->accepted_count);
     for (unsigned i = 0; i < server->accepted_count; i++)
         write_u64(w, server->accepted[i]);
-    write_u8(w, server->is_initial);
+    write_u8(w, (uint8_t)((server->is_initial ? IS_INITIAL : 0) |
+                          (server->signs_answers ? SIGNS_ANSWERS : 0) |
+                          (server->checks_answers ? CHECKS_ANSWERS : 0)));
     write_u32(w, server->session);
     write_u8(w, server->answer_count);
     for (unsigned i = 0; i < server->answer_count; i++)
@@ -96,7 +103,7 @@ void pending_put(struct core *core, struct server_transaction *server, struct ac
     const struct context *context =
         server->context ? pool_at(&core->contexts, server->context) : NULL;
 
-    if (!record_wanted(core) || (context && context->held_by))
+    if (!record_wanted(core) || (context && context_is_held(context)))
         return; /* who is held was promised nothing */
     if (context && (context->open || !server->accepted_count))
         put_whole(core, server, context, out);
@@ -198,12 +205,15 @@ static struct server_transaction *read_server(struct core *core, struct reader *
 
 static void read_answers(struct server_transaction *server, struct reader *r)
 {
-    unsigned count;
+    unsigned count, bits;
 
     count = read_u8(r);
     for (unsigned i = 0; i < count && i < ANSWER_LIMIT; i++)
         server->accepted[server->accepted_count++] = read_u64(r);
-    server->is_initial = read_u8(r) != 0;
+    bits = read_u8(r);
+    server->is_initial = bits & IS_INITIAL;
+    server->signs_answers = bits & SIGNS_ANSWERS;
+    server->checks_answers = bits & CHECKS_ANSWERS;
     server->session = read_u32(r);
     count = read_u8(r);
     for (unsigned i = 0; i < count && i < ANSWER_LIMIT; i++)
@@ -220,6 +230,7 @@ static void restore_accepted_client(struct core *core, struct server_transaction
         return;
     client->server = pool_handle(&core->servers, server);
     client->is_decided = true;
+    client->is_signed = server->checks_answers;
     ctrans_init(&client->machine, true, flow_is_reliable(&server->flow), now);
     ctrans_step(&client->machine, CTRANS_SUCCESS, now, core->settings->timer_c);
     client_rename(core, client, branch);
@@ -362,6 +373,7 @@ static void give_texts_back(struct core *core, struct context *context)
     slab_give(&core->slab, &context->best);
     slab_give(&core->slab, &context->reason);
     slab_give(&core->slab, &context->signature);
+    slab_give(&core->slab, &context->answer);
     pool_give(&core->contexts, context);
 }
 

@@ -13,6 +13,8 @@
 #include "core/fellow.h"
 #include "core/forward.h"
 #include "core/gruu.h"
+#include "core/hangup.h"
+#include "core/hearing.h"
 #include "core/inside.h"
 #include "core/instance.h"
 #include "core/load.h"
@@ -844,6 +846,14 @@ static duration retry_after(const struct message *response)
     return min_u64(SECONDS(seconds), PENALTY_LONGEST);
 }
 
+/* The branch ends, for what came of it was changed on its way. */
+static void fail_changed(struct core *core, struct context *context,
+                         struct client_transaction *client, struct moment now, struct actions *out)
+{
+    locate_end(core, client);
+    context_decide(core, context, client, NULL, FAULT_CHANGED, now, out);
+}
+
 /* A final response decides its branch, unless its server is not the only one.  A phone that was
  * cancelled because it rang too long says 487, but its caller did not give up: it counts as a
  * time-out (16.8). */
@@ -852,6 +862,10 @@ static void decide(struct core *core, struct context *context, struct client_tra
 {
     bool has_run_out = client->has_run_out && response->status == 487;
 
+    if (client->has_changed && response->status >= 300) {
+        fail_changed(core, context, client, now, out);
+        return;
+    }
     if (response->status == 503 &&
         failover_next(core, context, client, 503, retry_after(response), now, out))
         return;
@@ -872,15 +886,18 @@ static void pass_on(struct core *core, struct server_transaction *server,
                     struct moment now, struct actions *out)
 {
     struct description description = AS_IT_CAME;
+    char text[HEARING_LINE];
+    struct writer line = writer_over(text, sizeof text);
+    struct slice bytes;
     size_t start;
 
+    hearing_write_line(&line, core, server, client, response, now.wall);
     anchor_response(core, server, context_of(core, server), client, response, &description, out);
     if (response->status >= 200)
         accept_late(core, server, response, now, out);
     start = out->bytes.len;
-    if (!server_respond(core, server, response->status,
-                        forward_response(response, &description, server->session, out), now.boot,
-                        out))
+    bytes = forward_response(response, &description, server->session, writer_slice(&line), out);
+    if (!server_respond(core, server, response->status, bytes, now.boot, out))
         out->bytes.len = start;
 }
 
@@ -899,6 +916,26 @@ static void hear_left(struct core *core, struct context *context, struct server_
         pass_on(core, server, client, response, now, out);
 }
 
+/* An answer that is not as it was signed goes no further.  Whoever accepted believes in a call: it
+ * is acknowledged, as it would have been, and hung up. */
+static bool refuse_changed(struct core *core, struct context *context,
+                           struct client_transaction *client, const struct message *response,
+                           struct moment now, struct actions *out)
+{
+    if (client->heard != HEARD_CHANGED)
+        return false;
+    if (response->status < 200) {
+        client_cancel(core, client, now.boot, out);
+        return true;
+    }
+    hangup_refuse(core, response, &client->flow, now, out);
+    if (!client->is_decided && !client->is_left && context) {
+        client->is_decided = true;
+        fail_changed(core, context, client, now, out);
+    }
+    return true;
+}
+
 /* 16.7: provisional responses and repeated 2xx pass; a final one decides its branch. */
 void proxy_response(struct core *core, struct client_transaction *client,
                     const struct message *response, struct moment now, struct actions *out)
@@ -908,7 +945,7 @@ void proxy_response(struct core *core, struct client_transaction *client,
 
     if (!client->server.generation && response->status >= 200)
         hang_up(core, response, out);
-    if (!server)
+    if (!server || refuse_changed(core, context, client, response, now, out))
         return;
     if (client->is_left) {
         hear_left(core, context, server, client, response, now, out);
@@ -941,6 +978,10 @@ void proxy_timeout(struct core *core, struct client_transaction *client, unsigne
     if (client->is_decided || !context)
         return;
     client->is_decided = true;
+    if (client->has_changed) {
+        fail_changed(core, context, client, now, out);
+        return;
+    }
     if (client->is_unproven)
         fault = FAULT_UNPROVEN;
     if (failover_next(core, context, client, fault.status, PENALTY, now, out))

@@ -93,7 +93,9 @@ struct server_transaction {
     uint16_t status;  /* of the final response to an INVITE */
     bool is_recorded; /* the journal knows of it, under key.low */
     uint8_t accepted_count;
-    bool is_initial; /* an INVITE that makes dialogs */
+    bool is_initial;     /* an INVITE that makes dialogs */
+    bool signs_answers;  /* to it, which is of who signs, too (core/hearing) */
+    bool checks_answers; /* it went out signed, by some branch */
     uint32_t
         session; /* seconds: what a 2xx without Session-Expires is given (RFC 4028); 0 = none */
     uint8_t answer_count;
@@ -142,6 +144,9 @@ struct client_transaction {
     bool is_left : 1;          /* its place is too slow: another took over its target */
     bool is_rehearsal : 1;     /* it only locates (core/rehearse) */
     bool is_unproven : 1;      /* who took its stream did not prove to be its domain */
+    bool is_signed : 1;        /* its request is, so that its answers may be (core/hearing) */
+    bool has_changed : 1;      /* an answer that was signed came changed */
+    uint8_t heard;             /* enum heard: of the response that it is told of */
     bool is_decided;           /* its final response, or the lack of one, was counted */
     bool has_dialled;          /* a connection was opened for it, and will not be again */
     bool lacks_flow;           /* its stream is gone: looked for again until its machine's end_at */
@@ -221,7 +226,9 @@ struct context {
     struct flow flow;       /* by which the request came */
     uint64_t caller;        /* binding that sent it, 0 = none */
     instant opened_at;
-    uint32_t held_by;   /* 1 + the certificate that the request waits for; 0 = none */
+    struct block answer;     /* a response that waits for a certificate (core/hearing), */
+    struct flow answer_flow; /* and by which flow it came */
+    uint32_t held_by;   /* 1 + the certificate that the request, or that, waits for; 0 = none */
     uint32_t next_held; /* that waits for the same */
     struct handle branches[BRANCH_LIMIT];
 };

@@ -5,6 +5,7 @@
 #include "core/failover.h"
 #include "core/fault.h"
 #include "core/forward.h"
+#include "core/hearing.h"
 #include "core/instance.h"
 #include "core/locate.h"
 #include "core/location.h"
@@ -439,4 +440,38 @@ void client_expire(struct core *core, struct client_transaction *client, struct 
         client_arm(core, client);
     else
         client_step(core, client, input, NULL, now, out);
+}
+
+/* A phone whose stream has ended answers by another: what follows goes by that.  Another domain's
+ * server must be reached where its INVITE went, and prove the same there (context_find_flow). */
+static bool is_back(const struct core *core, const struct client_transaction *client,
+                    const struct flow *flow)
+{
+    bool is_elsewhere = flow_is_secure(&client->flow) &&
+                        (!client->flow.connection || connection_is_ours(core, &client->flow));
+
+    return flow->transport == client->flow.transport && !is_elsewhere &&
+           !connection_stands(core, &client->flow);
+}
+
+void client_receive(struct core *core, const struct message *m, const struct flow *flow,
+                    struct moment now, struct actions *out)
+{
+    struct slice rest = message_first(m, HEADER_VIA);
+    struct client_transaction *client;
+    struct branch branch;
+    struct via via;
+
+    if (message_count(m, HEADER_ASSERTION) > ASSERTION_LIMIT || !rest.len ||
+        !via_next(&rest, &via) || !branch_read(via.branch, &core->key_branch, &branch) ||
+        !branch.transaction || !host_is_socket(core, via.host, via.port ? via.port : 5060))
+        return;
+    client = client_find(core, branch.transaction);
+    if (client && m->cseq.method == METHOD_CANCEL) /* a CANCEL has the branch of its INVITE (9.1) */
+        client = pool_get(&core->clients, client->cancel);
+    if (!client || client->method != m->cseq.method || !hearing_admits(core, client, m, flow, out))
+        return;
+    if (is_back(core, client, flow))
+        client->flow = *flow;
+    client_step(core, client, ctrans_input_of(m->status), m, now, out);
 }

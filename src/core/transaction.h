@@ -41,6 +41,11 @@ uint64_t client_branch(const struct core *core, const struct client_transaction 
 /* The client transaction with that branch, or NULL. */
 struct client_transaction *client_find(const struct core *core, uint64_t branch);
 
+/* A response came: it goes to the client transaction that its branch names.  One that we did not
+ * make is dropped (RFC 6026 8.9), and so is one to another than us (18.1.2). */
+void client_receive(struct core *core, const struct message *response, const struct flow *flow,
+                    struct moment now, struct actions *out);
+
 /* NULL if there is no room.  It sends nothing yet. */
 struct client_transaction *client_open(struct core *core, enum method method,
                                        const struct flow *flow);

@@ -15,9 +15,7 @@ struct claims {
     int64_t date;
 };
 
-/* The canonical name in a From or To (8.5); false if there is none or it is a number, for which no
- * domain speaks (8.2). */
-static bool read_name(struct slice value, char *at, struct passport_name *name)
+bool vouch_read_name(struct slice value, char *at, struct passport_name *name)
 {
     struct writer w = writer_over(at, PASSPORT_NAME);
     struct address address;
@@ -39,7 +37,7 @@ static bool read_dest(struct slice value, char *at, struct passport_name *name)
     struct slice tag;
     struct uri uri;
 
-    if (read_name(value, at, name))
+    if (vouch_read_name(value, at, name))
         return true;
     if (!address_parse(value, &address, &tag) || !uri_parse(address.uri, &uri) ||
         !passport_is_number(&uri))
@@ -75,7 +73,7 @@ static bool read_claims(const struct message *m, struct claims *claims)
 
     memset(passport, 0, sizeof *passport);
     read_date(m, claims);
-    if (!read_name(message_first(m, HEADER_FROM), claims->orig_at, &passport->orig) ||
+    if (!vouch_read_name(message_first(m, HEADER_FROM), claims->orig_at, &passport->orig) ||
         !read_dest(message_first(m, HEADER_TO), claims->dest_at, &passport->dest[0]))
         return false;
     passport->dest_count = 1;
@@ -96,7 +94,7 @@ static bool is_from_domain(const struct message *m, struct slice domain)
     char at[PASSPORT_NAME];
     struct passport_name name;
 
-    if (!read_name(message_first(m, HEADER_FROM), at, &name))
+    if (!vouch_read_name(message_first(m, HEADER_FROM), at, &name))
         return false;
     return slice_equal(slice_from(name.text, slice_find(name.text, '@') + 1), domain);
 }

@@ -26,6 +26,10 @@ struct voucher {
     int64_t not_before, not_after;
 };
 
+/* Reads the canonical name (8.5) of a From or To value into PASSPORT_NAME bytes; false if there is
+ * none or it is a number, for which no domain speaks (8.2). */
+bool vouch_read_name(struct slice value, char *at, struct passport_name *name);
+
 enum vouching {
     VOUCHED,
     VOUCH_NOT_OURS, /* From is of another domain, or a number, or has no user: no authority */

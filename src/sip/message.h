@@ -136,6 +136,15 @@ static inline struct slice message_value(const struct message *m, unsigned field
     return slice_of(m->bytes.at + f->value, (size_t)(f->end - f->value));
 }
 
+/* The name of a field as it came. */
+static inline struct slice message_name(const struct message *m, unsigned field)
+{
+    const struct field *f = &m->fields[field];
+    struct slice line = slice_of(m->bytes.at + f->line, (size_t)(f->value - f->line));
+
+    return slice_trim(slice_until(line, slice_find(line, ':')));
+}
+
 /* Value of the first field of a header, or the empty slice with at == NULL. */
 static inline struct slice message_first(const struct message *m, enum header header)
 {

@@ -67,17 +67,48 @@ static void write_keys(struct writer *w, const struct fingerprints *keys)
     json_list_end(w);
 }
 
+static bool is_div(const struct passport *passport)
+{
+    return slice_equal(passport->type, S("div"));
+}
+
+static bool is_answer(const struct passport *passport)
+{
+    return slice_equal(passport->type, S("answer"));
+}
+
+/* "call":{"from":"...","id":"...","to":"..."} */
+static void write_call(struct writer *w, const struct passport_call *call)
+{
+    json_open(w, S("call"));
+    json_text(w, S("from"), call->from);
+    json_text(w, S("id"), call->id);
+    json_text(w, S("to"), call->to);
+    json_end(w);
+}
+
 static void write_payload(struct writer *w, const struct passport *passport)
 {
     json_begin(w);
+    if (is_answer(passport))
+        write_call(w, &passport->call);
     write_dest(w, &passport->dest[0]);
-    if (passport->type.len)
+    if (is_div(passport))
         write_name(w, S("div"), &passport->div);
     json_number(w, S("iat"), (uint64_t)passport->iat);
     if (passport->keys.count)
         write_keys(w, &passport->keys);
     write_name(w, S("orig"), &passport->orig);
     json_end(w);
+}
+
+/* What its type has beside the claims of every PASSporT. */
+static bool may_write_type(const struct passport *passport)
+{
+    if (is_answer(passport))
+        return may_write(passport->call.from) && may_write(passport->call.id) &&
+               may_write(passport->call.to);
+    return !is_div(passport) || may_write(passport->div.text);
 }
 
 void passport_write(struct writer *w, const struct passport *passport)
@@ -88,7 +119,7 @@ void passport_write(struct writer *w, const struct passport *passport)
 
     if (!may_write(passport->info) || !may_write(passport->orig.text) ||
         passport->dest_count != 1 || !may_write(passport->dest[0].text) || passport->iat < 0 ||
-        (passport->type.len && !may_write(passport->div.text))) {
+        !may_write_type(passport)) {
         w->failed = true;
         return;
     }
@@ -206,6 +237,17 @@ static bool read_header(struct writer *unescaped, const struct json_value *heade
            find_text(unescaped, header, S("x5u"), &passport->info);
 }
 
+static bool read_call(struct writer *unescaped, const struct json_value *claims,
+                      struct passport_call *call)
+{
+    struct json_value object;
+
+    return json_find(claims, S("call"), JSON_OBJECT, &object) &&
+           find_text(unescaped, &object, S("from"), &call->from) &&
+           find_text(unescaped, &object, S("id"), &call->id) &&
+           find_text(unescaped, &object, S("to"), &call->to);
+}
+
 static bool read_payload(struct writer *unescaped, const struct json_value *claims,
                          struct passport *passport)
 {
@@ -220,7 +262,9 @@ static bool read_payload(struct writer *unescaped, const struct json_value *clai
     if (!read_dests(unescaped, &dest, true, passport) ||
         !read_dests(unescaped, &dest, false, passport) || !passport->dest_count)
         return false;
-    if (slice_equal(passport->type, S("div")) &&
+    if (is_answer(passport) && !read_call(unescaped, claims, &passport->call))
+        return false;
+    if (is_div(passport) &&
         (has_member(claims, S("opt")) || !read_name(unescaped, claims, S("div"), &passport->div)))
         return false;
     return read_name(unescaped, claims, S("orig"), &passport->orig) &&

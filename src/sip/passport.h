@@ -1,6 +1,6 @@
 /*
  * PASSporT (RFC 8225): what a domain signs of a request, and the type "div" of one that was sent on
- * to another destination (RFC 8946 3).
+ * to another destination (RFC 8946 3), and the type "answer" of a signed answer (core/answer).
  *
  * It is written in the one order and without the white space of RFC 8225 9, so that who knows the
  * request can make the same bytes.  What is read may be in any order: its signature is over the
@@ -27,13 +27,19 @@ struct passport_name {
     struct slice text;
 };
 
+/* Of type "answer": the response's tags and Call-ID. */
+struct passport_call {
+    struct slice from, id, to;
+};
+
 struct passport {
     struct slice info; /* x5u: where the certificate is */
-    struct slice type; /* ppt: empty, or "div" */
+    struct slice type; /* ppt: empty, "div" or "answer" */
     struct passport_name orig;
     struct passport_name dest[PASSPORT_DESTS];
     unsigned dest_count;
-    struct passport_name div; /* of type "div": the destination before */
+    struct passport_name div;  /* of type "div": the destination before */
+    struct passport_call call; /* of type "answer" */
     int64_t iat;
     struct fingerprints keys; /* mky; none if it is absent */
 };

@@ -30,12 +30,16 @@ from sip import Failure, Message, expect, unique
 NAMES = {"one.test": "alice", "two.test": "bob"}
 USERS = {"alice": "alices secret", "bob": "bobs secret", "carol": "carols secret"}
 FINGERPRINT = "AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89"
+OTHER = FINGERPRINT.replace("AB:CD", "12:34")
 OFFER = ("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
          f"a=fingerprint:sha-256 {FINGERPRINT}\r\nm=audio 4000 UDP/TLS/RTP/SAVP 0\r\n")
+REPLY = OFFER.replace(FINGERPRINT, OTHER).replace("4000", "5000")
 PROVEN = "verified;domain={};by=signature"
 SDP = "Content-Type: application/sdp"
 SIPWITCH = os.path.join(os.path.dirname(server_test.SIPW), "sipwitch")
 RESULT = "P-SIPWITCH-Caller"
+ANSWER = "P-SIPWITCH-Answer"
+CALLEE = "P-SIPWITCH-Callee"
 
 
 # ---- certificates
@@ -213,18 +217,23 @@ class World:
         return self.domain("one.test"), self.domain("two.test")
 
 
-class Between:
-    """Who stands between two servers: what one sends to it goes on to another, perhaps changed."""
+def unchanged(text):
+    return text
 
-    def __init__(self, world, target, change=lambda text: text):
+
+class Between:
+    """Who stands between two servers: what one sends to it goes on to another, perhaps changed, and
+    so do the answers."""
+
+    def __init__(self, world, target, change=unchanged, change_back=unchanged):
         self.socket = world.stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         self.socket.bind(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
         self.listener = world.stack.enter_context(socket.socket())
         self.listener.bind(("127.0.0.1", self.port))
         self.listener.listen()
-        self.target, self.change = target, change
-        self.seen = []
+        self.target, self.change, self.change_back = target, change, change_back
+        self.seen, self.answers = [], []
         for task in self.pass_datagrams, self.take_streams:
             threading.Thread(target=task, daemon=True).start()
 
@@ -234,7 +243,7 @@ class Between:
             while True:
                 data, peer = self.socket.recvfrom(65535)
                 if peer[1] == self.target.port:
-                    self.socket.sendto(data, source)
+                    self.socket.sendto(self.passed_back(data), source)
                     continue
                 source = peer
                 self.socket.sendto(self.passed(data), ("127.0.0.1", self.target.port))
@@ -247,12 +256,17 @@ class Between:
         self.seen.append(Message(text))
         return text.encode()
 
+    def passed_back(self, data):
+        text = self.change_back(data.decode())
+        self.answers.append(Message(text))
+        return text.encode()
+
     def take_streams(self):
         with contextlib.suppress(OSError):
             while True:
                 near = self.listener.accept()[0]
                 far = socket.create_connection(("127.0.0.1", self.target.port))
-                for one, other, act in (near, far, self.passed), (far, near, lambda data: data):
+                for one, other, act in (near, far, self.passed), (far, near, self.passed_back):
                     threading.Thread(target=self.copy, args=(one, other, act), daemon=True).start()
 
     @staticmethod
@@ -659,6 +673,191 @@ def signed_and_encoded_bodies_pass_untouched(world):
         expect("mky" not in passport_of(request)[1], "keys were signed that cannot be read")
 
 
+# ---- answers
+
+BOTH = "verified;domain={};by=signature;media=offer+answer"
+
+
+def called(one, two, uri=None, offer=OFFER):
+    """alice's INVITE has reached bob."""
+    attempt = sip.Attempt(one.phone, uri or two.uri("bob"), SDP, body=offer)
+    return attempt, two.phone.await_request("INVITE")
+
+
+def proofs(domain, count=1):
+    """What the records of calls say."""
+    server_test.until(lambda: len(sipwitch(domain, "records", "--json").splitlines()) >= count,
+                      "the record")
+    return [json.loads(line)["proof"] for line in sipwitch(domain, "records", "--json").splitlines()]
+
+
+def hang_up(attempt, one, two, invite, text):
+    """The call's end, so that it is recorded."""
+    answer, near = attempt.accepted()
+    two.phone.await_request("ACK")
+    bye = near.write("BYE")
+    one.phone.send(bye)
+    two.phone.take("BYE", 200)
+    one.phone.await_message(lambda m: m.status == 200 and m.branch() == Message(bye).branch(), "200 to BYE")
+    return answer
+
+
+def media_keys_of_an_answer_are_signed_and_proven(world):
+    one, two = world.two()
+    between = Between(world, two)
+    attempt, invite = called(one, two, between.uri("bob"))
+    text = two.phone.answer(invite, 200, SDP, body=REPLY)
+    answer = hang_up(attempt, one, two, invite, text)
+    expect(answer.all(CALLEE) == [BOTH.format("two.test")] and answer.body == REPLY, answer.text)
+    expect(not answer.all(ANSWER), "the phone was shown the signature")
+    accepted = [m for m in between.answers if m.status == 200 and m.get("CSeq").endswith("INVITE")]
+    value = accepted[0].all(ANSWER)
+    expect(len(value) == 1, f"{value}")
+    header, claims, _ = value[0].split(";")[0].split(".")
+    expect(unpacked(header) == {"alg": "ES256", "ppt": "answer", "typ": "passport", "x5u": two.info},
+           f"{unpacked(header)}")
+    claims = unpacked(claims)
+    expect(claims["call"] == {"id": attempt.call_id, "from": one.phone.tag, "to": answer.tag("To")},
+           f"{claims}")
+    expect(claims["orig"] == {"uri": "sip:two.test"} and
+           claims["dest"] == {"uri": ["sip:alice@one.test"]}, f"{claims}")
+    expect(claims["mky"] == [{"alg": "sha-256", "dig": OTHER.replace(":", "")}], f"{claims}")
+    expect(proofs(one) == ["own+signed+answer"], f"{proofs(one)}")
+    expect(proofs(two) == ["signature+offer+answer"], f"{proofs(two)}")
+
+
+def early_media_is_signed_too(world):
+    one, two = world.two()
+    attempt, invite = called(one, two)
+    two.phone.answer(invite, 183, SDP, body=REPLY)
+    early = attempt.provisional(183)
+    expect(early.all(CALLEE) == [BOTH.format("two.test")] and early.body == REPLY, early.text)
+    two.phone.answer(invite, 486)
+    attempt.fails(486)
+
+
+def an_answer_without_keys_is_not_signed(world):
+    one, two = world.two()
+    between = Between(world, two)
+    attempt, invite = called(one, two, between.uri("bob"))
+    two.phone.answer(invite, 180)
+    ringing = attempt.provisional(180)
+    text = two.phone.answer(invite, 200, SDP, body=REPLY.replace("a=fingerprint", "a=nothing"))
+    answer = hang_up(attempt, one, two, invite, text)
+    for message in ringing, answer, *between.answers:
+        expect(not message.all(CALLEE) and not message.all(ANSWER), message.text)
+    expect(proofs(two) == ["signature+offer-only"], f"{proofs(two)}")
+
+
+def an_answer_that_nobody_signs_is_told_as_that(world):
+    one = world.domain("one.test")
+    two = world.domain("two.test", identity="no")
+    attempt, invite = called(one, two)
+    two.phone.answer(invite, 200, f"{CALLEE}: {BOTH.format('two.test')}", SDP, body=REPLY)
+    answer, _ = attempt.accepted()
+    expect(answer.all(CALLEE) == ["unverified;media=offer-only"] and answer.body == REPLY, answer.text)
+    expect(proofs_of_calls(one) == ["own+signed"], f"{proofs_of_calls(one)}")
+
+
+def proofs_of_calls(domain):
+    return [json.loads(line)["proof"] for line in sipwitch(domain, "calls", "--json").splitlines()]
+
+
+def calls_that_nobody_signed_are_answered_unsigned(world):
+    one = world.domain("one.test", identity="no")
+    two = world.domain("two.test")
+    between = Between(world, two)
+    attempt, invite = called(one, two, between.uri("bob"))
+    two.phone.answer(invite, 200, SDP, body=REPLY)
+    answer, _ = attempt.accepted()
+    expect(not answer.all(CALLEE), answer.text)
+    expect(not any(message.all(ANSWER) for message in between.answers), "it was signed")
+
+
+def a_changed_answer(world, change, status=200):
+    """Somebody changes the answer on its way: nobody hears it, and the call ends."""
+    one, two = world.two()
+    between = Between(world, two, change_back=lambda text: change(text) if
+                      text.startswith(f"SIP/2.0 {status}") and "INVITE" in text else text)
+    attempt, invite = called(one, two, between.uri("bob"))
+    two.phone.answer(invite, status, SDP, body=REPLY)
+    return one, two, attempt, invite
+
+
+def is_refused(one, two, attempt):
+    failure = attempt.fails(502)
+    expect("Changed" in failure.start, failure.start)
+    one.phone.has_nothing(lambda m: m.status == 200 and attempt.is_mine(m), "alice heard it")
+    expect(proofs(one) == ["own+signed"], f"{proofs(one)}")
+
+
+def a_changed_fingerprint_of_an_answer_ends_the_call(world):
+    one, two, attempt, _ = a_changed_answer(world, lambda text: text.replace("12:34", "12:35"))
+    two.phone.await_request("ACK")
+    bye = two.phone.take("BYE", 200)
+    expect("changed" in bye.get("Reason"), bye.text)
+    is_refused(one, two, attempt)
+
+
+def a_removed_fingerprint_of_an_answer_ends_the_call(world):
+    one, two, attempt, _ = a_changed_answer(world, lambda text: text.replace("a=fingerprint", "a=fingerprinz"))
+    two.phone.await_request("ACK")
+    two.phone.take("BYE", 200)
+    is_refused(one, two, attempt)
+
+
+def an_answer_of_another_call_ends_the_call(world):
+    seen = []
+
+    def change(text):
+        message = Message(text)
+        seen.extend(message.all(ANSWER))
+        return text.replace(message.get(ANSWER), seen[0])
+    one, two, attempt, _ = a_changed_answer(world, change)
+    attempt.accepted()
+    two.phone.await_request("ACK")
+    between = Between(world, two, change_back=lambda text: change(text) if
+                      text.startswith("SIP/2.0 200") and "INVITE" in text else text)
+    again, invite = called(one, two, between.uri("bob"))
+    two.phone.answer(invite, 200, SDP, body=REPLY)
+    two.phone.await_request("ACK")
+    two.phone.take("BYE", 200)
+    again.fails(502)
+
+
+def a_changed_fingerprint_of_early_media_ends_the_call(world):
+    one, two, attempt, invite = a_changed_answer(world, lambda text: text.replace("12:34", "12:35"), 183)
+    two.phone.take("CANCEL", 200)
+    two.phone.answer(invite, 487)
+    is_refused(one, two, attempt)
+
+
+def a_signature_that_was_taken_off_leaves_it_unverified(world):
+    one, _, attempt, _ = a_changed_answer(world, lambda text: re.sub(f"{ANSWER}:.*\r\n", "", text))
+    answer, _ = attempt.accepted()
+    expect(answer.all(CALLEE) == ["unverified;media=offer-only"], answer.text)
+
+
+def an_answer_whose_certificate_is_out_of_reach_is_unverified(world):
+    one = world.domain("one.test")
+    two = world.domain("two.test", identity="https://127.0.0.1:1/nothing.pem")
+    attempt, invite = called(one, two)
+    two.phone.answer(invite, 200, SDP, body=REPLY)
+    answer, _ = attempt.accepted()
+    expect(answer.all(CALLEE) == ["unverified;media=offer-only"] and answer.body == REPLY, answer.text)
+
+
+def an_answer_is_signed_after_a_crash_while_it_rings(world):
+    one, two = world.two()
+    attempt, _ = called(one, two)
+    for domain in one, two:
+        domain.kill_and_start()
+        invite = two.phone.await_request("INVITE")
+    two.phone.answer(invite, 200, SDP, body=REPLY)
+    answer, _ = attempt.accepted()
+    expect(answer.all(CALLEE) == [BOTH.format("two.test")], answer.text)
+
+
 CHECKS = [
     what_leaves_for_another_domain_is_signed,
     fingerprints_of_an_offer_are_signed,
@@ -686,6 +885,18 @@ CHECKS = [
     the_result_is_never_believed_from_outside,
     what_must_be_signed_and_is_not_is_refused,
     signed_and_encoded_bodies_pass_untouched,
+    media_keys_of_an_answer_are_signed_and_proven,
+    early_media_is_signed_too,
+    an_answer_without_keys_is_not_signed,
+    an_answer_that_nobody_signs_is_told_as_that,
+    calls_that_nobody_signed_are_answered_unsigned,
+    a_changed_fingerprint_of_an_answer_ends_the_call,
+    a_removed_fingerprint_of_an_answer_ends_the_call,
+    an_answer_of_another_call_ends_the_call,
+    a_changed_fingerprint_of_early_media_ends_the_call,
+    a_signature_that_was_taken_off_leaves_it_unverified,
+    an_answer_whose_certificate_is_out_of_reach_is_unverified,
+    an_answer_is_signed_after_a_crash_while_it_rings,
 ]
 
 
