@@ -26,6 +26,7 @@ enum fault_number {
     FAULT_PROOF_FORGOTTEN,   /* that a domain has proven itself is not persisted */
     FAULT_CONNECTION_SHARED, /* one to a domain is used for another at the same address */
     FAULT_FLOW_GIVEN_UP,     /* where one flow of a phone fails, the next is not tried */
+    FAULT_KEYS_UNCHECKED,    /* media keys that were not signed are let in */
     FAULT_COUNT,
 };
 

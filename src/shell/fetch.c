@@ -1,16 +1,11 @@
 #include "shell/fetch.h"
 
-#include "core/identity.h"
-#include "shell/certificate.h"
-#include "shell/es256.h"
+#include "shell/chain.h"
 
 #include <curl/curl.h>
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,9 +16,7 @@
 #define WHOLE_PATIENCE 4500L /* ms: the core waits half a second longer (core/certificates) */
 #define CONNECT_PATIENCE 3000L
 #define REDIRECTS 2L
-#define CHAIN_LIMIT 8      /* certificates from the domain's to a CA */
-#define DOMAINS_ROOM 4096u /* bytes of the domains that a certificate names */
-#define LOOK_AGAIN 1000    /* ms */
+#define LOOK_AGAIN 1000 /* ms */
 
 /* What is asked for, from its question to its answer. */
 struct job {
@@ -98,63 +91,11 @@ static X509_STORE *make_store(struct fetch *fetch)
     return store;
 }
 
-/* The certificates of a PEM file, in order, or the one that is there in DER. */
-static STACK_OF(X509) * read_certificates(const struct job *job)
-{
-    STACK_OF(X509) *all = sk_X509_new_null();
-    BIO *pem = BIO_new_mem_buf(job->bytes, (int)job->len);
-    const unsigned char *der = (const unsigned char *)job->bytes;
-    X509 *one;
-
-    while (all && pem && sk_X509_num(all) < CHAIN_LIMIT &&
-           (one = PEM_read_bio_X509(pem, NULL, NULL, (void *)"")))
-        sk_X509_push(all, one);
-    if (all && !sk_X509_num(all) && (one = d2i_X509(NULL, &der, (long)job->len)))
-        sk_X509_push(all, one);
-    BIO_free(pem);
-    ERR_clear_error();
-    return all;
-}
-
-static bool is_trusted(X509_STORE *store, X509 *certificate, STACK_OF(X509) * chain)
-{
-    X509_STORE_CTX *judging = X509_STORE_CTX_new();
-    bool ok = judging && store && X509_STORE_CTX_init(judging, store, certificate, chain) == 1 &&
-              X509_STORE_CTX_set_purpose(judging, X509_PURPOSE_ANY) == 1;
-
-    if (ok)
-        X509_STORE_CTX_set_depth(judging, CHAIN_LIMIT);
-    ok = ok && X509_verify_cert(judging) == 1;
-    X509_STORE_CTX_free(judging);
-    ERR_clear_error();
-    return ok;
-}
-
-static bool names_domain(X509 *certificate, struct slice domain)
-{
-    char text[DOMAINS_ROOM];
-    struct writer w = writer_over(text, sizeof text);
-
-    certificate_write_domains(certificate, &w);
-    return identity_is_among(writer_slice(&w), domain);
-}
-
-/* A CA says that it is the domain's, and it is of a key that we can check by. */
 static void judge(struct fetch *fetch, struct job *job)
 {
-    STACK_OF(X509) *all = read_certificates(job);
-    X509 *first = all ? sk_X509_value(all, 0) : NULL;
-    EVP_PKEY *key = first ? X509_get0_pubkey(first) : NULL;
-    struct certificate *found = &job->found;
-
-    found->state = CERTIFICATE_UNSUPPORTED;
     if (!fetch->store)
         fetch->store = make_store(fetch);
-    if (key && es256_point(key, found->point) && names_domain(first, slice_text(job->domain)) &&
-        is_trusted(fetch->store, first, all) &&
-        certificate_times(first, &found->not_before, &found->not_after))
-        found->state = CERTIFICATE_GOOD;
-    sk_X509_pop_free(all, X509_free);
+    chain_judge(slice_of(job->bytes, job->len), slice_text(job->domain), fetch->store, &job->found);
 }
 
 /* ---- the thread */

@@ -27,10 +27,10 @@ void put_field(struct writer *w, const char *name, struct slice value)
     write_slice(w, S("\r\n"));
 }
 
-static void put_body(struct writer *w, struct slice body)
+static void put_body(struct writer *w, struct slice type, struct slice body)
 {
     if (body.len)
-        put_field(w, "Content-Type", S("text/plain"));
+        put_field(w, "Content-Type", type.len ? type : S("text/plain"));
     put(w, "Content-Length: %zu\r\n\r\n", body.len);
     write_slice(w, body);
 }
@@ -63,7 +63,7 @@ void letter_write(struct writer *w, const struct letter *l)
     if (l->session)
         put(w, "Session-Expires: %u\r\n", l->session);
     write_slice(w, l->extra);
-    put_body(w, l->body);
+    put_body(w, l->type, l->body);
 }
 
 static void copy_fields(struct writer *w, const struct message *m, enum header header)
@@ -160,7 +160,7 @@ void reply_write(struct writer *w, const struct message *request, const struct f
     if (r->contact.len)
         put_field(w, "Contact", r->contact);
     write_slice(w, r->extra);
-    put_body(w, r->body);
+    put_body(w, NO_SLICE, r->body);
 }
 
 struct slice letter_untagged(struct slice value)

@@ -23,6 +23,7 @@ struct letter {
     bool knows_timers;    /* RFC 4028 */
     unsigned session;     /* seconds that it asks for, 0 = none */
     struct slice extra;   /* whole further fields */
+    struct slice type;    /* of the body; text/plain where it is left out */
     struct slice body;
 };
 

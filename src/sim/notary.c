@@ -79,7 +79,7 @@ void notary_init(struct sim *sim, uint64_t seed)
     plan_next(sim);
 }
 
-enum forgery { NO_FORGERY, WRONG_KEY, OTHER_CALLEE, LONG_AGO, FORGERY_COUNT };
+enum forgery { NO_FORGERY, WRONG_KEY, OTHER_CALLEE, OTHER_MEDIA, LONG_AGO, FORGERY_COUNT };
 
 /* The lines of a signature of that letter. */
 static bool sign_letter(const struct sim *sim, struct letter *letter, enum forgery forgery,
@@ -97,6 +97,8 @@ static bool sign_letter(const struct sim *sim, struct letter *letter, enum forge
     voucher.key = &keys[forgery == WRONG_KEY ? place + 1 : place];
     if (forgery == OTHER_CALLEE)
         seen.to = S("<sip:nobody@" SERVER_DOMAIN ">");
+    if (forgery == OTHER_MEDIA)
+        seen.body = S("a=fingerprint:sha-256 CD:EF\r\n");
     letter_write(&w, &seen);
     return !message_parse(writer_slice(&w), &m).status &&
            vouch_sign(&m, &voucher, &es256, wall, lines) == VOUCHED;
@@ -132,7 +134,8 @@ void notary_act(struct sim *sim)
                             .to = writer_slice(&t),
                             .call_id = writer_slice(&n),
                             .cseq = 1,
-                            .body = S("signed")};
+                            .type = S("application/sdp"),
+                            .body = S("a=fingerprint:sha-256 AB:CD\r\n")};
     if (sign_letter(sim, &letter, forgery, place, &x)) {
         write_slice(&x, forgery ? S(FORGED) : S(GENUINE));
         letter.extra = writer_slice(&x);

@@ -3,9 +3,9 @@
  * finds where its certificates are.
  *
  * It writes to users of the machine's domain what is genuine, and what somebody forged: with
- * another key, for another callee, or long ago.  No forgery may reach anybody, and nobody may be
- * told that one is proven.  The machine fetches certificates late, not at all, or never hears of
- * them.  Its own users' requests to other domains are signed, too.
+ * another key, for another callee or other media keys, or long ago.  No forgery may reach anybody,
+ * and nobody may be told that one is proven.  The machine fetches certificates late, not at all, or
+ * never hears of them.  Its own users' requests to other domains are signed, too.
  */
 #pragma once
 

@@ -33,9 +33,12 @@ enum order {
     ORDER_DNS,           /* the latest question but n; status; records, each behind its length: DNS
                             answers */
     ORDER_UNREACHED,     /* the latest request but n; octets of it: it did not arrive */
+    ORDER_CERTIFICATE,   /* the latest that is fetched but n; state; key; days that it lasts */
 };
 
 #define RECALLS 0x80u /* what the last run left comes when it is asked for, or there is time */
+
+#define HAS_KEYS 0x10u /* in a status: the answer has a media key */
 
 #define SEPARATOR 0x1e
 #define PIECES 64u          /* of an input; the rest is ignored */
@@ -222,7 +225,12 @@ static void answer(struct play *play, unsigned n, unsigned choice)
     write_slice(&w, S("\r\n"));
     copy_fields(&w, &m, HEADER_CALL_ID);
     copy_fields(&w, &m, HEADER_CSEQ);
-    write_slice(&w, S("Contact: <sip:phone@198.51.100.9>\r\nContent-Length: 0\r\n\r\n"));
+    write_slice(&w, S("Contact: <sip:phone@198.51.100.9>\r\n"));
+    if (choice & HAS_KEYS)
+        write_slice(&w, S("Content-Type: application/sdp\r\nContent-Length: 29\r\n\r\n"
+                          "a=fingerprint:sha-256 AB:CD\r\n"));
+    else
+        write_slice(&w, S("Content-Length: 0\r\n\r\n"));
     if (!w.failed && w.len <= MESSAGE_LIMIT)
         receive_by(play, &request->flow, writer_slice(&w));
 }
@@ -276,6 +284,21 @@ static void tell(struct play *play, unsigned n, unsigned status, struct slice re
         answer.data[answer.count++] = data;
     }
     testbed_tell(play->server, n, &answer);
+    check_census(play->server);
+}
+
+/* What the shell found where a signature says that a certificate is. */
+static void certify(struct play *play, unsigned n, unsigned state, unsigned key, unsigned days)
+{
+    int64_t day = 24 * 3600, wall = play->server->now.wall;
+    struct certificate found = {
+        .state = CERTIFICATE_UNREACHABLE + state % CERTIFICATE_GOOD,
+        .point = {(uint8_t)key},
+        .not_before = wall - day,
+        .not_after = wall + (int64_t)days * day - day,
+    };
+
+    testbed_certificate(play->server, n, &found);
     check_census(play->server);
 }
 
@@ -388,6 +411,7 @@ static void run_piece(struct play *play, struct slice piece)
         break;
     case ORDER_DNS: tell(play, a, b, slice_from(piece, min_u64(piece.len, 3))); break;
     case ORDER_UNREACHED: refuse(play, a, b); break;
+    case ORDER_CERTIFICATE: certify(play, a, b, octet(piece, 3), octet(piece, 4)); break;
     case ORDER_CLOSE: testbed_close(server, 1 + a % TESTBED_STREAMS); break;
     case ORDER_RECALL: recall(play); break;
     default:
@@ -439,6 +463,34 @@ static void check_service(struct testbed *server)
     assert(server->sent_count == 1 && flow_equal(&server->sent[0].flow, &phone));
 }
 
+/* A signature of these games: its first octet is the key. */
+static bool toy_sign(const void *key, struct slice text, uint8_t *signature)
+{
+    (void)text;
+    memset(signature, *(const uint8_t *)key, ES256_SIGNATURE);
+    return true;
+}
+
+static bool toy_verify(const uint8_t *point, struct slice text, const uint8_t *signature)
+{
+    (void)text;
+    return point[0] == signature[0];
+}
+
+static struct testbed *make_server(void)
+{
+    static const struct es256_table toy = {toy_sign, toy_verify};
+    static const uint8_t key = 'K';
+    static const struct voucher own = {S("example.com"), S("https://example.com/c"), &key, 0,
+                                       INT64_MAX};
+    struct testbed *server = testbed_new(&tiny, "example.com", NULL);
+
+    server->es256 = &toy;
+    server->settings.vouchers = &own;
+    server->settings.voucher_count = 1;
+    return server;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct testbed *server;
@@ -447,7 +499,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t text_at_rest;
 
     if (!server)
-        server = testbed_new(&tiny, "example.com", NULL);
+        server = make_server();
     testbed_clear(server);
     text_at_rest = core_census(server->core).text_bytes;
     play = (struct play){.server = server};

@@ -11,6 +11,7 @@ import email.utils
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -487,6 +488,41 @@ def a_certificate_that_cannot_sign_is_named(world):
     expect(not request.all("Identity"), request.text)
 
 
+def fits(field, certificate):
+    """The signature of an Identity value is by the key of that certificate."""
+    text, _, signature = field.split(";")[0].rpartition(".")
+    raw = base64.urlsafe_b64decode(signature + "==")
+    inside = b""
+    for half in raw[:32].lstrip(b"\0"), raw[32:].lstrip(b"\0"):
+        number = b"\0" + half if half[0] & 0x80 else half
+        inside += b"\x02" + bytes([len(number)]) + number
+    with tempfile.TemporaryDirectory() as folder:
+        key, der = os.path.join(folder, "key"), os.path.join(folder, "der")
+        openssl("x509", "-in", certificate, "-pubkey", "-noout", "-out", key)
+        with open(der, "wb") as file:
+            file.write(b"\x30" + bytes([len(inside)]) + inside)
+        return subprocess.run(["openssl", "dgst", "-sha256", "-verify", key, "-signature", der],
+                              input=text.encode(), capture_output=True, check=False).returncode == 0
+
+
+def signing_goes_on_with_a_certificate_that_was_replaced(world):
+    one = world.domain("one.test")
+    two = world.domain("two.test")
+    old = os.path.join(world.folder, "old.pem")
+    shutil.copy(one.certificate, old)
+    field = delivered(one.phone, two.phone, two.uri("bob")).get("Identity")
+    expect(fits(field, old), "it is not signed with the first")
+    world.authority.certify("one.test", one.certificate)
+    sipwitch(one, "reload")
+    two.kill_and_start() # it has the first, and would fetch another only after ten seconds
+    request = delivered(one.phone, two.phone, two.uri("bob"))
+    field = request.get("Identity")
+    expect(request.all(RESULT) == [PROVEN.format("one.test")], request.text)
+    expect(fits(field, one.certificate) and not fits(field, old), "it is not signed with the second")
+    with open(one.certificate, encoding="ascii") as file:
+        expect(fetched(one).partition("\r\n\r\n")[2].strip() in file.read(), "the first is published")
+
+
 # ---- verifying
 
 def what_another_domain_has_signed_is_proven(world):
@@ -866,6 +902,7 @@ CHECKS = [
     nothing_is_signed_unless_it_is_configured,
     the_certificate_is_at_our_own_port,
     a_certificate_that_cannot_sign_is_named,
+    signing_goes_on_with_a_certificate_that_was_replaced,
     what_another_domain_has_signed_is_proven,
     media_keys_of_an_offer_are_proven,
     an_answered_call_is_recorded_with_it,

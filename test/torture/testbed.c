@@ -77,11 +77,12 @@ static void create_core(struct testbed *server)
         .limits = server->limits,
         .settings = &server->settings,
         .digests = &toy_digests,
+        .es256 = server->es256,
         .secret = {1, 2},
         .seed = {3, ++server->runs},
     };
 
-    server->asked_count = 0;
+    server->asked_count = server->fetched_count = 0;
     memset(server->memory, 0, server->memory_size);
     server->core = core_create(server->memory, &origin, server->now);
     free(server->notes);
@@ -290,10 +291,12 @@ static void carry_out(struct testbed *server)
         case ACTION_ASK:
             server->asked[server->asked_count++ % TESTBED_QUESTIONS] = action->ask;
             break;
+        case ACTION_FETCH:
+            server->fetched[server->fetched_count++ % TESTBED_QUESTIONS] = action->fetch.id;
+            break;
         case ACTION_EXPECT:
         case ACTION_LEG:
         case ACTION_LOOK:
-        case ACTION_FETCH:
         case ACTION_LOG:
         case ACTION_ANSWER: break;
         }
@@ -365,6 +368,18 @@ void testbed_tell(struct testbed *server, unsigned n, const struct dns_answer *a
                 .kind = EVENT_DNS,
                 .question = server->asked[(server->asked_count - 1 - n) % TESTBED_QUESTIONS].id,
                 .dns = answer,
+            });
+}
+
+void testbed_certificate(struct testbed *server, unsigned n, const struct certificate *found)
+{
+    if (n < server->fetched_count && n < TESTBED_QUESTIONS)
+        run_event(
+            server,
+            &(struct event){
+                .kind = EVENT_CERTIFICATE,
+                .question = server->fetched[(server->fetched_count - 1 - n) % TESTBED_QUESTIONS],
+                .certificate = found,
             });
 }
 

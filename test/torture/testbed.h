@@ -5,6 +5,7 @@
 #pragma once
 
 #include "core/inspect.h"
+#include "core/vouch.h"
 #include "torture.h"
 
 #define TESTBED_PASSWORD "secret"
@@ -46,7 +47,10 @@ struct testbed {
     struct writer past; /* the records of the last run, while they are recalled */
     void *notes;        /* the core's memory for that, or NULL */
     struct dns_question asked[TESTBED_QUESTIONS];
-    unsigned asked_count; /* in this run */
+    unsigned asked_count;                /* in this run */
+    const struct es256_table *es256;     /* from the next testbed_clear on; NULL at first */
+    uint64_t fetched[TESTBED_QUESTIONS]; /* the questions of ACTION_FETCH */
+    unsigned fetched_count;              /* in this run */
 };
 
 /* A server for `realm`, which has `localname` too unless that is NULL. */
@@ -86,6 +90,9 @@ void testbed_break(struct testbed *server, const struct flow *flow, struct slice
 
 /* DNS answers the latest question but `n`, if there was one. */
 void testbed_tell(struct testbed *server, unsigned n, const struct dns_answer *answer);
+
+/* The same for the latest certificate but `n` that was to be fetched. */
+void testbed_certificate(struct testbed *server, unsigned n, const struct certificate *found);
 
 /* Runs what is due up to `at`. */
 void testbed_run_until(struct testbed *server, instant at);

@@ -1,5 +1,6 @@
 /* Signed requests on their way out and in: what is signed, and what waits for a certificate. */
 #include "talk.h"
+#include "zone.h"
 
 #include "core/vouch.h"
 
@@ -290,6 +291,44 @@ static void a_request_is_signed_once_for_all_its_copies(void **state)
     assert_sent(&w, "486>9 ACK>7");
 }
 
+/* The Identity of the latest signed request, and to whom it was sent. */
+static unsigned latest(char *identity, size_t limit)
+{
+    struct message m;
+    unsigned n = w.request_count;
+
+    do {
+        assert_true(n--);
+        assert_false(message_parse(w.requests[n].bytes, &m).status);
+    } while (!m.first[HEADER_IDENTITY]);
+    snprintf(identity, limit, "%.*s", (int)message_first(&m, HEADER_IDENTITY).len,
+             message_first(&m, HEADER_IDENTITY).at);
+    return w.requests[n].to.address[3];
+}
+
+static void the_next_server_of_a_domain_gets_the_same_signature(void **state)
+{
+    static const zone_lines zone = {"elsewhere.example A 198.51.100.7|198.51.100.8"};
+    char first[4096], second[4096];
+    unsigned host;
+
+    (void)state;
+    SAY(&w, .host = 9, .uri = "sip:carol@elsewhere.example:5060", .from = ALICE,
+        .to = "<sip:carol@elsewhere.example>");
+    while (w.asked_count) {
+        struct reply reply;
+        zone_answer(zone, w.asked[0].question.type, slice_text(w.asked[0].name), &reply);
+        world_tell(&w, 0, &reply.answer);
+    }
+    host = latest(first, sizeof first);
+    assert_string_not_equal(first, "");
+    ANSWER(&w, .host = host, .status = 503);
+    assert_int_equal(latest(second, sizeof second), host == 7 ? 8 : 7);
+    assert_string_equal(second, first);
+    assert_int_equal(signed_count, 1);
+    ANSWER(&w, .host = host == 7 ? 8 : 7, .status = 486);
+}
+
 static void a_restored_request_is_signed_anew(void **state)
 {
     (void)state;
@@ -323,6 +362,7 @@ int main(void)
         TEST(one_that_was_replaced_is_fetched_again), TEST(who_waits_may_cancel),
         TEST(nothing_is_promised_to_who_waits), TEST(nobody_learns_meanwhile_who_exists),
         TEST(there_is_a_limit_to_what_is_fetched),
-        TEST(a_request_is_signed_once_for_all_its_copies), TEST(a_restored_request_is_signed_anew),
-        TEST(what_stays_within_the_domain_is_not_signed));
+        TEST(a_request_is_signed_once_for_all_its_copies),
+        TEST(the_next_server_of_a_domain_gets_the_same_signature),
+        TEST(a_restored_request_is_signed_anew), TEST(what_stays_within_the_domain_is_not_signed));
 }
