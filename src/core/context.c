@@ -311,7 +311,8 @@ static struct slice compose_branch(struct core *core, const struct request *req,
 
 /* What the request becomes on its way to a target. */
 static struct forwarding forwarding_to(struct core *core, struct context *context,
-                                       const struct request *req, unsigned index)
+                                       const struct request *req, unsigned index,
+                                       struct actions *out)
 {
     const struct target *target = &context_targets(context)[index];
     struct forwarding to = {
@@ -319,13 +320,16 @@ static struct forwarding forwarding_to(struct core *core, struct context *contex
         .uri = context_target_uri(context, index),
         .path = context_target_path(context, index),
         .binding = target->binding,
-        .signature = signing_concerns(target) ? signing_lines(core, context, req) : NO_SLICE,
     };
 
     if (!target->binding && flow_is_secure(&target->flow))
         to.domain = target_domain(core, target, to.uri, req, &to.policy);
     if (target->is_bound)
         to.policy = POLICY_DANE;
+    if (signing_concerns(target)) {
+        to.signature = signing_lines(core, context, req);
+        to.diversion = signing_diversion(core, context, req, to.uri, out);
+    }
     return to;
 }
 
@@ -333,7 +337,7 @@ bool context_send(struct core *core, struct context *context, struct client_tran
                   const struct request *req, uint32_t breadth, struct actions *out)
 {
     const struct target *target = &context_targets(context)[client->branch];
-    struct forwarding to = forwarding_to(core, context, req, client->branch);
+    struct forwarding to = forwarding_to(core, context, req, client->branch, out);
     struct slice bytes;
 
     to.max_breadth = breadth;
@@ -922,8 +926,8 @@ void context_accept_left(struct core *core, struct context *context,
 static void restore_branch(struct core *core, struct context *context, const struct request *req,
                            unsigned index, uint64_t branch, struct actions *out)
 {
-    struct forwarding to = forwarding_to(core, context, req, index);
     size_t start = out->bytes.len;
+    struct forwarding to = forwarding_to(core, context, req, index, out);
     struct client_transaction *client;
 
     to.transaction = branch;
@@ -967,8 +971,8 @@ static void compose_again(struct core *core, struct context *context, const stru
                           unsigned index, struct actions *out)
 {
     struct client_transaction *client = pool_get(&core->clients, context->branches[index]);
-    struct forwarding to = forwarding_to(core, context, req, index);
     size_t start = out->bytes.len;
+    struct forwarding to = forwarding_to(core, context, req, index, out);
 
     if (!client || !client->request.at)
         return;
@@ -1025,7 +1029,7 @@ static void send_again(struct core *core, struct context *context,
                        struct client_transaction *client, const struct request *req,
                        const struct flow *way, struct actions *out)
 {
-    struct forwarding again = forwarding_to(core, context, req, client->branch);
+    struct forwarding again = forwarding_to(core, context, req, client->branch, out);
 
     again.flow = *way;
     again.transaction = client_branch(core, client);

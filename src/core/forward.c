@@ -368,6 +368,8 @@ struct slice forward_request(struct core *core, const struct request *req,
     /* Last: nothing that it covers is changed, here or by what stands above (RFC 8224 6.1). */
     if (to->signature.len)
         splice_add(&s, m->headers_end, 0, to->signature);
+    if (to->diversion.len)
+        splice_add(&s, m->headers_end, 0, to->diversion);
     assert(!w.failed);
     splice_write(&out->bytes, m->bytes, &s);
     return text_since(&out->bytes, start);

@@ -16,9 +16,9 @@
 void stamp_via(struct splice *s, const struct request *req, size_t origin, char *text);
 
 /* Header fields that forwarding may add: Via, Record-Route twice, Max-Forwards, Max-Breadth,
- * Caller, Node, Date, Identity.  What was sent is read again for its ACK or CANCEL, so a request
- * must leave room for them. */
-#define FORWARD_FIELDS 9u
+ * Caller, Node, Date, Identity twice.  What was sent is read again for its ACK or CANCEL, so a
+ * request must leave room for them. */
+#define FORWARD_FIELDS 10u
 
 /* A session description in place of the one that came, whose length Content-Length then says
  * (core/anchor); an empty text changes nothing. */
@@ -40,6 +40,7 @@ struct forwarding {
     uint64_t transaction;   /* for the branch; 0: stateless */
     uint32_t max_breadth;   /* written if not 0 */
     struct slice signature; /* lines that say who sends it (core/signing), or empty */
+    struct slice diversion; /* the line that says that it was for another domain, or empty */
     struct description description;
 };
 
@@ -56,8 +57,8 @@ struct slice forward_request(struct core *core, const struct request *req,
 
 /* Writes a response without its topmost Via, with another description, with a session timer of
  * `session` seconds where it has none (core/session, 0: without), without what its sender asserts
- * (RFC 3325 5), and with a line of ours (core/hearing) or an empty one, into out->bytes; returns it.
- * A 503 becomes a 500, for it was not said of us (16.7 step 6). */
+ * (RFC 3325 5), and with a line of ours (core/hearing) or an empty one, into out->bytes; returns
+ * it. A 503 becomes a 500, for it was not said of us (16.7 step 6). */
 struct slice forward_response(const struct message *response, const struct description *description,
                               uint32_t session, struct slice line, struct actions *out);
 

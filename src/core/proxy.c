@@ -545,6 +545,15 @@ static bool must_be_signed(const struct core *core, const struct request *req)
     return false;
 }
 
+/* To names one of ours: whoever it asks for by now, it was signed for us. */
+static bool is_to_ours(const struct core *core, const struct request *req)
+{
+    struct uri to;
+
+    return uri_parse(req->to.uri, &to) && to.scheme <= SCHEME_SIPS &&
+           host_is_claimed(core, to.host);
+}
+
 /* RFC 8224 6.2, before any edit, and before it is known whether there is such a callee. */
 static enum verdict verify_identity(struct core *core, struct request *req, struct actions *out)
 {
@@ -563,6 +572,8 @@ static enum verdict verify_identity(struct core *core, struct request *req, stru
         return refuse_firmly(core, req, verdict.fault.status, verdict.fault.reason, out);
     case VERDICT_PROVEN: break;
     }
+    if (!verdict.leads_here && !is_to_ours(core, req))
+        return must_be_signed(core, req) ? refuse_firmly(core, req, 428, NULL, out) : PASS;
     req->proof |= CALLER_SIGNATURE | (verdict.covers_media ? CALLER_OFFER : 0);
     return PASS;
 }

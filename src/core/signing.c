@@ -6,12 +6,12 @@
 /* Bytes of both lines at most: what is signed, its signature, the place of the certificate. */
 #define LINES_LIMIT (PASSPORT_SIGNED + PASSPORT_HEADER + 256u)
 
-static const struct voucher *voucher_of(const struct core *core, const struct request *req)
+static const struct voucher *voucher_of(const struct core *core, struct slice text)
 {
     const struct settings *settings = core->settings;
     struct uri uri;
 
-    if (!core->es256 || !settings->voucher_count || !uri_parse(req->from.uri, &uri))
+    if (!core->es256 || !settings->voucher_count || !uri_parse(text, &uri))
         return NULL;
     for (unsigned i = 0; i < settings->voucher_count; i++)
         if (slice_equal_nocase(settings->vouchers[i].domain, uri.host))
@@ -30,7 +30,7 @@ static bool stands_alone(const struct request *req)
 
 bool signing_may(const struct core *core, const struct request *req)
 {
-    return req->sender && stands_alone(req) && voucher_of(core, req) &&
+    return req->sender && stands_alone(req) && voucher_of(core, req->from.uri) &&
            realm_names(core, &req->from, req->sender);
 }
 
@@ -49,7 +49,7 @@ static bool is_good(const struct context *context, int64_t wall)
  * all the same. */
 static void sign(struct core *core, struct context *context, const struct request *req)
 {
-    const struct voucher *voucher = voucher_of(core, req);
+    const struct voucher *voucher = voucher_of(core, req->from.uri);
     char text[LINES_LIMIT];
     struct writer w = writer_over(text, sizeof text);
 
@@ -69,4 +69,25 @@ struct slice signing_lines(struct core *core, struct context *context, const str
     if (!is_good(context, req->now.wall))
         sign(core, context, req);
     return block_slice(&context->signature);
+}
+
+struct slice signing_diversion(const struct core *core, const struct context *context,
+                               const struct request *req, struct slice text, struct actions *out)
+{
+    bool is_signed = context->flags & CONTEXT_SIGNED || context->proof & CALLER_SIGNATURE;
+    size_t start = out->bytes.len;
+    const struct voucher *voucher;
+    char line[LINES_LIMIT];
+    struct writer w = writer_over(line, sizeof line);
+    struct uri uri;
+
+    if (!is_signed || !text.len || !req->uri_is_valid || !stands_alone(req) ||
+        !uri_parse(text, &uri))
+        return NO_SLICE;
+    voucher = voucher_of(core, req->uri.text);
+    if (!voucher || vouch_divert(&req->message, voucher, &req->uri, &uri, core->es256,
+                                 req->now.wall, &w) != VOUCHED)
+        return NO_SLICE;
+    write_slice(&out->bytes, writer_slice(&w));
+    return slice_of(out->bytes.at + start, out->bytes.len - start);
 }

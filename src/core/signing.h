@@ -6,6 +6,8 @@
  * another domain.  The lines are made once a request and kept in its context: retransmissions,
  * further places and branches bear the same, unless so much time has passed that they would be
  * taken for old.
+ *
+ * Where a request leaves for another domain than the one that it was for, it says so (RFC 8946).
  */
 #pragma once
 
@@ -21,6 +23,12 @@ bool signing_may(const struct core *core, const struct request *req);
 
 /* The target is of another domain, and no phone or gateway of ours. */
 bool signing_concerns(const struct target *target);
+
+/* The line to be added where it is sent on from one of our names to `uri`, another domain's, and is
+ * signed, by us or by another domain (RFC 8946); empty if there is none to be added.  It lies in
+ * out->bytes. */
+struct slice signing_diversion(const struct core *core, const struct context *context,
+                               const struct request *req, struct slice uri, struct actions *out);
 
 /* The lines to be added to it, Date and Identity; empty if it is not signed after all.  The
  * context's. */

@@ -444,8 +444,8 @@ void client_expire(struct core *core, struct client_transaction *client, struct 
 
 /* A phone whose stream has ended answers by another: what follows goes by that.  Another domain's
  * server must be reached where its INVITE went, and prove the same there (context_find_flow). */
-static bool is_back(const struct core *core, const struct client_transaction *client,
-                    const struct flow *flow)
+static bool answers_from_elsewhere(const struct core *core, const struct client_transaction *client,
+                                   const struct flow *flow)
 {
     bool is_elsewhere = flow_is_secure(&client->flow) &&
                         (!client->flow.connection || connection_is_ours(core, &client->flow));
@@ -471,7 +471,7 @@ void client_receive(struct core *core, const struct message *m, const struct flo
         client = pool_get(&core->clients, client->cancel);
     if (!client || client->method != m->cseq.method || !hearing_admits(core, client, m, flow, out))
         return;
-    if (is_back(core, client, flow))
+    if (answers_from_elsewhere(core, client, flow))
         client->flow = *flow;
     client_step(core, client, ctrans_input_of(m->status), m, now, out);
 }

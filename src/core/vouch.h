@@ -43,6 +43,12 @@ enum vouching {
 enum vouching vouch_sign(const struct message *m, const struct voucher *voucher,
                          const struct es256_table *es256, int64_t wall, struct writer *lines);
 
+/* Writes a line that says that a request for `before`, which is of the voucher's domain, was sent
+ * on to `after` (RFC 8946 4.1); VOUCH_NOT_OURS if it is not, or if both are the same. */
+enum vouching vouch_divert(const struct message *m, const struct voucher *voucher,
+                           const struct uri *before, const struct uri *after,
+                           const struct es256_table *es256, int64_t wall, struct writer *line);
+
 /* What is at a certificate's place. */
 enum certificate_state {
     CERTIFICATE_UNKNOWN,     /* it has to be fetched */
@@ -72,6 +78,8 @@ struct vouch_verdict {
     struct fault fault;
     struct slice info; /* borrowed from the message */
     bool covers_media; /* the offer's fingerprints are signed too */
+    bool leads_here; /* it asks for To, or each domain on the way from there has signed that it sent
+                        it on (RFC 8946) */
 };
 
 /* Checks a request as it came, before any edit.  One field that proves it is enough (6.2.1). */

@@ -894,6 +894,80 @@ def an_answer_is_signed_after_a_crash_while_it_rings(world):
     expect(answer.all(CALLEE) == [BOTH.format("two.test")], answer.text)
 
 
+# ---- diversions
+
+def leads(name, target):
+    return f'<routing><redirect identity="{name}" target="{target}"/></routing>'
+
+
+def diverted(world, change=unchanged):
+    """Two servers: `desk` at the first is bob at the second, and who stands between them."""
+    two = world.domain("two.test")
+    between = Between(world, two, change)
+    return world.domain("one.test", extra=leads("desk", between.uri("bob"))), two, between
+
+
+def diversion(text, change):
+    """The request with its diversion changed."""
+    lines = [change(line) if line.endswith(';ppt="div"') else line for line in text.split("\r\n")]
+    return "\r\n".join(line for line in lines if line is not None)
+
+
+def a_call_that_is_sent_to_another_domain_says_so(world):
+    one, two, between = diverted(world)
+    request = delivered(one.phone, two.phone, "sip:desk@one.test")
+    expect(request.all(RESULT) == [PROVEN.format("one.test")], request.text)
+    fields = between.seen[0].all("Identity")
+    expect(len(fields) == 2 and fields[1].endswith(';ppt="div"') and fits(fields[1], one.certificate),
+           f"{fields}")
+    header, claims = (unpacked(part) for part in fields[1].split(".")[:2])
+    expect(header == {"alg": "ES256", "ppt": "div", "typ": "passport", "x5u": one.info}, f"{header}")
+    expect(abs(claims.pop("iat") - time.time()) < 30 and
+           claims == {"orig": {"uri": "sip:alice@one.test"}, "div": {"uri": "sip:desk@one.test"},
+                      "dest": {"uri": ["sip:bob@two.test"]}}, f"{claims}")
+
+
+def without_its_diversion_a_call_is_not_proven(world):
+    one, two, _ = diverted(world, lambda text: diversion(text, lambda line: None))
+    request = delivered(one.phone, two.phone, "sip:desk@one.test")
+    expect(request.all(RESULT) == ["unverified"], request.text)
+
+
+def a_changed_diversion_is_refused(world):
+    def change(line):
+        start, _, signature = line.partition(";")[0].rpartition(".")
+        return f"{start}.{signature[8:]}{signature[:8]};{line.partition(';')[2]}"
+    one, two, _ = diverted(world, lambda text: diversion(text, change))
+    answer = message_to(one.phone, "sip:desk@one.test")
+    expect(answer.status == 438, f"it was answered {answer.start}")
+    two.phone.has_nothing(lambda m: m.method == "MESSAGE", "it reached bob all the same")
+
+
+def a_strangers_signature_outlives_a_diversion(world):
+    two = world.domain("two.test")
+    alias = f'<provision><alias id="desk" contact="{two.uri("bob")}"/></provision>'
+    one = world.domain("one.test", extra=alias)
+    signer = Signer(world)
+    phone = signer.phone(world, one)
+    asking = Asking(lambda: phone.ask(phone.request(
+        "MESSAGE", "sip:desk@one.test", signer.identity("sip:desk@one.test"), body="hello")))
+    request = took(two.phone)
+    expect(asking.end().status == 200, "it was not delivered")
+    expect(request.all(RESULT) == [PROVEN.format(signer.domain)], request.text)
+    expect(len(request.all("Identity")) == 2, request.text)
+
+
+def what_was_signed_for_another_proves_nothing(world):
+    signer = Signer(world)
+    two = world.domain("two.test")
+    phone = signer.phone(world, two)
+    asking = Asking(lambda: phone.ask(phone.request(
+        "MESSAGE", two.uri("bob"), signer.identity("sip:eve@four.test"), to="<sip:eve@four.test>",
+        body="hello")))
+    expect(took(two.phone).all(RESULT) == ["unverified"], "it is proven")
+    expect(asking.end().status == 200, "it was not delivered")
+
+
 CHECKS = [
     what_leaves_for_another_domain_is_signed,
     fingerprints_of_an_offer_are_signed,
@@ -934,6 +1008,11 @@ CHECKS = [
     a_signature_that_was_taken_off_leaves_it_unverified,
     an_answer_whose_certificate_is_out_of_reach_is_unverified,
     an_answer_is_signed_after_a_crash_while_it_rings,
+    a_call_that_is_sent_to_another_domain_says_so,
+    without_its_diversion_a_call_is_not_proven,
+    a_changed_diversion_is_refused,
+    a_strangers_signature_outlives_a_diversion,
+    what_was_signed_for_another_proves_nothing,
 ]
 
 

@@ -346,6 +346,40 @@ static void the_compact_form_is_proven_by_the_request(void **state)
     assert_refused(text, 438);
 }
 
+/* alice's request for bob, as it asks for `uri`, with a diversion from one URI to another. */
+static struct vouch_verdict diverted(const char *uri, const char *from, const char *to)
+{
+    static const struct voucher bob = {S("example.com"), S(INFO), &key, WALL - 1000, WALL + 1000};
+    struct shelf shelf = with(CERTIFICATE_GOOD);
+    char text[8192], line[2048];
+    struct writer w = writer_over(line, sizeof line);
+    const char *whole = signed_request();
+    struct uri before, after;
+
+    assert_true(uri_parse(slice_text(from), &before) && uri_parse(slice_text(to), &after));
+    vouch_divert(parsed(whole), &bob, &before, &after, &toy, WALL, &w);
+    whole = strstr(signed_request(), "Via:");
+    snprintf(text, sizeof text, "INVITE %s SIP/2.0\r\n%.*s%s", uri, (int)w.len, line, whole);
+    return verify(text, &shelf, WALL);
+}
+
+static void a_diversion_leads_from_its_callee_to_another(void **state)
+{
+    struct vouch_verdict verdict =
+        diverted("sip:carol@example.net", "sip:bob@example.com", "sip:carol@example.net");
+
+    (void)state;
+    assert_int_equal(verdict.kind, VERDICT_PROVEN);
+    assert_true(verdict.leads_here);
+    verdict = diverted("sip:dave@example.net", "sip:bob@example.com", "sip:carol@example.net");
+    assert_int_equal(verdict.kind, VERDICT_PROVEN);
+    assert_false(verdict.leads_here);
+    verdict = diverted("sip:carol@example.net", "sip:eve@example.com", "sip:carol@example.net");
+    assert_false(verdict.leads_here);
+    verdict = diverted("sip:bob@example.com", "sip:bob@example.com", "sip:carol@example.net");
+    assert_true(verdict.leads_here);
+}
+
 int main(void)
 {
     RUN(cmocka_unit_test(a_request_is_dated_signed_and_proven),
@@ -360,5 +394,6 @@ int main(void)
         cmocka_unit_test(a_certificate_that_cannot_be_had_safely_is_not_asked_for),
         cmocka_unit_test(without_a_known_field_there_is_nothing_to_say),
         cmocka_unit_test(one_proof_is_enough),
+        cmocka_unit_test(a_diversion_leads_from_its_callee_to_another),
         cmocka_unit_test(the_compact_form_is_proven_by_the_request));
 }
