@@ -972,14 +972,20 @@ static void compose_again(struct core *core, struct context *context, const stru
 {
     struct client_transaction *client = pool_get(&core->clients, context->branches[index]);
     size_t start = out->bytes.len;
-    struct forwarding to = forwarding_to(core, context, req, index, out);
+    uint32_t count = out->count;
+    struct forwarding to;
+    bool is_other;
 
     if (!client || !client->request.at)
         return;
+    to = forwarding_to(core, context, req, index, out);
     to.transaction = client_branch(core, client);
     to.flow = client->flow;
-    if (anchor_request(core, context, index, &to.flow, req, &to.description, out) &&
-        to.description.text.len) {
+    is_other = anchor_request(core, context, index, &to.flow, req, &to.description, out) &&
+               to.description.text.len;
+    if (out->count > count) /* what the anchor wants done stays */
+        start = out->bytes.len;
+    if (is_other) {
         slab_give(&core->slab, &client->request);
         slab_copy(&core->slab, forward_request(core, req, &to, out), &client->request);
     }

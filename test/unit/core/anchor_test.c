@@ -2,9 +2,11 @@
 #include "talk.h"
 
 #include "core/calls.h"
+#include "core/record.h"
 #include "sip/body.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static struct world w;
 static struct relay_table table;
@@ -435,6 +437,38 @@ static void a_restart_keeps_the_legs_of_a_call(void **state)
     bye();
 }
 
+/* The journal ends behind the first record of this type after `count` of them. */
+static void cut_journal(unsigned count, enum record_type type)
+{
+    while (count < w.record_count && (enum record_type)w.records[count].at[0] != type)
+        count++;
+    assert_true(count < w.record_count);
+    for (unsigned i = count + 1; i < w.record_count; i++)
+        free((void *)(uintptr_t)w.records[i].at);
+    w.record_count = count + 1;
+}
+
+/* A crash between the request's record and that of its offer. */
+static void a_restart_takes_an_offer_of_a_call_once_more(void **state)
+{
+    struct ports_told ports = call();
+    unsigned recorded = w.record_count;
+
+    (void)state;
+    carol_asks("INVITE", 2, describe(9, 4100, ""));
+    cut_journal(recorded, RECORD_INVITE);
+    for (unsigned i = 0; i < 2; i++) { /* what it was told is in the journal now, too */
+        world_restart(&w);
+        world_relay(&w, &table);
+        assert_int_equal(told(2), ports.callee);
+    }
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
+    assert_int_equal(told(9), ports.caller);
+    expect_packet(9, 4100, ports.caller, 2, 6000);
+    expect_packet(2, 6000, ports.callee, 9, 4100);
+    bye();
+}
+
 static void legs_of_no_call_are_closed_and_missing_ones_opened(void **state)
 {
     struct relay_table stray;
@@ -587,6 +621,7 @@ int main(void)
         WITH(a_call_that_fails_leaves_nothing), WITH(what_is_signed_or_coded_passes_as_it_is),
         WITH(a_full_relay_refuses), WITH(the_relay_is_told_after_the_journal),
         WITH(a_restart_while_it_rings_offers_the_same), WITH(a_restart_keeps_the_legs_of_a_call),
+        WITH(a_restart_takes_an_offer_of_a_call_once_more),
         WITH(legs_of_no_call_are_closed_and_missing_ones_opened), WITH(a_checkpoint_holds_the_legs),
         WITH(a_call_that_is_silent_is_hung_up), WITH(a_call_on_hold_may_be_silent),
         WITH(who_hears_nothing_is_told_of_and_mended),

@@ -134,11 +134,21 @@ static void note_look(struct world *w, struct slice bytes)
     memcpy(w->looked, bytes.at, bytes.len);
 }
 
+/* What an action says was written, and is not written over. */
+static bool is_written(const struct world *w, struct slice bytes)
+{
+    const struct writer *written = &w->out.bytes;
+
+    return bytes.at < written->at || bytes.at >= written->at + written->limit ||
+           bytes.at + bytes.len <= written->at + written->len;
+}
+
 /* Records, and requests that were sent: they are needed after the step. */
 static void keep(struct world *w, uint32_t from)
 {
     for (uint32_t i = from; i < w->out.count; i++) {
         const struct action *act = &w->out.at[i];
+        assert(is_written(w, act->bytes));
         if (act->kind == ACTION_CALL) {
             struct reader r = reader_over(act->bytes);
             assert(w->call_count < COUNT_OF(w->calls));
