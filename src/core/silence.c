@@ -42,16 +42,14 @@ void silence_watch(struct core *core, struct anchor *anchor, instant now)
     timer_set(&core->timers, &anchor->timer, now + (is_young ? LOOK_SOON : LOOK_LATER));
 }
 
-static void look(const struct anchor *anchor, struct actions *out)
+static void look(const struct legs_output *legs, struct actions *out)
 {
     size_t start = out->bytes.len;
-    struct legs_output legs;
 
-    legs_list(&anchor->legs, &legs);
-    if (!legs.count)
+    if (!legs->count)
         return;
-    for (unsigned i = 0; i < legs.count; i++)
-        write_bytes(&out->bytes, &legs.changes[i].key, sizeof legs.changes[i].key);
+    for (unsigned i = 0; i < legs->count; i++)
+        write_bytes(&out->bytes, &legs->changes[i].key, sizeof legs->changes[i].key);
     actions_push(out, (struct action){
                           .kind = ACTION_LOOK,
                           .bytes = slice_of(out->bytes.at + start, out->bytes.len - start),
@@ -75,9 +73,28 @@ static bool is_pending(const struct core *core, const struct anchor *anchor)
     return server && server->context;
 }
 
+/* Of a call that nobody knows of, which a crash may leave, or a lack of room. */
+static bool is_unobserved(const struct core *core, const struct anchor *anchor)
+{
+    for (unsigned i = 0; i < ANSWER_LIMIT; i++)
+        if (anchor_dialog(core, anchor, i))
+            return false;
+    return !is_pending(core, anchor);
+}
+
+/* Nobody knows of it, and it has no leg by which it could be heard. */
+static bool is_left_over(const struct core *core, const struct anchor *anchor,
+                         const struct legs_output *legs, instant now)
+{
+    return !legs->count && anchor->is_answered && is_unobserved(core, anchor) &&
+           now >= max_u64(anchor->answered_at, anchor->agreed_at) + UNOBSERVED;
+}
+
 void silence_expire(struct core *core, struct anchor *anchor, struct moment now,
                     struct actions *out)
 {
+    struct legs_output legs;
+
     if (!anchor->is_answered && !is_pending(core, anchor)) {
         anchor_close(core, anchor, out);
         return;
@@ -85,12 +102,13 @@ void silence_expire(struct core *core, struct anchor *anchor, struct moment now,
     if (anchor->is_answered && !anchor->is_settled &&
         now.boot >= anchor->answered_at + SETTLE_AFTER)
         settle(core, anchor, out);
-    if (legs_are_closed(&anchor->legs)) {
+    legs_list(&anchor->legs, &legs);
+    if (legs_are_closed(&anchor->legs) || is_left_over(core, anchor, &legs, now.boot)) {
         anchor_close(core, anchor, out);
         return;
     }
     if (core->has_relay)
-        look(anchor, out);
+        look(&legs, out);
     silence_watch(core, anchor, now.boot);
 }
 
@@ -176,15 +194,6 @@ static void mend_one_way(struct core *core, struct anchor *anchor, const struct 
         legs_believe(&anchor->legs, (enum legs_side)i, &output);
         anchor_apply(core, anchor, &output, out);
     }
-}
-
-/* Of a call that nobody knows of, which a crash may leave, or a lack of room. */
-static bool is_unobserved(const struct core *core, const struct anchor *anchor)
-{
-    for (unsigned i = 0; i < ANSWER_LIMIT; i++)
-        if (anchor_dialog(core, anchor, i))
-            return false;
-    return !is_pending(core, anchor);
 }
 
 /* Every dialog of it ends: BYE to both ends, and then the legs go with it. */

@@ -469,6 +469,26 @@ static void a_restart_takes_an_offer_of_a_call_once_more(void **state)
     bye();
 }
 
+/* A crash between the record of an offer in a 200 and that of the call: nobody knows of it, and it
+ * has no legs that could fall silent. */
+static void what_a_crash_left_of_a_late_offer_goes(void **state)
+{
+    unsigned recorded;
+
+    (void)state;
+    SAY(&w, .host = 9);
+    recorded = w.record_count;
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
+    cut_journal(recorded, RECORD_MEDIA);
+    world_restart(&w);
+    world_relay(&w, &table);
+    world_wait(&w, MS(10));
+    ANSWER(&w, .host = 2, .status = 486);
+    assert_int_equal(core_census(w.core).anchors, 1);
+    world_wait(&w, SECONDS(70));
+    assert_int_equal(core_census(w.core).anchors, 0);
+}
+
 static void legs_of_no_call_are_closed_and_missing_ones_opened(void **state)
 {
     struct relay_table stray;
@@ -622,6 +642,7 @@ int main(void)
         WITH(a_full_relay_refuses), WITH(the_relay_is_told_after_the_journal),
         WITH(a_restart_while_it_rings_offers_the_same), WITH(a_restart_keeps_the_legs_of_a_call),
         WITH(a_restart_takes_an_offer_of_a_call_once_more),
+        WITH(what_a_crash_left_of_a_late_offer_goes),
         WITH(legs_of_no_call_are_closed_and_missing_ones_opened), WITH(a_checkpoint_holds_the_legs),
         WITH(a_call_that_is_silent_is_hung_up), WITH(a_call_on_hold_may_be_silent),
         WITH(who_hears_nothing_is_told_of_and_mended),
