@@ -674,6 +674,22 @@ static struct anchor *find_branch(const struct core *core, const struct server_t
     return NULL;
 }
 
+/* The same, where it is not known which branch that was: the one with this To tag, or else one that
+ * was answered. */
+static struct anchor *find_remembered(const struct core *core,
+                                      const struct server_transaction *server, uint64_t call,
+                                      uint64_t caller_tag, uint64_t tag)
+{
+    struct anchor *anchor = find_dialog(core, call, caller_tag, tag);
+
+    for (unsigned i = 0; !anchor && i < BRANCH_LIMIT; i++) {
+        anchor = find_branch(core, server, i, call, caller_tag);
+        if (anchor && !anchor->is_answered)
+            anchor = NULL;
+    }
+    return anchor;
+}
+
 static bool find_answered(struct core *core, const struct server_transaction *server,
                           struct context *context, const struct client_transaction *client,
                           const struct message *response, struct passage *p)
@@ -688,16 +704,16 @@ static bool find_answered(struct core *core, const struct server_transaction *se
         p->message.from = p->message.from == LEGS_CALLER ? LEGS_CALLEE : LEGS_CALLER;
         return true;
     }
-    p->message = (struct legs_message){.from = LEGS_CALLEE, .tag = hash_of(core, to_tag)};
-    if (context) {
+    *p = (struct passage){.message = {.from = LEGS_CALLEE, .tag = hash_of(core, to_tag)}};
+    if (context && !client->is_remembered) {
         p->anchor = pool_get(&core->anchors, context_targets(context)[client->branch].anchor);
         if (!p->anchor)
             p->anchor = decide_late(core, context, client->branch, &client->flow, response);
-    } else {
-        p->anchor = core->anchors.live
-                        ? find_branch(core, server, client->branch, hash_of(core, call_id),
-                                      hash_of(core, from_tag))
-                        : NULL;
+    } else if (core->anchors.live) {
+        uint64_t call = hash_of(core, call_id), caller = hash_of(core, from_tag);
+        p->anchor = client->is_remembered
+                        ? find_remembered(core, server, call, caller, p->message.tag)
+                        : find_branch(core, server, client->branch, call, caller);
     }
     return p->anchor && to_tag.len;
 }
@@ -749,7 +765,7 @@ void anchor_response(struct core *core, const struct server_transaction *server,
     p.message.is_final = is_final;
     p.message.number = response->cseq.number;
     p.message.carrier = context && !(context->flags & CONTEXT_OFFERED) ? LEGS_LATE : LEGS_RESPONSE;
-    if (context && server->is_initial)
+    if (context && server->is_initial && !client->is_remembered)
         meet_answerer(core, p.anchor, &client->flow, out);
     if (is_final)
         note_answered(core, p.anchor);

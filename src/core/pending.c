@@ -229,7 +229,7 @@ static void restore_accepted_client(struct core *core, struct server_transaction
     if (!client)
         return;
     client->server = pool_handle(&core->servers, server);
-    client->is_decided = true;
+    client->is_decided = client->is_remembered = true;
     client->is_signed = server->checks_answers;
     ctrans_init(&client->machine, true, flow_is_reliable(&server->flow), now);
     ctrans_step(&client->machine, CTRANS_SUCCESS, now, core->settings->timer_c);

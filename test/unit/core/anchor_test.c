@@ -469,6 +469,49 @@ static void a_restart_takes_an_offer_of_a_call_once_more(void **state)
     bye();
 }
 
+/* A 200 once more after a restart, while another phone still rings: of the first it is only known
+ * that it answered.  It is behind NAT: packets to it follow its signalling. */
+static void answer_before_and_after_a_restart(unsigned host, unsigned other)
+{
+    static const char inside[] = "v=0\no=- 1 1 IN IP4 10.0.0.7\ns=-\nc=IN IP4 10.0.0.7\nt=0 0\n"
+                                 "m=audio 7000 RTP/AVP 0\n";
+    unsigned callee, caller;
+    char uri[64], to[64];
+
+    snprintf(uri, sizeof uri, "sip:h%u@198.51.100.%u:5060", host, host);
+    snprintf(to, sizeof to, "<sip:bob@example.com>;tag=h%u", host);
+    talk_phone(&w, 3, "");
+    SAY(&w, .host = 9, .body = describe(9, 4000, ""));
+    callee = told(host);
+    ANSWER(&w, .host = host, .status = 200, .body = inside);
+    caller = told(9);
+    world_restart(&w);
+    world_relay(&w, &table);
+    ANSWER(&w, .host = host, .status = 200, .body = inside);
+    assert_int_equal(told(9), caller);
+    assert_int_equal(table.count, 4);
+    expect_packet(host, 7000, callee, 9, 4000);
+    expect_packet(9, 4000, caller, host, 7000);
+    ANSWER(&w, .host = other, .status = 487);
+    assert_int_equal(core_census(w.core).anchors, 1);
+    SAY(&w, .host = 9, .method = "BYE", .uri = uri, .to = to, .cseq = 50,
+        .more = talk_route(&w, host));
+    ANSWER(&w, .host = host, .method = "BYE", .status = 200);
+    assert_int_equal(table.count, 0);
+}
+
+static void the_first_phone_says_200_again_after_a_restart(void **state)
+{
+    (void)state;
+    answer_before_and_after_a_restart(2, 3);
+}
+
+static void the_second_phone_says_200_again_after_a_restart(void **state)
+{
+    (void)state;
+    answer_before_and_after_a_restart(3, 2);
+}
+
 /* A crash between the record of an offer in a 200 and that of the call: nobody knows of it, and it
  * has no legs that could fall silent. */
 static void what_a_crash_left_of_a_late_offer_goes(void **state)
@@ -642,6 +685,8 @@ int main(void)
         WITH(a_full_relay_refuses), WITH(the_relay_is_told_after_the_journal),
         WITH(a_restart_while_it_rings_offers_the_same), WITH(a_restart_keeps_the_legs_of_a_call),
         WITH(a_restart_takes_an_offer_of_a_call_once_more),
+        WITH(the_first_phone_says_200_again_after_a_restart),
+        WITH(the_second_phone_says_200_again_after_a_restart),
         WITH(what_a_crash_left_of_a_late_offer_goes),
         WITH(legs_of_no_call_are_closed_and_missing_ones_opened), WITH(a_checkpoint_holds_the_legs),
         WITH(a_call_that_is_silent_is_hung_up), WITH(a_call_on_hold_may_be_silent),
