@@ -442,7 +442,26 @@ void client_expire(struct core *core, struct client_transaction *client, struct 
         client_step(core, client, input, NULL, now, out);
 }
 
-/* A phone whose stream has ended answers by another: what follows goes by that.  Another domain's
+/* One of the flows that the phone has registered which the request went to (RFC 5626). */
+static bool is_flow_of_phone(const struct core *core, const struct client_transaction *client,
+                             const struct flow *flow)
+{
+    const struct server_transaction *server = pool_get(&core->servers, client->server);
+    struct context *context =
+        server && server->context ? pool_at(&core->contexts, server->context) : NULL;
+    uint64_t name = context ? context_targets(context)[client->branch].binding : 0;
+    struct binding *binding = name ? location_binding(core, name) : NULL;
+    struct binding *flows[BINDINGS_PER_AOR];
+    unsigned count = binding ? instance_flows(core, binding, flows) : 0;
+
+    for (unsigned i = 0; i < count; i++)
+        if (flow_equal(&flows[i]->flow, flow))
+            return true;
+    return false;
+}
+
+/* A phone whose stream has ended answers by another, or by another of its flows: what follows goes
+ * by that.  Another domain's
  * server must be reached where its INVITE went, and prove the same there (context_find_flow). */
 static bool answers_from_elsewhere(const struct core *core, const struct client_transaction *client,
                                    const struct flow *flow)
@@ -450,8 +469,9 @@ static bool answers_from_elsewhere(const struct core *core, const struct client_
     bool is_elsewhere = flow_is_secure(&client->flow) &&
                         (!client->flow.connection || connection_is_ours(core, &client->flow));
 
-    return flow->transport == client->flow.transport && !is_elsewhere &&
-           !connection_stands(core, &client->flow);
+    if (is_elsewhere || connection_stands(core, &client->flow))
+        return false;
+    return flow->transport == client->flow.transport || is_flow_of_phone(core, client, flow);
 }
 
 void client_receive(struct core *core, const struct message *m, const struct flow *flow,
