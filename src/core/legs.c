@@ -600,7 +600,7 @@ static enum legs_verdict repeat(struct legs *legs, struct legs_exchange *e,
     if (m->sdp->media_count > LEGS_LINES)
         return LEGS_FULL;
     list_legs(legs, &before);
-    if (m->is_final)
+    if (m->is_final && e != &legs->first) /* a 2xx without a tag answers for nobody (12.1) */
         note_answered(legs, e, true);
     tell(legs, e, m->sdp, e->agreed[opposite(m->from)], opposite(m->from), out);
     conclude(legs, &before, out);
