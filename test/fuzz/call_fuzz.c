@@ -81,8 +81,9 @@ static void check_made(struct slice bytes)
     r = reader_over(writer_slice(&w));
     assert(call_read(&r, &found) && !r.rest.len);
     check_same(&call, &found);
+    /* Less is none, but for what older records had: all before the two bytes of the media. */
     r = reader_over(slice_until(writer_slice(&w), cut % w.len));
-    assert(!call_read(&r, &found));
+    assert(call_read(&r, &found) == (cut % w.len == w.len - 2));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
