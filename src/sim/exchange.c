@@ -225,6 +225,7 @@ void answer_send(struct sim *sim, struct phone *phone, struct answer *a, const s
     assert(!w.failed);
     copy_replace(&a->response, writer_slice(&w));
     a->status = reply->status;
+    a->is_unsent = phone->connect_at != NEVER;
     phone_renew_flow(sim, phone, &a->flow);
     phone_send_by(sim, phone, &a->flow, a->response);
     if (a->method == METHOD_INVITE && reply->status >= 200) {
@@ -310,6 +311,11 @@ void exchange_resume(struct sim *sim, struct phone *phone)
         if (e->is_unsent && e->end_at > sim->now)
             phone_send(sim, phone, e->bytes);
         e->is_unsent = false;
+    }
+    for (struct answer *a = phone->answers; a; a = a->next) {
+        if (a->is_unsent && a->end_at > sim->now)
+            phone_send_by(sim, phone, &a->flow, a->response);
+        a->is_unsent = false;
     }
 }
 

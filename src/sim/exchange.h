@@ -79,6 +79,7 @@ struct answer {
     instant end_at;
     instant reply_at; /* a slow phone answers then; NEVER */
     bool is_acknowledged;
+    bool is_unsent; /* the response waits for a stream */
     bool is_strict; /* began when nothing but kills went wrong */
 };
 

@@ -318,6 +318,7 @@ void judge_unanswered(struct sim *sim, const struct phone *phone, const struct e
 static bool is_caller_polite(const struct sim *sim, const struct phone *phone,
                              const struct answer *a)
 {
+    static struct message invite;
     const struct phone *peer;
     const struct call *c = call_by_serial((struct phone *)(uintptr_t)phone, a->call), *other = NULL;
 
@@ -326,10 +327,13 @@ static bool is_caller_polite(const struct sim *sim, const struct phone *phone,
     other = other_side(sim, c, &peer);
     if (other)
         return !phone_is_rude(peer) && !other->was_lost;
-    /* The caller never heard of the answer, and waits: it knows the call without our tag. */
+    /* The caller never heard of the answer, and waits: it knows the call without our tag.  Another
+     * INVITE of that Call-ID was challenged, and then repeated by somebody else. */
+    message_parse(a->request, &invite);
     for (unsigned i = 0; i < sim->phone_count; i++)
         for (const struct call *d = sim->phones[i].calls; d; d = d->next)
-            if (d->is_caller && strcmp(d->call_id, c->call_id) == 0)
+            if (d->is_caller && strcmp(d->call_id, c->call_id) == 0 &&
+                d->invite_cseq == invite.cseq.number)
                 return !phone_is_rude(&sim->phones[i]);
     return false; /* it gave up before, or is a stranger */
 }
@@ -338,7 +342,8 @@ void judge_unacknowledged(struct sim *sim, const struct phone *phone, const stru
 {
     instant sent = a->end_at - SECONDS(32);
 
-    if (!a->is_strict || phone_is_rude(phone) || sim->judge.upheaval > sent)
+    if (!a->is_strict || phone_is_rude(phone) || sim->judge.upheaval > sent ||
+        zone_is_out_of_reach(sim, phone))
         return;
     if (a->status >= 300 ? sim->judge.last_start < sent : is_caller_polite(sim, phone, a))
         judge_fail(sim, "in the calm every final response is acknowledged",
