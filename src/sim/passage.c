@@ -30,7 +30,13 @@ static struct departure *find_departure(struct passage *p, struct slice branch, 
     return place ? &p->departures[ledger_value(&p->sent, place)] : NULL;
 }
 
-static void note_response(struct passage *p, const struct message *m, uint64_t step)
+static uint32_t device_of(const struct sim *sim, uint32_t node)
+{
+    return node < sim->phone_count ? sim->phones[node].device : node;
+}
+
+static void note_response(struct passage *p, const struct message *m, uint32_t device,
+                          uint64_t step)
 {
     struct via via;
     struct cseq cseq;
@@ -41,6 +47,7 @@ static void note_response(struct passage *p, const struct message *m, uint64_t s
     d = find_departure(p, via.branch, cseq.method);
     if (!d)
         return;
+    d->device = device;
     if (!d->answered_step)
         d->answered_step = step;
     if (!d->final_step && m->status >= 200)
@@ -133,7 +140,7 @@ void passage_received(struct sim *sim, const struct flow *flow, uint32_t sender,
     struct via via;
 
     if (!m->is_request) {
-        note_response(p, m, step);
+        note_response(p, m, device_of(sim, sender), step);
         return;
     }
     if (!letter_via(m, &via))
@@ -164,11 +171,6 @@ static uint64_t call_key(struct slice call_id)
 }
 
 /* The flows of one phone are one. */
-static uint32_t device_of(const struct sim *sim, uint32_t node)
-{
-    return node < sim->phone_count ? sim->phones[node].device : node;
-}
-
 void passage_call(struct sim *sim, uint32_t node, struct slice call_id)
 {
     ledger_note(&sim->judge.passage.by_call, call_key(call_id), device_of(sim, node));
@@ -229,11 +231,19 @@ static const struct arrival *find_reason(const struct sim *sim, const struct flo
     return NULL;
 }
 
+/* One of several that such a phone has (RFC 5626). */
+static bool is_flow_of(const struct sim *sim, uint32_t device, const struct flow *flow)
+{
+    bool is_current;
+
+    return device < sim->phone_count && sim->phones[device].traits & TRAIT_FLOWS &&
+           device_of(sim, network_owner(sim, flow, &is_current)) == device;
+}
+
 /* The same flow or, of streams, the same host: a phone comes back by another, and no two share one.
  * Or another flow of the same phone. */
 static bool is_same_peer(const struct sim *sim, const struct flow *a, const struct flow *b)
 {
-    uint32_t device;
     bool is_current;
 
     if (flow_equal(a, b))
@@ -241,9 +251,7 @@ static bool is_same_peer(const struct sim *sim, const struct flow *a, const stru
     if (flow_is_reliable(a) && flow_is_reliable(b) &&
         memcmp(a->address, b->address, sizeof a->address) == 0)
         return true;
-    device = device_of(sim, network_owner(sim, a, &is_current));
-    return device < sim->phone_count && sim->phones[device].traits & TRAIT_FLOWS &&
-           device_of(sim, network_owner(sim, b, &is_current)) == device;
+    return is_flow_of(sim, device_of(sim, network_owner(sim, a, &is_current)), b);
 }
 
 /* The sides of the call that a BYE of the server's own ends, as its phones know them; how many. */
@@ -322,7 +330,7 @@ static void check_request(struct sim *sim, const struct held *held, const struct
     bool is_current;
 
     if ((m->method == METHOD_ACK || m->method == METHOD_CANCEL) && invite) {
-        if (!is_same_peer(sim, &invite->flow, flow))
+        if (!is_same_peer(sim, &invite->flow, flow) && !is_flow_of(sim, invite->device, flow))
             judge_fail(sim, "an ACK or CANCEL goes where its INVITE went", "%.*s to %.*s",
                        (int)line.len, line.at, (int)peer.len, peer.at);
         return;
@@ -399,8 +407,11 @@ void passage_decided(struct sim *sim, const struct held *held, const struct mess
             abort();
     }
     ledger_note(&p->sent, departure_key(via.branch, m->method), p->departure_count);
-    p->departures[p->departure_count++] = (struct departure){
-        .flow = held->flow, .method = m->method, .step = held->step, .at = sim->now};
+    p->departures[p->departure_count++] = (struct departure){.flow = held->flow,
+                                                             .device = NO_NODE,
+                                                             .method = m->method,
+                                                             .step = held->step,
+                                                             .at = sim->now};
 }
 
 void passage_sent(struct sim *sim, const struct held *held, const struct message *m)

@@ -39,6 +39,7 @@ struct arrival {
 /* A request that the server sent, by its branch. */
 struct departure {
     struct flow flow;
+    uint32_t device; /* whose response came last; NO_NODE: nobody's */
     enum method method;
     uint32_t sent;          /* times */
     uint64_t step;          /* in which it was first decided */
