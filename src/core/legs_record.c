@@ -113,16 +113,18 @@ static void write_exchange(struct writer *w, const struct legs_exchange *e)
     write_ports(w, e);
 }
 
-/* Legs are made of pairs of ports that both sides agreed on: no more than there are. */
+/* Legs are made of pairs of ports that both sides agreed on: no more than there are.  An answer may
+ * name more than were offered. */
 static bool has_room(const struct legs_exchange *e)
 {
-    for (unsigned side = LEGS_CALLER; side <= LEGS_CALLEE; side++)
-        for (unsigned i = 0; i < e->agreed_count; i++) {
-            const struct legs_line *line = &e->agreed[side][i];
-            unsigned pairs = line->is_rtp ? line->port_count : (line->port_count + 1u) / 2;
-            if (line->is_live && line->leader == i && e->ports[side][i] && pairs > e->pairs[i])
-                return false;
-        }
+    for (unsigned i = 0; i < e->agreed_count; i++) {
+        const struct legs_line *a = &e->agreed[LEGS_CALLER][i], *b = &e->agreed[LEGS_CALLEE][i];
+        const struct legs_line *answer = e->answerer == LEGS_CALLER ? a : b;
+        unsigned count = (unsigned)min_u64(a->port_count, b->port_count);
+        if (a->is_live && b->is_live && a->is_rtp == b->is_rtp && answer->leader == i &&
+            (a->is_rtp ? count : (count + 1) / 2) > e->pairs[i])
+            return false;
+    }
     return true;
 }
 

@@ -30,7 +30,12 @@ static void check_any(struct slice bytes)
     for (unsigned i = 0; i < TEXTS; i++)
         assert(is_within(*texts_of(&call, i), bytes));
     call_write(&w, &call);
-    assert(w.failed || slice_equal(writer_slice(&w), slice_until(bytes, bytes.len - r.rest.len)));
+    if (w.failed)
+        return;
+    /* An older record has nothing of the media, which are two bytes. */
+    bytes.len -= r.rest.len;
+    assert(w.len == bytes.len || w.len == bytes.len + 2);
+    assert(slice_equal(slice_until(writer_slice(&w), bytes.len), bytes));
 }
 
 /* The next byte of the input, then as many that follow as it says. */
