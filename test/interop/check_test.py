@@ -10,6 +10,7 @@ import contextlib
 import email.utils
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -36,6 +37,7 @@ GOOD, CLOSED, SILENT, STRANGE = "192.0.2.31", "192.0.2.32", "192.0.2.33", "192.0
 REFUSES, BROKEN, LATE, OURS = "192.0.2.35", "192.0.2.36", "192.0.2.37", "192.0.2.11"
 STREAMS = "192.0.2.38"
 GOOD6 = "2001:db8::31"
+FAR, FAR6 = "198.51.100.9", "2001:db8:9::9" # no way leads there
 
 
 def srv(domain, target, port=5060, service="_sip._udp", priority=1):
@@ -45,9 +47,12 @@ def srv(domain, target, port=5060, service="_sip._udp", priority=1):
 HOSTS = "".join(f"{name} A {address}\n" for name, address in {
     "ns": zones.ADDRESS, "good": GOOD, "shut": CLOSED, "silent": SILENT, "strange": STRANGE,
     "refuses": REFUSES, "broken": BROKEN, "late": LATE, "inside": "10.9.8.7", "streams": STREAMS,
-    "ours": OURS, "loop": "127.0.0.9"}.items()) + f"good6 AAAA {GOOD6}\n"
+    "ours": OURS, "loop": "127.0.0.9", "far": FAR}.items()) + (f"good6 AAAA {GOOD6}\n"
+                                                               f"far6 AAAA {FAR6}\n")
 
 WRONG = "3 1 1 " + 64 * "0"
+IN_FIVE_DAYS = time.gmtime(time.time() + 5 * 86400)
+SOON = ("20200101000000Z", time.strftime("%Y%m%d%H%M%SZ", IN_FIVE_DAYS))
 
 
 def tls(domain, place):
@@ -73,6 +78,7 @@ TLS_SERVERS = {
     "proven": lambda known, other, folder: other.make("x", "DNS:proven.test"),
     "changed": lambda known, other, folder: known.make("x", "DNS:tls-changed.test"),
     "lame-tlsa": lambda known, other, folder: known.make("x", "DNS:tls-lame-tlsa.test"),
+    "ends": lambda known, other, folder: known.make("x", "DNS:tls-ends.test", dates=SOON),
 }
 TLS_HOSTS = {name: f"192.0.2.{100 + i}" for i, name in enumerate(TLS_SERVERS)}
 
@@ -95,9 +101,16 @@ SETUPS = {
     "tls-plain": (srv("tls-plain", "streams", 5060, "_sips._tcp"), ["tls-fails"]),
     "tls-shut": (tls("tls-shut", "shut"), ["closed"]),
     "fine": (srv("fine", "good"), []),
+    "tls-ends": (tls("tls-ends", "tls1-ends"), []),
     "fine-by-address": (f"fine-by-address A {GOOD}\n", []),
     "fine-by-naptr": ('fine-by-naptr NAPTR 1 1 "s" "SIP+D2U" "" datagrams.fine-by-naptr\n'
                       "datagrams.fine-by-naptr SRV 1 1 5060 good\n", []),
+    "fine-by-srv-beside-naptr": (
+        srv("fine-by-srv-beside-naptr", "good") +
+        'fine-by-srv-beside-naptr NAPTR 1 1 "u" "E2U+sip" "!^.*$!sip:x@y.test!" .\n', []),
+    "fine-but-unsigned": ("fine-but-unsigned NS ns\n", []),
+    "by-another-ipv6": (srv("by-another-ipv6", "far6"), []),
+    "unreachable": (srv("unreachable", "far"), ["unreachable"]),
     "fine-by-ipv6": (srv("fine-by-ipv6", "good6"), []),
     "fine-by-tcp": (srv("fine-by-tcp", "good", service="_sip._tcp"), []),
     "fine-by-cname": (srv("fine-by-cname", "nick") + "nick CNAME good\n", []),
@@ -128,6 +141,118 @@ SETUPS = {
     "lame": ("lame NS ns\n", ["dns-fails"]),
     "ours": (srv("ours", "ours", 5061), ["not-listened"]),
 }
+
+
+# What is said of each fault, and what to do; an asterisk stands for what no test can know.
+PUBLISH = "publish what `sipwitch dns` prints, where the domain's zone is kept"
+NOBODY = "start the server there, or name the right port in the SRV record"
+SILENCE = ("open that port in the firewall, forward it in the router, and see that the server runs")
+REACHED = "publish the address that the world reaches it by"
+PROOF = "see that the name servers of the domain answer, and that the one that is asked here does"
+NAMELESS = "give that name an A or AAAA record, or take it out of the SRV record"
+
+
+def at_tls(name):
+    return f"TLS {TLS_HOSTS[name]}:5061"
+
+
+def nameless(name):
+    return (f"the certificate at {at_tls(name)} does not name tls-{name}.test, which the server's "
+            "own name does not replace",
+            f"get one with the alternative name DNS:tls-{name}.test, or URI:sip:tls-{name}.test")
+
+
+WORDS = {
+    "tls-name": nameless("name"),
+    "tls-wildcard": nameless("wildcard"),
+    "tls-expired": (f"the certificate at {at_tls('expired')} was good until 2020-02-01", "renew it"),
+    "tls-early": (f"the certificate at {at_tls('early')} is good from 2090-01-01 on",
+                  "see to the clocks, or wait"),
+    "tls-purpose": (f"the certificate at {at_tls('purpose')} is not for servers, by its purposes",
+                    "get one for TLS servers (serverAuth), or for SIP domains"),
+    "tls-stranger": (f"nobody known here vouches for the certificate at {at_tls('stranger')}, of "
+                     "CN=the tests' CA: *",
+                     "put the certificates that lead to its CA behind it, or get one of a CA that "
+                     "all know"),
+    "tls-changed": (f"what {at_tls('changed')} shows matches none of the TLSA records of "
+                    "tls1-changed.test: others with DNSSEC refuse it",
+                    "publish _5061._tcp.tls1-changed.test. TLSA 3 1 1 *, or show the certificate "
+                    "that the records are of"),
+    "tls-lame-tlsa": ("DNS does not answer for the TLSA records _5061._tcp.tls1-lame-tlsa.test: "
+                      "others with DNSSEC do not go there",
+                      "see that the name servers answer questions for TLSA records, if only that "
+                      "there are none"),
+    "tls-plain": (f"there is no TLS with TLS {STREAMS}:5060: *",
+                  "let the server speak TLS 1.2 or 1.3 at that port, or name the right one in the "
+                  "SRV record"),
+    "tls-shut": (f"nobody listens at TLS {CLOSED}:5061", NOBODY),
+    "nothing": ("DNS knows no SIP server of nothing.test, and no address", PUBLISH),
+    "only-mail": ("DNS knows no SIP server of only-mail.test, and no address", PUBLISH),
+    "withdrawn": ("withdrawn.test says that it has no SIP (SRV records with a dot for a server)",
+                  "if that is not so any more, name a server in the SRV records in place of the "
+                  "dot"),
+    "no-address": ("_sip._udp.no-address.test names missing.test, which has no address", NAMELESS),
+    "no-address-beside": ("_sip._udp.no-address-beside.test names missing.test, which has no "
+                          "address", NAMELESS),
+    "an-address-for-a-name": ("an SRV record of _sip._udp.an-address-for-a-name.test has a target "
+                              "that is no host's name",
+                              "name a host there, of letters, digits and hyphens, and not an "
+                              "address"),
+    "dangling": ("NAPTR leads to gone.dangling.test, where there is no SRV record",
+                 "publish that SRV record, or take the NAPTR record out"),
+    "shut": (f"nobody listens at UDP {CLOSED}:5060", NOBODY),
+    "shut-by-tcp": (f"nobody listens at TCP {CLOSED}:5060", NOBODY),
+    "wrong-port": (f"nobody listens at UDP {GOOD}:5070", NOBODY),
+    "no-streams": (f"nobody listens at TCP {CLOSED}:5060", NOBODY),
+    "silent": (f"nothing comes back from UDP {SILENT}:5060", SILENCE),
+    "second-is-silent": (f"nothing comes back from UDP {SILENT}:5060", SILENCE),
+    "strange": (f"what answers at UDP {STRANGE}:5060 is not a SIP server",
+                "name the port of the SIP server in the SRV record"),
+    "web-server": (f"what answers at TCP {STREAMS}:5060 is not a SIP server",
+                   "name the port of the SIP server in the SRV record"),
+    "other-domain": (f"the server at UDP {REFUSES}:5060 answers OPTIONS for other-domain.test by "
+                     "404 Answer",
+                     "make that server serve the domain (realm, or localnames), or name the one "
+                     "that does in DNS"),
+    "broken-server": (f"the server at UDP {BROKEN}:5060 answers OPTIONS for broken-server.test by "
+                      "503 Answer", "see what that server's log says, and its load"),
+    "late-clock": (f"the clock of UDP {LATE}:5060 is 40* seconds behind that of this machine",
+                   "set the clocks of both by NTP"),
+    "inside": ("UDP 10.9.8.7:5060 is an address that nobody outside can reach, and from here "
+               "nobody answers there", REACHED),
+    "loopback": ("UDP 127.0.0.9:5060 is an address that nobody outside can reach, and from here "
+                 "nobody answers there", REACHED),
+    "unreachable": (f"UDP {FAR}:5060 cannot be reached: *", "see to the network of this machine"),
+    "forged": ("what DNS says of forged.test is not what its zone signed: *",
+               "sign the zone again, and see that the DS record at its parent is that of its key"),
+    "lame": (f"DNS does not answer for lame.test; DNS is asked of {zones.ADDRESS}, and validated",
+             PROOF),
+    "ours": (f"DNS sends others to UDP {OURS}:5061, where this server does not listen",
+             "change the record, or <interface>, <port> and <transport>: `sipwitch dns` prints "
+             "records that fit"),
+}
+
+# What else is said of a set-up: (set-up, grade, finding, words).
+SIGNED, STRIPPED = zones.ADDRESS, "192.0.2.54" # two name servers; the second signs nothing
+SAID = [
+    ("fine", "ok", "signed", "all of these records are proven by DNSSEC"),
+    ("tls-alone", "ok", "signed", "all of these records are proven by DNSSEC"),
+    ("fine-but-unsigned", "note", "unsigned",
+     "not all of these records are signed (DNSSEC): who is on the way can change them"),
+    ("fine-by-address", "note", "no-srv",
+     "there are no SRV records: others try the addresses of fine-by-address.test, port 5060, by "
+     "UDP"),
+    ("fine-by-srv-beside-naptr", "note", "naptr-foreign",
+     "the NAPTR records lead to no service that is known here; they are passed over"),
+    ("tls-ends", "note", "certificate-ends",
+     f"the certificate at {at_tls('ends')} is good until {time.strftime('%Y-%m-%d', IN_FIVE_DAYS)} "
+     "only: renew it"),
+    ("tls-alone", "note", "certificate-self-signed",
+     f"the certificate at {at_tls('alone')} is signed by itself: others cannot know whose it is, "
+     "unless TLSA records say so; those that demand to know refuse it"),
+    ("by-another-ipv6", "note", "no-ipv6",
+     f"UDP [{FAR6}]:5060 cannot be tried: this machine has no IPv6 (*)"),
+]
 
 
 def answer(request, status, *fields):
@@ -210,10 +335,15 @@ class World:
         self.folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sipwitch-check-"))
         records = HOSTS + "".join(its for its, _ in SETUPS.values()) + self._secure(stack)
         self.names = zones.NameServer(os.path.join(self.folder, "zones"), {
+            "fine-but-unsigned.test": "_sip._udp SRV 1 1 5060 good.test.\n",
             "test": records + "made NS ns\nwritten NS ns\n", "made.test": "", "written.test":
             '@ NAPTR 5 5 "u" "E2U+sip" "!^.*$!sip:x@y.test!" .\nwww A 192.0.2.80\n', "lame.test": None, "_tcp.tls1-lame-tlsa.test": None, "forged.test": "_sip._udp SRV 1 1 5060 good.test.\n"})
         stack.callback(self.names.discard)
         self.names.start()
+        stripped = zones.NameServer(os.path.join(self.folder, "stripped"), {
+            "test": f"ns A {STRIPPED}\ngood A {GOOD}\n{srv('fine', 'good')}"}, (), STRIPPED)
+        stack.callback(stripped.discard)
+        stripped.start()
         open_servers(stack)
 
     def _secure(self, stack):
@@ -258,8 +388,33 @@ def judge(setup, world, **how):
     status, rows = world.findings(f"{setup}.test", **how)
     expect(faults(rows) == wanted, f"found {faults(rows)} of {rows}")
     expect(status == (FAULTY if wanted else FINE), f"exit status {status}")
+    said = [(row["text"], row["remedy"]) for row in rows if row["grade"] == "fault"]
+    for pair in said:
+        expect(all(is_like(*both) for both in zip(WORDS[setup], pair)), f"it said {pair}")
     for row in rows:
         expect((row["grade"] == "fault") == ("remedy" in row), f"{row}")
+
+
+def is_like(pattern, text):
+    return re.fullmatch(re.escape(pattern).replace("\\*", ".+"), text)
+
+
+def says(setup, grade, finding, words, world):
+    _, rows = world.findings(f"{setup}.test")
+    said = [row["text"] for row in rows if (row["grade"], row["finding"]) == (grade, finding)]
+    expect(len(said) == 1 and is_like(words, said[0]), f"it said {said} of {rows}")
+
+
+def dnssec_is_told_by_one_row(world):
+    """Of the three that there are."""
+    for setup, finding, resolver in (("fine", "signed", SIGNED),
+                                     ("fine-but-unsigned", "unsigned", SIGNED),
+                                     ("fine", "not-validated", STRIPPED)):
+        status, rows = world.findings(f"{setup}.test", resolver=resolver)
+        told = [(row["finding"], row["text"]) for row in rows
+                if row["finding"] in ("signed", "unsigned", "not-validated")]
+        expect(status == FINE and [its for its, _ in told] == [finding], f"{told} of {rows}")
+    expect(told[0][1] == "whether the records are signed cannot be seen from here", f"{told}")
 
 
 def graded(rows, grade):
@@ -460,6 +615,7 @@ def a_key_that_is_wrong_or_open_to_others_is_refused(world):
 
 
 OTHERS = [
+    dnssec_is_told_by_one_row,
     a_certificate_of_nobody_is_noted,
     what_is_good_about_tls_is_said,
     the_record_to_publish_is_said,
@@ -495,7 +651,10 @@ def main():
     lab.need("knotd", "keymgr", "nsupdate", "dig", "openssl")
     lab.enter()
     subprocess.run(["ip", "address", "add", f"{GOOD6}/128", "dev", "lo"], check=True)
+    subprocess.run(["ip", "route", "add", "unreachable", f"{FAR}/32"], check=True)
     checks = [(f"setup_{setup}", judge, setup) for setup in SETUPS if setup != "ours"]
+    checks += [(f"{finding}_of_{setup}", says, setup, grade, finding, words)
+               for setup, grade, finding, words in SAID]
     checks += [(check.__name__, check) for check in OTHERS]
     checks = [check for check in checks if word in check[0]]
     if not checks:
