@@ -335,6 +335,7 @@ static void tell_service(struct resolve *r, unsigned index, const struct dns_ans
 
     if (answer->status > DNS_NOTHING)
         note_failure(r, answer->status);
+    r->lacks_tls |= answer->status == DNS_FAILED && service->transport == TRANSPORT_TLS;
     r->is_withdrawn |= is_withdrawn && !count;
     for (unsigned i = 0; i < count; i++) {
         struct span name = keep(r, NO_SLICE, dns_text(&servers[i].target));
@@ -409,10 +410,20 @@ static bool are_services_told(const struct resolve *r)
     return r->service_count != 0;
 }
 
+/* Somebody in the way of a signed domain, who cannot forge its records, may still have dropped
+ * those of TLS. */
+static bool may_be_downgraded(const struct resolve *r)
+{
+    for (unsigned i = 0; r->lacks_tls && i < r->target_count; i++)
+        if (r->targets[i].is_secure)
+            return true;
+    return false;
+}
+
 /* All services are known: 4.2, and where there are none the domain itself. */
 static void settle(struct resolve *r, struct random *random)
 {
-    if (r->worst == DNS_BOGUS)
+    if (r->worst == DNS_BOGUS || may_be_downgraded(r))
         r->target_count = 0;
     sort_targets(r);
     draw_targets(r, random);
@@ -578,6 +589,19 @@ void resolve_demand(const struct resolve *r, unsigned target, bool has_tlsa, str
         dns_read_tlsa(read_counted(&records), &plan->tlsa[plan->tlsa_count++]);
 }
 
+/* A server without an address still binds its domain by its TLSA records: else it would be enough
+ * to drop the addresses.  False: those are not known yet. */
+static bool bind_by_unplaced(struct resolve *r)
+{
+    const struct resolve_addresses *known = &r->addresses[r->at % 2];
+    const struct resolve_target *target = &r->targets[r->at];
+
+    if (known->counts[0] || known->counts[1] || !may_have_tlsa(r, target))
+        return true;
+    r->is_bound |= target->tlsa != RESOLVE_TLSA_NONE;
+    return r->slots[first_slot(r->at) + TARGET_TLSA] == SLOT_TOLD;
+}
+
 static bool is_barred(const struct resolve *r)
 {
     return r->is_bound && r->targets[r->at].transport != TRANSPORT_TLS;
@@ -609,6 +633,8 @@ enum resolve_result resolve_next(struct resolve *r, struct resolve_place *place)
             r->is_hurried = false; /* what came is used up */
             return RESOLVE_WAIT;
         }
+        if (!bind_by_unplaced(r))
+            return RESOLVE_WAIT;
     }
     return RESOLVE_NONE;
 }

@@ -5,14 +5,16 @@
  * Places come as they are asked for: addresses are looked up of the server at hand and of the next,
  * so that a domain of thirty servers costs no more than it is used.
  *
- * What the standard leaves open: NAPTR and SRV records that cannot be had at all (no answer) are
- * not taken as absent, else whoever can drop packets chooses the server, but for NAPTR, which many
- * old resolvers fail at, and which tells nothing that SRV would not.  What DNSSEC finds forged ends
- * a lookup.  Without NAPTR a domain is asked for TLS before TCP before UDP.
+ * What the standard leaves open: SRV records that cannot be had at all (no answer) are not taken as
+ * absent, else whoever can drop packets chooses the server; NAPTR records are, which many old
+ * resolvers fail at, and which tell nothing that SRV would not.  Forged NAPTR or SRV records end a
+ * lookup, forged addresses are none.  Without NAPTR a domain is asked for TLS before TCP before
+ * UDP.
  *
  * Where DNSSEC proves all that leads to a server of TLS, its TLSA records are asked for (RFC 7673
  * 3): absent ones change nothing, and a server whose records cannot be had is not used.  A domain
  * that has them is not reached without TLS: to be sent there it would be enough to be in the way.
+ * Nor is one that is signed, and whose servers of TLS cannot be had: they may have such records.
  */
 #pragma once
 
@@ -106,7 +108,8 @@ struct resolve {
     bool is_placed;    /* all servers are known */
     bool is_withdrawn; /* the domain says that there is no such service */
     bool is_hurried;   /* addresses of the target at hand that are still open are not waited for */
-    bool is_bound; /* there are TLSA records, or may be: nothing is tried without TLS any more */
+    bool is_bound;  /* there are TLSA records, or may be: nothing is tried without TLS any more */
+    bool lacks_tls; /* servers of TLS could not be had */
     uint16_t text_len, tlsa_len;
     uint8_t slots[RESOLVE_SLOTS]; /* what has become of each question */
     struct resolve_service services[RESOLVE_SERVICES];

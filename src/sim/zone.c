@@ -502,7 +502,8 @@ void zone_check_proof(struct sim *sim, struct slice target, const struct flow *f
     struct slice domain = slice_until(target, slice_find(target, ':'));
     int zone = zone_of(sim, domain);
 
-    if (zone >= 0 && demands_proof(sim, (unsigned)zone, step) && !wire_is_proven(sim, flow, domain))
+    if (zone >= 0 && (sim->zones.at[zone].has_tlsa || demands_proof(sim, (unsigned)zone, step)) &&
+        !wire_is_proven(sim, flow, domain))
         judge_fail(sim, "nobody unproven gets what is for a domain that must prove itself",
                    "d%d.example, transport %u, port %u", zone, flow->transport, flow->port);
 }

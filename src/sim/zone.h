@@ -10,8 +10,8 @@
  * again (core/policy).  Some are signed, and have TLSA records of their servers (RFC 7673),
  * whatever their certificate is else; and of some no less is demanded.  While everything goes wrong
  * somebody on the way shows a certificate of nobody, or hides that there is TLS.  The judge: who
- * must prove it gets nothing before it has, in a dialog neither; and nobody connects to a server
- * that has TLSA records without knowing them.
+ * must prove it gets nothing before it has, in a dialog neither, and nor does who has TLSA records;
+ * nobody connects to a server that has them without knowing them.
  */
 #pragma once
 

@@ -307,6 +307,20 @@ def records_that_cannot_be_had_are_not_taken_as_absent(world):
     refused(dane.alice, "sip:bob@b.test", 504, "DNS Does Not Answer")
 
 
+def servers_that_cannot_be_had_are_not_taken_as_absent(world):
+    """Somebody in the way drops the records of TLS of a signed domain; there is UDP as well."""
+    records = hosts(pa=A, pb=B) + secure("a", "pa") + service("b", (1, "pb"))
+    dane = Dane(world, None, records=records + "_sips._tcp.b NS ns\n", **{"_sips._tcp.b": None})
+    refused(dane.alice, "sip:bob@b.test", 504, "DNS Does Not Answer")
+
+
+def a_server_that_cannot_be_found_does_not_lead_to_one_without_tls(world):
+    records = (hosts(pa=A, pb=B) + secure("a", "pa") + service("b", (1, "pb")) +
+               secure("b", "one.lost") + "lost NS ns\n")
+    dane = Dane(world, None, records=records, lost=None)
+    refused(dane.alice, "sip:bob@b.test", 504, "DNS Does Not Answer")
+
+
 # ---- in a dialog, after its connection has gone: what was proven then is proven again
 
 def restart(domain):
@@ -459,6 +473,8 @@ CHECKS = [
     a_forged_zone_is_refused,
     forged_records_are_refused,
     records_that_cannot_be_had_are_not_taken_as_absent,
+    servers_that_cannot_be_had_are_not_taken_as_absent,
+    a_server_that_cannot_be_found_does_not_lead_to_one_without_tls,
 ]
 
 

@@ -409,6 +409,44 @@ static void a_domain_with_records_is_not_reached_without_tls(void **state)
     check(WISH(0), forged, "502");
 }
 
+/* Else it would be enough to drop an answer on the way to them. */
+static void a_signed_domain_whose_tls_cannot_be_found_is_not_reached_without(void **state)
+{
+    static const zone_lines silent = {"_sips._tcp.example.com SRV ?",
+                                      "_sip._udp.example.com srv 1 0 5060 a.example.com",
+                                      SECURE_HOST};
+    static const zone_lines unsigned_one = {"_sips._tcp.example.com SRV ?",
+                                            "_sip._udp.example.com SRV 1 0 5060 a.example.com",
+                                            SECURE_HOST};
+    static const zone_lines other = {SECURE_SERVICE, "_sip._tcp.example.com SRV ?", PLAIN_SERVICE,
+                                     SECURE_HOST};
+    static const zone_lines homeless = {
+        "_sips._tcp.example.com srv 1 0 5061 b.example.com",
+        "b.example.com A ?",
+        "b.example.com AAAA ?",
+        PLAIN_SERVICE,
+        SECURE_HOST,
+        "_5061._tcp.b.example.com tlsa 3 1 1 7x32",
+    };
+    static const zone_lines hidden = {
+        "_sips._tcp.example.com srv 1 0 5061 b.example.com",
+        "b.example.com A ?",
+        PLAIN_SERVICE,
+        SECURE_HOST,
+        "_5061._tcp.b.example.com tlsa ?",
+    };
+    static const zone_lines free_one = {"_sips._tcp.example.com srv 1 0 5061 b.example.com",
+                                        "b.example.com A ?", PLAIN_SERVICE, SECURE_HOST};
+
+    (void)state;
+    check(WISH(0), silent, "504");
+    check(WISH(0), unsigned_one, "UDP/192.0.2.1:5060");
+    check(WISH(0), other, "TLS/192.0.2.1:5061* UDP/192.0.2.1:5060*");
+    check(WISH(0), homeless, "504");
+    check(WISH(0), hidden, "504");
+    check(WISH(0), free_one, "UDP/192.0.2.1:5060*");
+}
+
 /* The host of a maddr is whoever wrote the URI's to choose. */
 static void records_of_a_host_elsewhere_prove_nothing(void **state)
 {
@@ -646,6 +684,7 @@ int main(void)
         cmocka_unit_test(records_that_nobody_can_use_are_none),
         cmocka_unit_test(a_server_whose_records_cannot_be_had_is_not_used),
         cmocka_unit_test(a_domain_with_records_is_not_reached_without_tls),
+        cmocka_unit_test(a_signed_domain_whose_tls_cannot_be_found_is_not_reached_without),
         cmocka_unit_test(records_of_a_host_elsewhere_prove_nothing),
         cmocka_unit_test(of_many_tlsa_records_some_are_used),
         cmocka_unit_test(a_server_may_have_too_long_a_name_for_records),
