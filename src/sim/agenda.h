@@ -24,6 +24,7 @@ enum due_kind {
     DUE_PHASE,       /* the next part of the hour */
     DUE_WIRE,        /* a stream ends, as the core asked, or could not be opened */
     DUE_DIAL,        /* one that the core asked for stands */
+    DUE_READ,        /* the server reads what came by one */
     DUE_SILENCE,     /* it is looked whether its peer still keeps one alive */
     DUE_INSPECTION,  /* the judge looks into the core */
     DUE_KIND_COUNT,

@@ -120,6 +120,7 @@ static void go_down(struct sim *sim, bool has_power, duration down_time)
     m->core = NULL;
     if (sim->has_wires) /* a supervisor keeps them, where there is one */
         wire_server_died(sim, has_power && dice_chance(&sim->dice, 400));
+    pipe_server_died(sim);
     agenda_note(&sim->agenda, sim->now + down_time, DUE_RESTART, m->starts, NULL);
 }
 
@@ -462,7 +463,13 @@ void machine_stream(struct sim *sim, enum event_kind kind, const struct flow *fl
                     struct slice bytes)
 {
     if (sim->machine.is_up)
-        handle(sim, &(struct event){kind, *flow, bytes, .fault = {400, "Bad Content-Length"}});
+        handle(sim, &(struct event){kind, *flow, bytes});
+}
+
+void machine_broken(struct sim *sim, const struct flow *flow, struct slice head, struct fault fault)
+{
+    if (sim->machine.is_up)
+        handle(sim, &(struct event){EVENT_BROKEN, *flow, head, .fault = fault});
 }
 
 bool machine_is_kept(const struct sim *sim)
@@ -566,6 +573,7 @@ void machine_restart(struct sim *sim)
     trace_note(sim, "start %u", m->starts);
 
     wire_server_started(sim, step);
+    pipe_server_started(sim);
     /* What is torn at the end of the last segment stays as it is: a new one is begun. */
     unsigned old_files = m->file_count;
     if (m->disk == DISK_FULL)

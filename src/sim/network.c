@@ -76,13 +76,29 @@ static void send_one(struct sim *sim, const struct datagram *datagram, instant a
     agenda_note(&sim->agenda, at, DUE_ARRIVAL, 0, copy);
 }
 
+static void send_parts(struct sim *sim, const struct datagram *datagram, instant at)
+{
+    struct datagram part = *datagram;
+    struct slice whole = pipe_wrap(sim, &datagram->flow, datagram->bytes);
+
+    for (struct slice rest = whole; rest.len; rest = slice_from(rest, part.bytes.len)) {
+        part.bytes = slice_until(rest, pipe_cut(sim, &datagram->flow, rest.len, &at));
+        send_one(sim, &part, at);
+    }
+    copy_free(&whole);
+}
+
 /* On a stream: by its own time, and behind what was sent before. */
 static void carry_in_order(struct sim *sim, uint32_t node, const struct datagram *datagram)
 {
+    instant at = max_u64(wire_ready(sim, &datagram->flow), sim->network.cut_until[node]) +
+                 sim->network.latency[node];
+
     sim->report.counts[COUNT_DATAGRAMS]++;
-    send_one(sim, datagram,
-             max_u64(wire_ready(sim, &datagram->flow), sim->network.cut_until[node]) +
-                 sim->network.latency[node]);
+    if (datagram->sender == NO_NODE)
+        send_one(sim, datagram, at);
+    else
+        send_parts(sim, datagram, at);
 }
 
 /* Throws what becomes of a datagram between `node` and the server. */
@@ -161,29 +177,29 @@ void network_refuse(struct sim *sim, uint32_t starts, struct datagram *datagram)
     free(datagram);
 }
 
-/* Now and then a stream breaks in the middle of a message, or what comes by it is nonsense. */
-static bool is_cut_short(struct sim *sim, struct datagram *datagram)
-{
-    if (!flow_is_reliable(&datagram->flow) || datagram->sender == NO_NODE ||
-        sim->phase != PHASE_FAULTS || !dice_chance(&sim->dice, 3))
-        return false;
-    sim->report.counts[COUNT_HALF_MESSAGES]++;
-    datagram->bytes.len = random_below(&sim->dice, datagram->bytes.len / 3);
-    machine_stream(sim, EVENT_BROKEN, &datagram->flow, datagram->bytes);
-    return true;
-}
-
 /* What it was sent by is gone. */
 static bool is_stranded(const struct sim *sim, const struct datagram *datagram)
 {
     return flow_is_reliable(&datagram->flow) && !wire_stands(sim, &datagram->flow);
 }
 
-/* A stream that is kept for the next run holds what comes meanwhile. */
-static bool has_to_wait(const struct sim *sim, const struct datagram *datagram)
+static void hand_over(struct sim *sim, uint32_t sender, const struct flow *flow,
+                      struct slice message)
 {
-    return datagram->sender != NO_NODE && !sim->machine.is_up &&
-           flow_is_reliable(&datagram->flow) && wire_stands(sim, &datagram->flow);
+    trace_message(sim, "->", flow, sender, message);
+    /* Credentials that the server has not seen yet are anybody's: so strangers hear late. */
+    if (sim->machine.is_up && sender < sim->phone_count)
+        stranger_hear(sim, flow, message);
+    machine_receive(sim, flow, sender, message);
+}
+
+void network_framed(struct sim *sim, uint32_t sender, const struct flow *flow, struct slice message,
+                    struct fault broken)
+{
+    if (broken.status)
+        machine_broken(sim, flow, message, broken);
+    else
+        hand_over(sim, sender, flow, message);
 }
 
 void network_deliver(struct sim *sim, struct datagram *datagram)
@@ -191,18 +207,12 @@ void network_deliver(struct sim *sim, struct datagram *datagram)
     bool is_current;
     uint32_t node = network_owner(sim, &datagram->flow, &is_current);
 
-    if (has_to_wait(sim, datagram)) {
-        agenda_note(&sim->agenda, sim->now + MS(50), DUE_ARRIVAL, 0, datagram);
-        return;
-    }
-    if (is_stranded(sim, datagram) || is_cut_short(sim, datagram)) {
+    if (is_stranded(sim, datagram)) {
         sim->report.counts[COUNT_LOST]++;
+    } else if (datagram->sender != NO_NODE && flow_is_reliable(&datagram->flow)) {
+        pipe_feed(sim, datagram->sender, &datagram->flow, datagram->bytes);
     } else if (datagram->sender != NO_NODE) {
-        trace_message(sim, "->", &datagram->flow, datagram->sender, datagram->bytes);
-        /* Credentials that the server has not seen yet are anybody's: so strangers hear late. */
-        if (sim->machine.is_up && datagram->sender < sim->phone_count)
-            stranger_hear(sim, &datagram->flow, datagram->bytes);
-        machine_receive(sim, &datagram->flow, datagram->sender, datagram->bytes);
+        hand_over(sim, datagram->sender, &datagram->flow, datagram->bytes);
     } else if (node != NO_NODE && is_current) {
         trace_message(sim, "<-", &datagram->flow, node, datagram->bytes);
         sim_node_receive(sim, node, &datagram->flow, datagram->bytes);

@@ -9,6 +9,7 @@
 
 #include "core/flow.h"
 #include "sim/dice.h"
+#include "sip/message.h"
 
 struct sim;
 
@@ -76,7 +77,12 @@ void network_to_node(struct sim *sim, const struct flow *flow, struct slice byte
  */
 void network_refuse(struct sim *sim, uint32_t starts, struct datagram *datagram);
 
-/* A datagram has arrived: hands it over and frees it. */
+/* What came by a stream from there was framed (sim/pipe): the server gets a message, or, with a
+ * fault, what can be none. */
+void network_framed(struct sim *sim, uint32_t sender, const struct flow *flow, struct slice message,
+                    struct fault broken);
+
+/* A datagram has arrived, or a part of a stream: hands it over and frees it. */
 void network_deliver(struct sim *sim, struct datagram *datagram);
 
 /* Frees the addresses; for the end of a seed. */

@@ -265,6 +265,10 @@ static void dispatch(struct sim *sim, const struct due *due)
         wire_dialled(sim, due->what, due->who);
         free(due->what);
         break;
+    case DUE_READ:
+        pipe_read_late(sim, due->what, due->who);
+        free(due->what);
+        break;
     case DUE_SILENCE:
         wire_listen(sim, due->what, due->who);
         free(due->what);
@@ -397,6 +401,7 @@ void sim_run(struct sim *sim, uint64_t seed)
     sim->network.weather = usual_weather;
     sim->has_secure = zone_is_secure(seed);
     sim->has_wires = wire_is_seed(seed) || sim->has_secure;
+    pipe_init(sim, seed);
     if (sim->has_secure)
         zone_throw_trust(sim, seed);
     machine_init(sim);
@@ -434,5 +439,6 @@ void sim_free(struct sim *sim)
     stranger_free_ears(&sim->ears);
     machine_free(sim);
     network_free(sim);
+    pipe_free(sim);
     judge_free(sim);
 }

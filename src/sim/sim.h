@@ -17,6 +17,7 @@
 #include "sim/network.h"
 #include "sim/notary.h"
 #include "sim/phone.h"
+#include "sim/pipe.h"
 #include "sim/report.h"
 #include "sim/stranger.h"
 #include "sim/wire.h"
@@ -53,6 +54,7 @@ struct sim {
     struct network network;
     bool has_wires, has_secure;
     struct wires wires;
+    struct pipes pipes;
     struct zones zones;
     struct notary notary;
     struct machine machine;

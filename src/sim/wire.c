@@ -247,6 +247,11 @@ void wire_listen(struct sim *sim, const struct flow *flow, uint32_t starts)
     end(sim, flow);
 }
 
+void wire_close(struct sim *sim, const struct flow *flow)
+{
+    note(sim, DUE_WIRE, flow, sim->now + MS(1));
+}
+
 void wire_break(struct sim *sim, struct phone *phone)
 {
     end(sim, &phone->address);

@@ -1,11 +1,12 @@
 /*
  * Wires: the streams between phones and server (RFC 3261 18), in seeds that have them.
  *
- * What a wire carries comes whole and in order, or not at all: a wire breaks with what is on it,
- * sometimes in the middle of a message.  A killed server breaks all of them, unless its supervisor
- * keeps those that phones opened for the next run.  A phone whose wire broke comes back by another,
- * and registers; meanwhile the server may call at its door, if it has one.  One that was abandoned
- * ends when the server misses its keep-alives (RFC 5626), or something is sent by it in vain.
+ * What a wire carries comes in order, in parts (sim/pipe), or not at all: a wire breaks with what
+ * is on it, sometimes in the middle of a message.  A killed server breaks all of them, unless its
+ * supervisor keeps those that phones opened for the next run.  A phone whose wire broke comes back
+ * by another, and registers; meanwhile the server may call at its door, if it has one.  One that
+ * was abandoned ends when the server misses its keep-alives (RFC 5626), or something is sent by it
+ * in vain.
  *
  * By TLS a peer may prove to be a domain, as the server's plan demands or not (sim/zone).
  */
@@ -77,6 +78,9 @@ void wire_lost(struct sim *sim, const struct flow *flow);
 /* ACTION_EXPECT; and DUE_SILENCE. */
 void wire_expect(struct sim *sim, const struct flow *flow);
 void wire_listen(struct sim *sim, const struct flow *flow, uint32_t starts);
+
+/* The server ends it by itself. */
+void wire_close(struct sim *sim, const struct flow *flow);
 
 /* DUE_WIRE: the core's wish, to end a stream or to open one, is done. */
 void wire_end(struct sim *sim, const struct flow *flow, uint32_t starts);
