@@ -12,8 +12,9 @@
 /* Buffers one page and a few lines more than a datagram apart: their first lines, which every
  * message uses, then fall into different cache sets. */
 #define BUFFER_STRIDE (DATAGRAM_LIMIT + 4096u + 320u)
-#define KERNEL_BUFFER (8 << 20) /* 100 ms of 80 MB/s */
-#define SEND_PATIENCE 20        /* ms that a full socket is waited for, once a flush */
+#define KERNEL_BUFFER                                                                              \
+    (16 << 20)           /* what comes in 100 ms of a busy server, with what the kernel adds */
+#define SEND_PATIENCE 20 /* ms that a full socket is waited for, once a flush */
 
 #define UNREACHED_LIMIT 32u /* noted at a time */
 #define UNREACHED_HEAD 548u /* bytes: as much as an ICMP message repeats of a datagram */
