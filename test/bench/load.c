@@ -254,7 +254,7 @@ double tally_failures(const struct tally *tally)
     return (double)(tally->wrong + tally->missing) / (double)tally->started;
 }
 
-static bool load_holds(struct load *load, const struct row *row, double rate, uint64_t length)
+bool load_holds(struct load *load, const struct row *row, double rate, uint64_t length)
 {
     static struct tally tally;
     double due = rate * (double)length / 1e9;

@@ -58,3 +58,6 @@ double tally_failures(const struct tally *tally);
 /* The highest rate, within 2 %, at which 99.9 % of the operations succeed; `guess` is where the
    search begins.  0 where there is none. */
 double load_highest_rate(struct load *load, const struct row *row, double guess, uint64_t length);
+
+/* That many of the operations succeed at that rate, for so long. */
+bool load_holds(struct load *load, const struct row *row, double rate, uint64_t length);
