@@ -26,10 +26,10 @@ sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import server_test
 import sip
+from dialog_test import USERS
 from sip import Failure, Message, expect, unique
 
 NAMES = {"one.test": "alice", "two.test": "bob"}
-USERS = {"alice": "alices secret", "bob": "bobs secret", "carol": "carols secret"}
 FINGERPRINT = "AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89"
 OTHER = FINGERPRINT.replace("AB:CD", "12:34")
 OFFER = ("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"

@@ -22,22 +22,13 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "conformance"))
 
+import dialog_test
 import server_test
 import sip
 from sip import Attempt, Dialog, Failure, Message, expect
 
-USERS = {"alice": "alices secret", "bob": "bobs secret", "carol": "carols secret"}
-CONFIG = """<?xml version="1.0"?>
-<sipwitch>
-  <registry><realm>lab.test</realm><prefix>200</prefix><range>100</range></registry>
-  <provision>
-    <user id="alice" secret="alices secret" extension="201"/>
-    <user id="bob" secret="bobs secret" extension="202"/>
-    <user id="carol" secret="carols secret" extension="203"/>
-  </provision>
-  <media><mode>always</mode><ports>%u-%u</ports>%s</media>
-</sipwitch>
-"""
+CONFIG = dialog_test.CONFIG.replace(
+    "</sipwitch>", "  <media><mode>always</mode><ports>%u-%u</ports>%s</media>\n</sipwitch>")
 SDP = "Content-Type: application/sdp"
 KEYS = ("a=fingerprint:sha-256 00:11:22\r\na=zrtp-hash:1.10 abcdef\r\n"
         "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:secret\r\n")
@@ -109,26 +100,12 @@ def told(message):
     return port
 
 
-class House:
-    """A running server and its phones."""
+class House(dialog_test.House):
+    """A running server, its phones, and an ear for each."""
 
     def __init__(self, server, stack):
-        self.process = server
-        self.users, self.domain = USERS, "lab.test"
-        self.host, self.port, self.transport = "127.0.0.1", server.port, "udp"
-        self.phones = []
-        for user in USERS:
-            phone = sip.Phone(self, user)
-            stack.callback(phone.close)
-            self.phones.append(phone.bind())
+        super().__init__(server, stack, ["udp"] * len(dialog_test.USERS))
         self.ears = [Ear(stack) for _ in self.phones]
-
-    def address(self):
-        return self.host, self.port
-
-    @staticmethod
-    def next_host():
-        return "127.0.0.1"
 
     def rows(self, command):
         program = os.path.join(os.path.dirname(server_test.SIPW), "sipwitch")

@@ -1,5 +1,6 @@
 /* Signed answers: what is signed of one, what is checked, and what becomes of those that wait for a
  * certificate or were changed. */
+#include "../../torture/toy_es256.h"
 #include "talk.h"
 
 #include "core/answer.h"
@@ -13,31 +14,6 @@
 #define KEYS "a=fingerprint:sha-256 AB:CD"
 
 static struct world w;
-
-/* A signature of these tests: the text's sum with the key, over and over. */
-static void toy_signature(uint8_t key, struct slice text, uint8_t *signature)
-{
-    uint8_t sum = key;
-
-    for (size_t i = 0; i < text.len; i++)
-        sum = (uint8_t)(sum * 31 + (uint8_t)text.at[i]);
-    memset(signature, sum, ES256_SIGNATURE);
-}
-
-static bool toy_sign(const void *key, struct slice text, uint8_t *signature)
-{
-    if (key)
-        toy_signature(*(const uint8_t *)key, text, signature);
-    return key;
-}
-
-static bool toy_verify(const uint8_t *point, struct slice text, const uint8_t *signature)
-{
-    uint8_t again[ES256_SIGNATURE];
-
-    toy_signature(point[0], text, again);
-    return memcmp(again, signature, sizeof again) == 0;
-}
 
 static const struct es256_table toy = {toy_sign, toy_verify};
 static const uint8_t keys[] = {7, 9};

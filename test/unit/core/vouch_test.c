@@ -1,3 +1,4 @@
+#include "../../torture/toy_es256.h"
 #include "unit.h"
 
 #include "core/vouch.h"
@@ -13,31 +14,6 @@
 #define REST "Call-ID: 1\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\nContent-Type: application/sdp\r\n"
 #define START "INVITE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n"
 #define KEYS "a=fingerprint:sha-256 AB:CD\r\n"
-
-/* A signature of these tests: the text's sum with the key, over and over. */
-static void toy_signature(uint8_t key, struct slice text, uint8_t *signature)
-{
-    uint8_t sum = key;
-
-    for (size_t i = 0; i < text.len; i++)
-        sum = (uint8_t)(sum * 31 + (uint8_t)text.at[i]);
-    memset(signature, sum, ES256_SIGNATURE);
-}
-
-static bool toy_sign(const void *key, struct slice text, uint8_t *signature)
-{
-    if (key)
-        toy_signature(*(const uint8_t *)key, text, signature);
-    return key;
-}
-
-static bool toy_verify(const uint8_t *point, struct slice text, const uint8_t *signature)
-{
-    uint8_t again[ES256_SIGNATURE];
-
-    toy_signature(point[0], text, again);
-    return memcmp(again, signature, sizeof again) == 0;
-}
 
 static const struct es256_table toy = {toy_sign, toy_verify};
 static const uint8_t key = 7;
