@@ -24,9 +24,13 @@ static void write_frame(struct writer *w, uint8_t first, uint32_t key, struct sl
                              (uint8_t)key};
 
     write_u8(w, first);
-    write_u8(w, MASKED | LENGTH_IN_TWO);
-    write_u8(w, (uint8_t)(payload.len >> 8));
-    write_u8(w, (uint8_t)payload.len);
+    if (payload.len < LENGTH_IN_TWO) {
+        write_u8(w, (uint8_t)(MASKED | payload.len));
+    } else {
+        write_u8(w, MASKED | LENGTH_IN_TWO);
+        write_u8(w, (uint8_t)(payload.len >> 8));
+        write_u8(w, (uint8_t)payload.len);
+    }
     write_bytes(w, mask, sizeof mask);
     for (size_t i = 0; i < payload.len; i++)
         write_u8(w, (uint8_t)payload.at[i] ^ mask[i % 4]);
