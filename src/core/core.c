@@ -73,6 +73,8 @@ struct core *core_create(void *memory, const struct core_origin *origin, struct 
     struct core *core = arena_take(&arena, sizeof *core);
 
     core->limits = *limits;
+    if (!limits->registered)
+        core->limits.registered = limits->bindings;
     core->settings = origin->settings;
     core->digests = origin->digests;
     core->es256 = origin->es256;

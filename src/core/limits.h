@@ -141,7 +141,8 @@
 /* What is set at start, by the machine's memory or the administrator. */
 struct limits {
     uint32_t users;
-    uint32_t bindings;
+    uint32_t bindings;     /* for which there is room */
+    uint32_t registered;   /* of them, those that phones may make; 0 = all */
     uint32_t transactions; /* server transactions; as many client transactions */
     uint32_t contexts;     /* requests being forwarded, not yet answered */
     uint32_t dialogs;      /* calls */

@@ -140,7 +140,7 @@ void list_status(const struct core *core, struct writer *w)
     json_number(w, S("text_bytes"), core->slab.live);
     json_open(w, S("limits"));
     json_number(w, S("users"), core->limits.users);
-    json_number(w, S("bindings"), core->limits.bindings);
+    json_number(w, S("bindings"), core->limits.registered);
     json_number(w, S("calls"), core->limits.dialogs);
     json_number(w, S("transactions"), core->limits.transactions);
     json_number(w, S("text_bytes"), core->limits.text);

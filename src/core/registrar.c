@@ -83,6 +83,15 @@ static bool has_room(const struct core *core, const struct request *req,
                               : text->limit - text->used > 2 * all;
 }
 
+/* Where fewer are allowed than at the last start, those that were made then stay, and may be
+ * refreshed. */
+static bool are_too_many(const struct core *core, unsigned added)
+{
+    uint64_t most = min_u64(core->limits.registered, core->limits.bindings);
+
+    return added && core->bindings.live + added > most;
+}
+
 static struct fault check_order(struct core *core, const struct request *req,
                                 const struct wishes *wishes)
 {
@@ -105,7 +114,7 @@ static struct fault check_order(struct core *core, const struct request *req,
     }
     if (req->sender->binding_count + added > BINDINGS_PER_AOR)
         return wishes_too_many;
-    if (core->bindings.live + added > core->limits.bindings || !has_room(core, req, wishes))
+    if (are_too_many(core, added) || !has_room(core, req, wishes))
         return (struct fault){503, NULL};
     return NO_FAULT;
 }

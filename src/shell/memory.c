@@ -32,6 +32,7 @@ struct limits memory_limits(uint32_t users, uint32_t bindings_asked)
     struct limits limits = {
         .users = 2 * users + 10000, /* for those who come while we run */
         .bindings = between(max_u64(1000, bindings_asked), 10 * (uint64_t)users, 4 * MILLION),
+        .registered = bindings_asked,
         .transactions = between(10000, bytes / 4 / 1024, 16 * MILLION),
         .contexts = between(4096, bytes / 16 / 1024, 262144),
         .dialogs = between(10000, bytes / 16 / 512, MILLION),

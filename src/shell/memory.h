@@ -3,8 +3,8 @@
 
 #include "core/limits.h"
 
-/* By the machine's memory and what the configuration asks for.  Virtual memory: what is not used
- * costs nothing. */
+/* By the machine's memory and what the configuration asks for (0 = nothing).  Virtual memory: what
+ * is not used costs nothing. */
 struct limits memory_limits(uint32_t users, uint32_t bindings_asked);
 
 /* Zeroed memory on a page of its own; NULL if there is none. */

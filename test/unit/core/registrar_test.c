@@ -327,6 +327,29 @@ static void without_room_for_bindings_a_phone_shall_come_again(void **state)
     end(state);
 }
 
+/* A start may allow fewer than the one before. */
+static void bindings_beyond_a_lower_limit_stay_and_are_refreshed(void **state)
+{
+    struct limits limits = world_limits;
+
+    (void)state;
+    limits.registered = 2;
+    world_begin_within(&w, false, &limits);
+    *challenge = 0;
+    assert_int_equal(REGISTER(.lines = "Contact: <" A ">, <" B ">\n"), 200);
+    assert_int_equal(REGISTER(.lines = "Contact: <sip:bob@third.example>\n"), 503);
+    w.limits.registered = 1;
+    world_restart(&w);
+    *challenge = 0;
+    assert_int_equal(bindings(), 2);
+    assert_int_equal(REGISTER(.lines = "Contact: <" A ">\n"), 200);
+    assert_int_equal(REGISTER(.lines = "Contact: <" A ">;expires=0\n"), 200);
+    assert_int_equal(REGISTER(.lines = "Contact: <" A ">\n"), 503);
+    assert_int_equal(REGISTER(.lines = "Contact: <" B ">;expires=0\n"), 200);
+    assert_int_equal(REGISTER(.lines = "Contact: <" A ">\n"), 200);
+    end(state);
+}
+
 static void a_binding_lasts_as_long_as_was_promised(void **state)
 {
     (void)state;
@@ -536,6 +559,7 @@ int main(void)
         WITH(contacts_that_are_the_same_uri_are_one_binding),
         WITH(a_star_removes_all_and_expires_0_one), WITH(a_user_has_sixteen_contacts_at_most),
         cmocka_unit_test(without_room_for_bindings_a_phone_shall_come_again),
+        cmocka_unit_test(bindings_beyond_a_lower_limit_stay_and_are_refreshed),
         WITH(a_binding_lasts_as_long_as_was_promised),
         WITH(a_refresh_is_written_only_when_the_journal_promises_too_little),
         WITH(the_record_comes_before_the_answer_which_promises),
