@@ -270,10 +270,29 @@ static bool read_unregistered(struct loading *l, uint16_t *status)
                         "unregistered in <registry> is %u; write 480 or 410", *status);
 }
 
+static bool is_said(struct slice name)
+{
+    return name.len && !slice_equal_nocase(name, S("none"));
+}
+
+/* Callers of other domains ask for our users by this name: it is ours, and they are let in. */
+static bool add_published(struct loading *l, struct slice *names, struct slice name)
+{
+    struct settings *settings = &l->whole->config.settings;
+
+    if (!is_said(name))
+        return true;
+    settings->is_public = true;
+    names[settings->localname_count++] = loading_keep(l, name);
+    return host_valid(name) || fault_in_main(l, "published in <stack> is", name,
+                                             "write the name of a host, an address (IPv6 in "
+                                             "brackets), or none");
+}
+
 static bool read_localnames(struct loading *l)
 {
     struct settings *settings = &l->whole->config.settings;
-    struct slice *names = keep_array(&l->whole->keeper, NAMES_LIMIT, sizeof *names);
+    struct slice *names = keep_array(&l->whole->keeper, NAMES_LIMIT + 2, sizeof *names);
     struct slice rest = l->values.localnames, word;
 
     if (!names)
@@ -288,7 +307,8 @@ static bool read_localnames(struct loading *l)
         }
         names[settings->localname_count++] = loading_keep(l, word);
     }
-    return true;
+    return add_published(l, names, l->values.published) &&
+           add_published(l, names, l->values.public);
 }
 
 /* A list of transports; GNU SIP Witch took one, and listened on UDP and TCP all the same. */
@@ -456,11 +476,6 @@ static bool read_trust_anchor(struct loading *l, struct slice *path)
     return true;
 }
 
-static bool is_said(struct slice name)
-{
-    return name.len && !slice_equal_nocase(name, S("none"));
-}
-
 static void set_times(struct settings *settings, const struct values *v)
 {
     if (v->expires)
@@ -538,7 +553,6 @@ static bool read_settings(struct loading *l)
     settings->realm = loading_keep(l, chosen_realm(l));
     if (v->agent.len)
         settings->agent = loading_keep(l, v->agent);
-    settings->is_public = is_said(v->published) || is_said(v->public);
     settings->system = loading_keep(l, v->system);
     settings->anonymous = loading_keep(l, v->anonymous);
     set_times(settings, v);

@@ -89,8 +89,9 @@ static struct slice peering_address(struct loading *l)
         return slice_equal_nocase(said, S("none")) ? NO_SLICE : said;
     l->report->file = l->origin->parts[l->origin->main].name;
     report_warning(l->report, (struct place){0},
-                   "peering in <stack> is %.*s, which is no address; it is ignored", (int)said.len,
-                   said.at);
+                   "peering in <stack> is %.*s, which is no address; it is ignored: names are not "
+                   "looked up for it, so write the address that it has",
+                   (int)said.len, said.at);
     return NO_SLICE;
 }
 

@@ -24,17 +24,30 @@ void routing_check_pattern(struct loading *l, const struct node *node, struct sl
                    (int)pattern.len, pattern.at, (int)pattern.len, pattern.at);
 }
 
+/* HOST or HOST:PORT. */
+static bool is_server(struct slice text)
+{
+    bool is_bracketed = text.len && text.at[0] == '[';
+    size_t end = is_bracketed ? slice_find(text, ']') + 1 : slice_find(text, ':');
+    uint64_t port;
+
+    if (end >= text.len)
+        return host_valid(text);
+    return host_valid(slice_until(text, end)) && text.at[end] == ':' &&
+           slice_number(slice_from(text, end + 1), 65535, &port) && port;
+}
+
 static bool check_target(struct loading *l, const struct node *node,
                          const struct node_values *given)
 {
     struct uri uri;
-    bool has_server = given->server.len && host_valid(given->server);
+    bool has_server = is_server(given->server);
 
     if (given->target.len)
         has_server = uri_parse(given->target, &uri) && uri.scheme <= SCHEME_SIPS;
     return has_server || report_fault(l->report, node->place,
-                                      "%.*s needs a server, or a target; write its host, or a URI "
-                                      "like sip:name@192.0.2.1",
+                                      "%.*s needs a server, or a target; write HOST or HOST:PORT, "
+                                      "or a URI like sip:name@192.0.2.1",
                                       (int)node->name.len, node->name.at);
 }
 

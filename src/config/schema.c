@@ -76,8 +76,8 @@ static const struct key stack_keys[] = {
         "Further names of this domain, separated by blanks, commas or semicolons. The host's "
         "name, localhost and the addresses that are listened on count anyway."),
     TEXT("published", AT(published), "none",
-        "The name under which other domains know this one; unless it is none, their callers reach "
-        "our users."),
+        "The name under which other domains know this one, and one more name of it; unless it is "
+        "none, their callers reach our users."),
     TEXT("public", AT(public), NULL, "The same as published."),
     TEXT("restricted", AT(restricted), "none",
         "Names of networks, from <access>. Where there are any, our own users are served from "
@@ -134,14 +134,16 @@ static const struct key stack_keys[] = {
 
 static const struct key registry_keys[] = {
     TEXT("realm", AT(realm), "a UUID, made at the first start",
-        "The digest realm, and the domain that is served. What /etc/siprealm says counts more."),
+        "The digest realm, and the domain that is served; where it is no, none or no name of a host, "
+        "like one with a blank, that is the host's name. What /etc/siprealm says counts more."),
     NUMBER("expires", AT(expires), 60, 86400, "3600",
         "Seconds that a registration lasts where the phone asks for no time."),
     NUMBER("prefix", AT(prefix), 0, 1000000000000000, "100", "The lowest extension."),
     NUMBER("range", AT(range), 0, 1000000000000000, "600",
         "How many extensions there may be, from the lowest on; 0 is none, as in GNU SIP Witch."),
     START_NUMBER("mapped", AT(mapped), 1, 4000000, "ten for each user, and at least 1000",
-        "Registrations at most."),
+        "Registrations at most; more are answered 503. Where that is fewer than there are, those stay "
+        "and are refreshed."),
     TEXT("digest", AT(digest), "MD5",
         "The digest algorithm offered first: MD5, or SHA-256, which many phones cannot answer."),
     NUMBER("unregistered", AT(unregistered), 410, 480, "480",
@@ -312,7 +314,7 @@ static const struct key rewrite_keys[] = {
 static const struct key redirect_keys[] = {
     MATCHES,
     TEXT("target", OF(target), NULL, "The URI that is asked for instead."),
-    TEXT("server", OF(server), NULL, "The host that is asked for the same number."),
+    TEXT("server", OF(server), NULL, "The host, or HOST:PORT, that is asked for the same number."),
 };
 static const struct key refuse_keys[] = {
     MATCHES, NUMBER("error", OF(error), 300, 699, "403", "The SIP status."),

@@ -31,20 +31,20 @@ static void write_via(struct core *core, const struct client_transaction *client
 /* 8.1.1: unguessable tag and Call-ID. */
 static void write_origin(struct core *core, const struct user *user, struct writer *w)
 {
-    struct slice realm = core->settings->realm;
+    struct slice domain = settings_domain(core->settings);
 
     write_slice(w, S("From: <sip:"));
-    write_slice(w, realm);
+    write_slice(w, domain);
     write_slice(w, S(">;tag="));
     write_hex(w, random_next(&core->random), 16);
     write_slice(w, S("\r\nTo: <sip:"));
     uri_escape(w, user_id(user));
     write_char(w, '@');
-    write_line(w, realm, S(">"));
+    write_line(w, domain, S(">"));
     write_slice(w, S("Call-ID: "));
     write_hex(w, random_next(&core->random), 16);
     write_char(w, '@');
-    write_line(w, realm, S("\r\nCSeq: 1 MESSAGE"));
+    write_line(w, domain, S("\r\nCSeq: 1 MESSAGE"));
 }
 
 static struct slice compose(struct core *core, const struct client_transaction *client,

@@ -132,7 +132,7 @@ static bool write_callee(const struct core *core, struct slice said, struct writ
     } else {
         uri_escape(w, said);
         write_char(w, '@');
-        write_slice(w, core->settings->realm);
+        write_slice(w, settings_domain(core->settings));
     }
     return !w->failed && w->len <= NAME_LIMIT * 4;
 }
@@ -142,7 +142,7 @@ static void write_caller(const struct act *a, struct slice said, struct writer *
     if (a->caller) {
         uri_escape(w, user_id(a->caller));
         write_char(w, '@');
-        write_slice(w, a->core->settings->realm);
+        write_slice(w, settings_domain(a->core->settings));
     } else {
         write_slice(w, said.len ? said : S("anonymous@anonymous.invalid"));
     }

@@ -103,7 +103,8 @@ struct media_settings {
 struct voucher;
 
 struct settings {
-    struct slice realm;             /* the digest realm; also the domain served */
+    struct slice realm;             /* the digest realm; also the domain served, */
+    struct slice domain;            /* unless this is: a realm may be no host name */
     const struct slice *localnames; /* further names of this domain: hosts and addresses */
     unsigned localname_count;
     const struct slice *origins; /* further web pages whose WebSockets are taken (core/origin) */
@@ -153,6 +154,12 @@ struct settings {
     uint32_t stranger_callee;     /* ... and for one callee, a minute; 0 = any number */
     struct media_settings media;
 };
+
+/* What stands behind the @ in URIs of ours. */
+static inline struct slice settings_domain(const struct settings *settings)
+{
+    return settings->domain.len ? settings->domain : settings->realm;
+}
 
 /* The defaults; realm, sockets and users are left empty. */
 struct settings settings_default(void);

@@ -5,6 +5,7 @@
 #include "shell/accounts.h"
 #include "shell/digests.h"
 #include "shell/file.h"
+#include "sip/uri.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -351,6 +352,13 @@ static void place_relay(struct media_settings *media, const struct sockets *sock
             media->outside[family] = media->own[family];
 }
 
+/* GNU SIP Witch took the host's name where the realm was no, none or had a blank. */
+static bool is_domain(struct slice realm)
+{
+    return host_valid(realm) && !slice_equal_nocase(realm, S("no")) &&
+           !slice_equal_nocase(realm, S("none"));
+}
+
 static bool make_settings(struct epoch *epoch, const struct sockets *sockets, bool is_public)
 {
     struct settings *settings = &epoch->settings;
@@ -368,6 +376,8 @@ static bool make_settings(struct epoch *epoch, const struct sockets *sockets, bo
         memcpy(epoch->localnames, settings->localnames, count * sizeof *epoch->localnames);
     if (gethostname(epoch->hostname, sizeof epoch->hostname - 1) == 0 && epoch->hostname[0])
         epoch->localnames[count++] = slice_text(epoch->hostname);
+    if (!is_domain(settings->realm))
+        settings->domain = slice_text(epoch->hostname);
     epoch->localnames[count++] = S("localhost");
     epoch->localnames[count++] = S("localhost.localdomain");
     for (unsigned i = 0; i < sockets->count; i++)

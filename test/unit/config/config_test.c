@@ -187,8 +187,9 @@ static void sections_set_the_server(void **state)
     assert_int_equal(config->port, 5070);
     assert_int_equal(config->bindings, 17);
     assert_int_equal(config->settings.expires, 120);
-    assert_int_equal(config->settings.localname_count, 3);
+    assert_int_equal(config->settings.localname_count, 4);
     assert_slice(config->settings.localnames[2], "c.test");
+    assert_slice(config->settings.localnames[3], "sip.a.test");
     assert_slice(config->settings.agent, "me");
     assert_true(config->settings.is_public);
     assert_true(config->settings.sha256_first);
@@ -227,7 +228,16 @@ static void none_is_not_a_published_name(void **state)
 
     (void)state;
     assert_false(config->settings.is_public);
+    assert_int_equal(config->settings.localname_count, 0);
     config_free(config);
+}
+
+static void a_published_name_is_a_host(void **state)
+{
+    (void)state;
+    assert_fault("<sipwitch><stack published='sip.a.test:5060'/></sipwitch>",
+                 "published in <stack> is \"sip.a.test:5060\"; write the name of a host");
+    assert_fault("<sipwitch><stack public='2001:db8::1'/></sipwitch>", "(IPv6 in brackets)");
 }
 
 static void the_first_of_repeated_keys_counts(void **state)
@@ -568,6 +578,11 @@ static void faults_of_the_dial_plan_are_refused(void **state)
         {"<routing><refuse error='404'/></routing>", "refuse without a pattern or an identity; "},
         {"<routing><redirect pattern='1'/></routing>", "redirect needs a server, or a target; "},
         {"<routing><refer pattern='1' target='x'/></routing>", "refer needs a server, or a target"},
+        {"<routing><redirect pattern='1' server='h:0'/></routing>", "write HOST or HOST:PORT"},
+        {"<routing><redirect pattern='1' server='h:65536'/></routing>", "write HOST or HOST:PORT"},
+        {"<routing><redirect pattern='1' server='[::1'/></routing>", "write HOST or HOST:PORT"},
+        {"<routing><redirect pattern='1' server='[::1]5060'/></routing>",
+         "write HOST or HOST:PORT"},
         {"<routing><refuse pattern='1' error='200'/></routing>", "write a number from 300 to 699"},
         {"<provision><gateway id='g'><routes><route/></routes></gateway></provision>",
          "a route without a pattern; "},
@@ -708,6 +723,7 @@ int main(void)
         cmocka_unit_test(a_digest_wins_over_a_secret), cmocka_unit_test(sections_set_the_server),
         cmocka_unit_test(transports_are_a_list_and_all_by_default),
         cmocka_unit_test(none_is_not_a_published_name),
+        cmocka_unit_test(a_published_name_is_a_host),
         cmocka_unit_test(the_first_of_repeated_keys_counts),
         cmocka_unit_test(users_of_all_provision_sections_count_and_the_first_of_a_name_wins),
         cmocka_unit_test(one_bad_user_does_not_keep_the_others_out),
