@@ -101,12 +101,10 @@ static struct fault read_length(struct slice headers, size_t *length)
         size_t next = past_field(headers, at);
         struct slice value;
         if (is_length(slice_of(headers.at + at, next - at), &value)) {
-            size_t n;
-            if (!parse_length(value, &n))
+            if (found)
+                return (struct fault){400, "Repeated Content-Length"};
+            if (!parse_length(value, length))
                 return (struct fault){400, "Bad Content-Length"};
-            if (found && n != *length)
-                return (struct fault){400, "Conflicting Content-Length"};
-            *length = n;
             found = true;
         }
         at = next;

@@ -2,8 +2,8 @@
  * Framing of a byte stream into messages (RFC 3261 18.3, RFC 5626 3.5.1).
  *
  * The shell appends what a connection delivers to a buffer and asks for the next frame from its
- * start.  Content-Length is mandatory on a stream, digits only, and the same if repeated; anything
- * else cannot be resynchronised and ends the connection.
+ * start.  Content-Length is mandatory on a stream, once and in digits only; anything else another
+ * may read otherwise than we do, and ends the connection.
  */
 #pragma once
 
