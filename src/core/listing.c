@@ -7,6 +7,7 @@
 #include "core/dialog.h"
 #include "core/location.h"
 #include "core/realm.h"
+#include "core/why.h"
 #include "sip/address.h"
 
 #define PART_BYTES 16384u /* of rows in one step: 0.1 ms of it */
@@ -200,6 +201,18 @@ static bool part_is_full(struct part *part, const struct writer *w)
     return w->len - part->start >= PART_BYTES || part->looks++ == PART_LOOKS;
 }
 
+/* What it was provisioned as, and the profile that says what it may do. */
+static void write_kind(const struct core *core, const struct user *user, struct writer *w)
+{
+    struct written nowhere;
+
+    json_text(w, S("kind"),
+              user->kind == USER_GATEWAY  ? S("gateway")
+              : user->kind == USER_DEVICE ? S("device")
+                                          : S("user"));
+    json_text(w, S("profile"), why_profile(core->settings, user, &nowhere));
+}
+
 static void row_binding(const struct core *core, const struct binding *binding, struct moment now,
                         struct writer *w)
 {
@@ -217,6 +230,7 @@ static void row_binding(const struct core *core, const struct binding *binding, 
         json_number(w, S("expires"),
                     binding->expires > now.boot ? (binding->expires - now.boot) / SECONDS(1) : 0);
     json_text(w, S("call_id"), binding_call_id(binding));
+    write_kind(core, user, w);
     row_end(w);
 }
 

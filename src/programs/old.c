@@ -86,14 +86,44 @@ static enum client_status registry_limit(struct session *session, long long *lim
     return status;
 }
 
-static void print_binding(const json_t *row)
+/* How often each name or number is an end of a call. */
+static enum client_status count_ends(struct session *session, json_t *ends)
 {
-    char extension[TEXT], user[TEXT], address[TEXT], expires[24] = "-";
+    static const char *const ways[] = {"from", "to"};
+    enum client_status status = session_ask(session, "command", "calls", NULL);
+    json_t *row;
 
+    while (status == CLIENT_FINE && (status = session_row(session, &row)) == CLIENT_FINE && row) {
+        for (unsigned i = 0; i < COUNT_OF(ways); i++) {
+            char name[TEXT];
+            user_of(row, ways[i], name);
+            json_object_set_new(ends, name, json_integer(row_number(ends, name) + 1));
+        }
+        json_decref(row);
+    }
+    return status;
+}
+
+static const char *type_of(const json_t *row)
+{
+    const char *kind = row_text(row, "kind");
+
+    if (kind && strcmp(kind, "gateway") == 0)
+        return "gw";
+    return kind && strcmp(kind, "device") == 0 ? "svc" : "user";
+}
+
+static void print_binding(const json_t *row, const json_t *ends)
+{
+    char extension[TEXT], user[TEXT], profile[TEXT], address[TEXT], expires[24] = "-";
+    long long use = row_number(ends, safe(row, "user", user));
+
+    if (*safe(row, "extension", extension))
+        use += row_number(ends, extension);
     if (json_is_integer(json_object_get(row, "expires")))
         snprintf(expires, sizeof expires, "%lld", row_number(row, "expires"));
-    printf("%7s %-30s %-4s %-30s %4s %7s %s\n", safe(row, "extension", extension),
-           safe(row, "user", user), "user", "*", "0", expires, safe(row, "address", address));
+    printf("%7s %-30s %-4s %-30s %4lld %7s %s\n", extension, user, type_of(row),
+           safe(row, "profile", profile), use, expires, safe(row, "address", address));
 }
 
 enum client_status old_registry(struct session *session, char **words)
@@ -101,17 +131,20 @@ enum client_status old_registry(struct session *session, char **words)
     long long limit = 0;
     enum client_status status = registry_limit(session, &limit);
     unsigned found = 0;
-    json_t *row;
+    json_t *row, *ends = json_object();
 
     (void)words;
+    if (status == CLIENT_FINE)
+        status = count_ends(session, ends);
     if (status == CLIENT_FINE)
         status = session_ask(session, "command", "registry", NULL);
     while (status == CLIENT_FINE && (status = session_row(session, &row)) == CLIENT_FINE && row) {
         if (!found++)
             printf("%7s %-30s type %-30s  use expires address\n", "ext", "user", "profile");
-        print_binding(row);
+        print_binding(row, ends);
         json_decref(row);
     }
+    json_decref(ends);
     if (status == CLIENT_FINE)
         printf("found %u entries active of %lld\n", found, limit);
     return status;
@@ -182,7 +215,7 @@ bool old_command(struct session *session, const char *word, enum client_status *
         bool is_fine;
         const char *why;
     } rows[] = {
-        {"address", true, "there is no media relay yet"},
+        {"address", true, "public in <media> says where the relay is reached"},
         {"concurrency", true, "the server sizes itself by the machine"},
         {"contact", false, "status lists the addresses"},
         {"grant", true, "the members of the group sipadmin may"},

@@ -177,8 +177,15 @@ static void print_state(const struct parts *parts)
     if ((size_t)snprintf(path, sizeof path, "%s/" STATE_LINK, parts->folder) < sizeof path)
         len = readlink(path, target, sizeof target - 1);
     target[len > 0 ? len : 0] = '\0';
-    const char *slash = strrchr(target, '/'), *name = slash ? slash + 1 : target;
-    printf("%.*s\n", len > 0 ? (int)strcspn(name, ".") : 4, len > 0 ? name : "none");
+    char *slash = strrchr(target, '/'), *name = slash ? slash + 1 : target;
+    name[strcspn(name, ".")] = '\0';
+    if (parts->session->is_json) {
+        json_t *row = json_pack("{s:s?}", "state", *name ? name : NULL);
+        print_json(row);
+        json_decref(row);
+    } else {
+        puts(*name ? name : "none");
+    }
 }
 
 enum client_status parts_state(struct session *session, char **words)

@@ -2,6 +2,7 @@
  * sipquery: asks a SIP server where a user is registered (a REGISTER without Contact, RFC 3261
  * 10.2.3), or, without a user, whether it answers (OPTIONS, 11).
  */
+#include "base/json.h"
 #include "programs/columns.h"
 #include "programs/options.h"
 #include "programs/secret.h"
@@ -35,7 +36,7 @@ enum query_status {
     QUERY_FAILED,    /* wrong words, no such host, no network */
 };
 
-enum option_code { OPTION_SERVER = 256, OPTION_PROXY, OPTION_FORWARD, OPTION_STDIN };
+enum option_code { OPTION_SERVER = 256, OPTION_PROXY, OPTION_FORWARD, OPTION_STDIN, OPTION_JSON };
 
 static const struct option_row option_rows[] = {
     {OPTION_SERVER, "server", "HOST[:PORT]", "ask this one, not the user's domain"},
@@ -43,6 +44,7 @@ static const struct option_row option_rows[] = {
     {'p', "port", "PORT", "send from this port (default: any)"},
     {'t', "timeout", "SECONDS", "wait so long for an answer (default: 5)"},
     {OPTION_STDIN, "stdin", NULL, "read the user's password from standard input"},
+    {OPTION_JSON, "json", NULL, "print the answer as JSON, an object a line"},
     {'q', "quiet", NULL, "print nothing; the exit status says it"},
     {'v', "verbose", NULL, "print the messages that are sent and received"},
     {OPTION_FORWARD, "forward", "ADDRESS", "accepted, without effect"},
@@ -63,7 +65,7 @@ struct query {
     const char *server;           /* where it is asked */
     const char *proxy;            /* by way of which */
     unsigned local_port, timeout; /* seconds */
-    bool is_quiet, is_verbose, has_secret;
+    bool is_quiet, is_verbose, is_json, has_secret;
     char user[256], domain[256];
     char secret[SECRET_LIMIT];
 
@@ -393,37 +395,79 @@ static struct slice authorize(const struct query *query, struct slice challenge,
 
 /* ---- the whole */
 
-static void print_contacts(const struct message *m)
+static void print_row(struct writer *w)
+{
+    json_end(w);
+    if (!w->failed)
+        printf("%.*s\n", (int)w->len, w->at);
+}
+
+/* `expires` is null where the server says nothing of it. */
+static void print_contact(const struct query *query, const struct address *contact)
+{
+    char uri[2048], plain[2048], row[8192];
+    struct writer w = writer_over(row, sizeof row);
+    struct slice expires;
+    bool has_expires = param_find(contact->params, S("expires"), &expires);
+    uint64_t seconds;
+
+    if (query->is_json) {
+        json_begin(&w);
+        json_text(&w, S("contact"), contact->uri);
+        if (has_expires && slice_number(expires, UINT32_MAX, &seconds))
+            json_number(&w, S("expires"), seconds);
+        else
+            json_null(&w, S("expires"));
+        print_row(&w);
+        return;
+    }
+    snprintf(uri, sizeof uri, "%.*s", (int)contact->uri.len, contact->uri.at);
+    printf("%s", plain_text(uri, plain, sizeof plain));
+    if (has_expires)
+        printf("  %.*s s", (int)min_u64(expires.len, 10), expires.at);
+    putchar('\n');
+}
+
+static void print_contacts(const struct query *query, const struct message *m)
 {
     for (unsigned i = m->first[HEADER_CONTACT]; i; i = m->fields[i].next) {
         struct slice rest = message_value(m, i);
         struct address contact;
-        while (rest.len && address_next(&rest, &contact)) {
-            char uri[2048], plain[2048];
-            struct slice expires;
-            snprintf(uri, sizeof uri, "%.*s", (int)contact.uri.len, contact.uri.at);
-            printf("%s", plain_text(uri, plain, sizeof plain));
-            if (param_find(contact.params, S("expires"), &expires))
-                printf("  %.*s s", (int)min_u64(expires.len, 10), expires.at);
-            putchar('\n');
-        }
+        while (rest.len && address_next(&rest, &contact))
+            print_contact(query, &contact);
     }
+}
+
+/* What the answer says, and how fast it was. */
+static void print_status(const struct query *query, struct slice reason)
+{
+    char text[256], plain[256], row[2048];
+    struct writer w = writer_over(row, sizeof row);
+
+    if (query->is_json) {
+        json_begin(&w);
+        json_text(&w, S("server"), slice_text(query->server));
+        json_number(&w, S("status"), query->message.status);
+        json_text(&w, S("reason"), reason);
+        json_number(&w, S("microseconds"), query->took / 1000);
+        print_row(&w);
+        return;
+    }
+    snprintf(text, sizeof text, "%.*s", (int)reason.len, reason.at);
+    printf("%s: %u %s, %.1f ms\n", query->server, query->message.status,
+           plain_text(text, plain, sizeof plain), (double)query->took / 1e6);
 }
 
 static void print_answer(const struct query *query)
 {
     const struct message *m = &query->message;
-    char reason[256], plain[256];
 
     if (query->is_quiet)
         return;
-    if (query->user[0] && m->status < 300) {
-        print_contacts(m);
-        return;
-    }
-    snprintf(reason, sizeof reason, "%.*s", (int)m->reason.len, m->bytes.at + m->reason.at);
-    printf("%s: %u %s, %.1f ms\n", query->server, m->status,
-           plain_text(reason, plain, sizeof plain), (double)query->took / 1e6);
+    if (query->user[0] && m->status < 300)
+        print_contacts(query, m);
+    else
+        print_status(query, slice_of(m->bytes.at + m->reason.at, m->reason.len));
 }
 
 static enum query_status ask(struct query *query)
@@ -478,6 +522,7 @@ static bool set_option(struct query *query, int code)
     case OPTION_STDIN: query->has_secret = true; return true;
     case 'p': return read_number("--port", optarg, 65535, &query->local_port);
     case 't': return read_number("--timeout", optarg, 3600, &query->timeout);
+    case OPTION_JSON: query->is_json = true; return true;
     case 'q': query->is_quiet = true; return true;
     case 'v': query->is_verbose = true; return true;
     default: return false;

@@ -104,7 +104,7 @@ static enum client_status show_status(struct session *session, char **words)
     enum client_status status = session_ask(session, "command", "status", NULL);
     json_t *row;
 
-    if (session->is_old && status == CLIENT_FINE) {
+    if (session->is_old && !session->is_json && status == CLIENT_FINE) {
         session_finish(session);
         return old_status(session, words);
     }
@@ -160,7 +160,7 @@ static enum client_status show_registry(struct session *session, char **words)
     struct columns columns = columns_of(titles, COUNT_OF(titles));
     enum client_status status;
 
-    if (session->is_old)
+    if (session->is_old && !session->is_json)
         return old_registry(session, words);
     status = session_ask(session, "command", "registry", "user", words[0], NULL);
     return status != CLIENT_FINE ? status
@@ -185,7 +185,7 @@ static enum client_status show_calls(struct session *session, char **words)
     struct columns columns = columns_of(titles, COUNT_OF(titles));
     enum client_status status;
 
-    if (session->is_old)
+    if (session->is_old && !session->is_json)
         return old_calls(session, words);
     status = session_ask(session, "command", "calls", "user", words[0], NULL);
     return status != CLIENT_FINE ? status : list(session, &columns, call_cells, "no calls");
@@ -220,7 +220,7 @@ static enum client_status show_stats(struct session *session, char **words)
     json_t *row, *counters = NULL, *value;
     const char *name;
 
-    if (session->is_old)
+    if (session->is_old && !session->is_json)
         return old_stats(session, words);
     status = session_ask(session, "command", "stats", NULL);
     if (status == CLIENT_FINE && session->is_json)

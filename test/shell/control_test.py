@@ -12,6 +12,7 @@ import json
 import os
 import random
 import re
+import select
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 
 sys.dont_write_bytecode = True
@@ -552,6 +554,30 @@ def usage_is_refused():
         refused(one, 1, "-t", "soon", "status", parts=("soon", "seconds"))
 
 
+def who_hangs_up_or_speaks_otherwise_is_exit_status_11():
+    greeting = b'{"protocol":"sipwitch-control","version":%d}\n'
+    with tempfile.TemporaryDirectory(prefix="sipwitch-test-") as folder, \
+            socket.socket(socket.AF_UNIX) as listener:
+        path = os.path.join(folder, "control")
+        listener.bind(path)
+        listener.listen()
+        listener.settimeout(PATIENCE)
+        for said, part in (b"", "hung up"), (b"220 mail\n", "cannot be read"), \
+                (b'{"protocol":"other"}\n', "not the control socket of SIP Witch"), \
+                (greeting % 999, "speaks version 999"), (greeting % 1, "hung up"), \
+                (greeting % 1 + b'{"realm"', "hung up"), (b"x" * (32 << 20), "without an end"):
+            with subprocess.Popen([os.path.join(PROGRAMS, "sipwitch"), "--socket", path, "status"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  text=True) as asking:
+                peer, _ = listener.accept()
+                with peer, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    peer.sendall(said)
+                told, complaint = asking.communicate(timeout=PATIENCE)
+            expect(asking.returncode == 11 and not told,
+                   f"{said[:40]}: status {asking.returncode}: {complaint!r}")
+            one_line(complaint, part)
+
+
 def gnu_sip_witchs_layouts_are_printed():
     with running("-A", "127.0.0.1", "--public") as one, \
             tempfile.TemporaryDirectory(prefix="sipwitch-test-") as folder:
@@ -572,7 +598,7 @@ def gnu_sip_witchs_layouts_are_printed():
         head, row, tail = old("registry")[1].splitlines()
         expect(head == f"{'ext':>7} {'user':<30} type {'profile':<30}  use expires address",
                f"{head!r}")
-        expect(re.fullmatch(r"    202 bob {28}user \* {29}    0 +\d+ 127\.0\.0\.1:\d+", row),
+        expect(re.fullmatch(r"    202 bob {28}user \* {29}    1 +\d+ 127\.0\.0\.1:\d+", row),
                f"{row!r}")
         expect(re.fullmatch(r"found 1 entries active of \d+", tail), f"{tail!r}")
         stats = old("stats")[1].splitlines()
@@ -584,6 +610,30 @@ def gnu_sip_witchs_layouts_are_printed():
                f"{status} {complaint!r}")
         one.end()
         expect(old("calls") == (10, "", "*** sipcontrol: calls: offline\n"), f"{old('calls')}")
+
+
+def sipcontrol_tells_gateways_and_devices_from_users():
+    nodes = """<gateway id="gw" secret="x"/><device id="fax" secret="x" extension="250"/>
+               <user id="clerk" secret="x" profile="local"/></provision>"""
+    with server(config=CONFIG.replace("</provision>", nodes)) as one, \
+            tempfile.TemporaryDirectory(prefix="sipwitch-test-") as folder:
+        one.start("-A", "127.0.0.1")
+        name = os.path.join(folder, "sipcontrol")
+        os.symlink(os.path.join(PROGRAMS, "sipwitch"), name)
+        for user in "gw", "fax", "clerk":
+            Phone(one.port, user, "x").bind()
+        lines = run(one, "registry", program=name)[1].splitlines()[1:-1]
+        found = {tuple(line[column:].split()[0] for column in (8, 39, 44, 75)) for line in lines}
+        expect(found == {("gw", "gw", "gateway", "0"), ("fax", "svc", "device", "0"),
+                         ("clerk", "user", "local", "0")}, f"{lines}")
+        kinds = {(row["user"], row["kind"], row["profile"]) for row in rows(one, "registry")}
+        expect(kinds == {("gw", "gateway", "gateway"), ("fax", "device", "device"),
+                         ("clerk", "user", "local")}, f"{kinds}")
+        for word in "status", "registry", "calls", "stats":
+            said = run(one, word, "--json", program=name)[1]
+            expect(said == "" and word == "calls" or
+                   all(json.loads(line) for line in said.splitlines()) and said,
+                   f"{word} --json: {said!r}")
 
 
 def part(path, *users):
@@ -631,8 +681,10 @@ def the_state_of_the_server_is_switched():
         with open(part(os.path.join(one.state, "states", "night.xml")), "w") as file:
             file.write("<sipwitch>night</sipwitch>")
         expect(output(one, "state") == "none\n", "it has a state already")
+        expect(rows(one, "state") == [{"state": None}], f"{rows(one, 'state')}")
         output(one, "state", "night")
         expect(output(one, "state") == "night\n", "it has no state")
+        expect(rows(one, "state") == [{"state": "night"}], f"{rows(one, 'state')}")
         expect("dave" in users(one) and "carol" not in users(one), f"{users(one)}")
         refused(one, 2, "state", "day", parts=("states/day.xml: No such",))
         expect(output(one, "state") == "night\n", "the state went")
@@ -841,6 +893,12 @@ def sipquery_asks_where_a_user_is():
         status, said, _ = ask_sip("-v", "--server", server_at, "--stdin", "alice@lab.test",
                                   given="alices secret\n")
         expect(status == 0 and 'response="****' in said and "SIP/2.0 401" in said, f"{said!r}")
+        row = json.loads(ask_sip("--json", "--server", server_at, "--stdin", "alice@lab.test",
+                                 given="alices secret\n")[1])
+        expect(row["contact"] == phone.contact()[1:-1] and 3000 < row["expires"] <= 3600, f"{row}")
+        status, said, _ = ask_sip("--json", "--server", server_at, "alice@lab.test")
+        row = json.loads(said)
+        expect((status, row["status"], row["server"]) == (1, 401, server_at), f"{row}")
         status, said, _ = ask_sip("-q", "--server", server_at, "alice@lab.test")
         expect((status, said) == (1, ""), f"status {status}: {said!r}")
 
@@ -925,6 +983,48 @@ def sippasswd_sets_a_password():
         one.end()
         expect(passwords(one) == wanted_passwords(alice="new secret", bob="fourth"),
                f"{passwords(one)}")
+
+
+def at_a_terminal(one, *answers):
+    """sippasswd's exit status, and what a terminal shows of its asking; each answer is given once the
+    question is there, and the terminal shows nothing."""
+    ours, theirs = os.openpty()
+    shown, command = "", [os.path.join(PROGRAMS, "sippasswd"), "--prefixpath", one.state, "alice"]
+    with os.fdopen(ours, "r+b", buffering=0) as terminal, \
+            subprocess.Popen(["setsid", "--ctty", *command], stdin=theirs, stdout=theirs,
+                             stderr=theirs) as asking:
+        def is_asked(count):
+            nonlocal shown
+            while select.select([terminal], [], [], 0)[0]:
+                shown += terminal.read(1000).decode()
+            return shown.count(": ") == count and not shows()
+
+        def shows():
+            return termios.tcgetattr(terminal)[3] & termios.ECHO
+        try:
+            for count, answer in enumerate(answers, 1):
+                until(lambda count=count: is_asked(count), f"question {count}")
+                terminal.write(answer.encode() + b"\n")
+            status = asking.wait(PATIENCE)
+            is_asked(0)
+            expect(shows(), "the terminal does not show what is typed from then on")
+        finally:
+            asking.kill()
+            os.close(theirs)
+    return status, shown
+
+
+def sippasswd_asks_twice_at_a_terminal_and_shows_nothing():
+    with running() as one:
+        status, shown = at_a_terminal(one, "typed secret", "typed secret")
+        expect(status == 0 and is_admitted(one, "alice", "typed secret"), f"{status}: {shown!r}")
+        expect(shown.split() == "New SIP password for alice: The same again:".split(), f"{shown!r}")
+        status, shown = at_a_terminal(one, "one secret", "another secret")
+        expect(status == 2 and "the two differ" in shown and "secret" not in shown,
+               f"{status}: {shown!r}")
+        expect(is_admitted(one, "alice", "typed secret"), "it was changed all the same")
+        status, shown = at_a_terminal(one, "")
+        expect(status == 2 and "no password was given" in shown, f"{status}: {shown!r}")
 
 
 def sippasswd_works_without_a_server():
@@ -1169,20 +1269,21 @@ def many_records_are_read_in_parts():
 
 
 def manuals_name_every_command_and_option():
-    for program in "sipwitch", "siprealm", "sippasswd", "sipquery":
+    for program in "sipwitch", "siprealm", "sippasswd", "sipquery", "sipw", "sipw-relay":
         done = subprocess.run([os.path.join(PROGRAMS, program), "--help"], text=True, check=True,
                               capture_output=True, timeout=PATIENCE)
-        with open(os.path.join(ROOT, "doc", "man", program + ".1"), encoding="utf-8") as file:
+        page = program + (".8" if program.startswith("sipw-") or program == "sipw" else ".1")
+        with open(os.path.join(ROOT, "doc", "man", page), encoding="utf-8") as file:
             manual = file.read()
         commands = re.findall(r"^  ([a-z]+)(?: [A-Z[].*?)? {2,}\S", done.stdout, re.MULTILINE)
-        options = re.findall(r"^  .*--([a-z]+)", done.stdout, re.MULTILINE)
+        options = re.findall(r"^ +(?:-\w, )?--([a-z-]+)", done.stdout, re.MULTILINE)
         expect(len(options) >= 5 and (len(commands) >= 12) == (program == "sipwitch"),
                f"{commands} {options}")
         for command in commands:
             expect(re.search(rf"^\.It Cm {command}\b", manual, re.MULTILINE),
-                   f"{program}.1 lacks {command}")
+                   f"{page} lacks {command}")
         for option in options:
-            expect(re.search(rf"(Fl|,) -{option}\b", manual), f"{program}.1 lacks --{option}")
+            expect(re.search(rf"(Fl|,) -{option}\b", manual), f"{page} lacks --{option}")
 
 
 CHECKS = [status_tells_of_the_server, registry_lists_the_phones,
@@ -1200,7 +1301,9 @@ CHECKS = [status_tells_of_the_server, registry_lists_the_phones,
           stopped_server_is_waited_for_no_longer_than_asked, usage_is_refused,
           parts_are_enabled_and_disabled, the_state_of_the_server_is_switched,
           what_was_a_command_is_told_from_what_never_was,
-          gnu_sip_witchs_layouts_are_printed, others_are_refused, members_of_sipadmin_may,
+          who_hangs_up_or_speaks_otherwise_is_exit_status_11,
+          gnu_sip_witchs_layouts_are_printed,
+          sipcontrol_tells_gateways_and_devices_from_users, others_are_refused, members_of_sipadmin_may,
           garbage_is_refused_and_harmless, requests_may_come_together_and_in_pieces,
           many_requests_in_one_go_are_all_answered,
           slow_reader_holds_up_nobody_and_misses_nothing, slow_watcher_is_told_what_it_lost,
@@ -1211,7 +1314,8 @@ CHECKS = [status_tells_of_the_server, registry_lists_the_phones,
           changes_of_users_are_refused_with_a_reason, protocol_takes_digests_of_its_realm_only,
           records_show_the_calls_that_were, records_have_gnu_sip_witchs_layout,
           many_records_are_read_in_parts,
-          realm_is_shown_and_set, sippasswd_sets_a_password, sippasswd_works_without_a_server,
+          realm_is_shown_and_set, sippasswd_sets_a_password,
+          sippasswd_asks_twice_at_a_terminal_and_shows_nothing, sippasswd_works_without_a_server,
           manuals_name_every_command_and_option]
 
 

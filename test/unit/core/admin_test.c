@@ -22,6 +22,7 @@ static void an_activated_binding_outlives_crashes_and_time(void **state)
     world_wait(&w, SECONDS(100000));
     ask(&w, ADMIN_REGISTRY, "alice", "");
     assert_answer(&w, "\"expires\":null");
+    assert_answer(&w, "\"kind\":\"user\",\"profile\":\"*\"}\n");
     ask(&w, ADMIN_RELEASE, "alice", "");
     assert_int_equal(w.out.at[0].kind, ACTION_PERSIST);
     assert_answer(&w, "{\"released\":1}");
