@@ -417,6 +417,49 @@ def check_reads_only():
         expect(not os.path.exists(one.state), "it made a state directory")
 
 
+def nothing_outside_its_directory_is_touched():
+    """In a mount namespace where all else is read-only; with options of GNU SIP Witch that say
+    nothing any more."""
+    script = """
+        set -e
+        mount --bind "$FOLDER" "$FOLDER"
+        while read -r _ place _; do
+            case $place in "$FOLDER" | /dev | /dev/* | /proc | /proc/* | /sys | /sys/*) ;;
+            *) mount -o remount,bind,ro "$place" 2>/dev/null || true ;;
+            esac
+        done </proc/self/mounts
+        if touch "$FOLDER.beside" 2>/dev/null; then exit 9; fi
+        exec "$@"
+    """
+    with server() as one:
+        os.mkdir(one.state)
+        inside = ["unshare", "-m", "sh", "-c", script, "sh"]
+        command = one.command("-A", "127.0.0.1", "-l", "zeroconf", "-x", "9")
+        one.command = lambda *options: [*inside, *command]
+        before = os.listdir(one.folder)
+        one.start(env={**os.environ, "FOLDER": one.state})
+        Phone(one.port).bind()
+        status, said = one.end()
+        expect(status == 0 and "rror" not in said and "cannot" not in said, f"{status}: {said!r}")
+        expect(os.listdir(one.folder) == before and "sipwitch.db" in os.listdir(one.state),
+               f"{os.listdir(one.folder)}, {os.listdir(one.state)}")
+
+
+def nonce_of_an_earlier_run_is_stale():
+    with server() as one:
+        one.start()
+        phone = Phone(one.port)
+        contact = f"Contact: {phone.contact()}"
+        old = phone.ask("REGISTER", contact)
+        for how in signal.SIGTERM, signal.SIGKILL:
+            one.end(how)
+            one.start()
+            again = phone.ask("REGISTER", contact, phone.authorization(old))
+            expect(again.startswith("SIP/2.0 401 ") and "stale=true" in again, f"{how}: {again!r}")
+        told = phone.ask("REGISTER", contact, phone.authorization(again))
+        expect(told.startswith("SIP/2.0 200 "), f"{told!r}")
+
+
 def torn_journal_is_read_to_its_last_whole_record():
     with server() as one:
         one.start()
@@ -620,6 +663,7 @@ CHECKS = [answers_options_on_ipv4, answers_options_on_ipv6, listens_on_all_addre
           missing_configuration_is_refused, check_reads_only,
           torn_journal_is_read_to_its_last_whole_record, torn_creation_of_a_segment_is_ignored,
           damaged_journal_is_refused_and_kept, old_segments_go, state_is_private,
+          nothing_outside_its_directory_is_touched, nonce_of_an_earlier_run_is_stale,
           realm_is_made_once, manager_is_notified, background_start_ends_when_it_is_ready,
           many_users_load_fast,
           failing_store_stops_no_calls_and_is_made_good, late_store_stops_no_calls,
