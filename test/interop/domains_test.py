@@ -27,12 +27,18 @@ import sip
 import zones
 from sip import Attempt, Call, Failure, Message, expect
 
+# A clock that is set forward (test/shell/hasteclock.c).
+HASTE = os.path.join(lab.ROOT, "build/release/test/shell/hasteclock.so")
+
 AT_ONCE = 3.0 # seconds within which the network has said that nobody listens
 QUICK = 6.0 # seconds that a caller waits longer, once, because a server of a domain is dead
+SHORTEST = 1.5 # which it does not leave before that
+AGAIN = 2 # seconds
 
 # Where everything is.
 A, B = "192.0.2.11", "192.0.2.12"
-B6 = "2001:db8::12"
+A6, B6 = "2001:db8::11", "2001:db8::12"
+BOTH_FAMILIES = f"{A} {A6}"
 DEAD, SILENT = "192.0.2.66", "192.0.2.67"
 
 _CONFIG = """<?xml version="1.0"?>
@@ -54,10 +60,10 @@ class Domain:
 
     transport = "udp"
 
-    def __init__(self, world, name, host, user, interface=None):
+    def __init__(self, world, name, host, user, interface=None, others=()):
         self.world, self.domain, self.host, self.port = world, name, host, 5060
         self.interface = interface or host
-        self.users = {user: f"{user}-secret"}
+        self.users = {one: f"{one}-secret" for one in (user, *others)}
         self.user = user
         self.hosts = 20
         folder = os.path.join(world.folder, name)
@@ -66,8 +72,8 @@ class Domain:
         world.stack.callback(self.server.discard)
 
     def configure(self, resolver=None, anchor=None):
-        users = "".join(f'<user id="{user}" secret="{secret}" extension="201"/>'
-                        for user, secret in self.users.items())
+        users = "".join(f'<user id="{user}" secret="{secret}" extension="{201 + i}"/>'
+                        for i, (user, secret) in enumerate(self.users.items()))
         with open(self.server.config, "w", encoding="utf-8") as file:
             file.write(_CONFIG.format(name=self.domain, interface=self.interface, users=users,
                                       resolver=resolver or self.world.names.address,
@@ -79,13 +85,13 @@ class Domain:
         return self
 
     def next_host(self):
-        return self.host
+        return f"[{self.host}]" if ":" in self.host else self.host
 
     def address(self):
         return self.host, self.port
 
-    def phone(self, transport="udp"):
-        one = sip.Phone(self, self.user, transport=transport)
+    def phone(self, transport="udp", user=None):
+        one = sip.Phone(self, user or self.user, transport=transport)
         self.world.stack.callback(one.close)
         return one.bind()
 
@@ -105,11 +111,13 @@ class World:
         self.folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sipwitch-domains-"))
         self.names = None
 
-    def publish(self, records, signed=("test",), **below):
+    def publish(self, records, signed=("test",), negative=60, **below):
+        """`negative`: seconds for which it may be remembered that there is nothing."""
         table = {"test": f"ns A {zones.ADDRESS}\n{records}"}
         for name, its in below.items():
             table[f"{name}.test"] = its
-        self.names = zones.NameServer(os.path.join(self.folder, "zones"), table, signed)
+        self.names = zones.NameServer(os.path.join(self.folder, "zones"), table, signed,
+                                      negative=negative)
         self.stack.callback(self.names.discard)
         self.names.start()
         return self
@@ -223,41 +231,87 @@ def a_domain_that_is_not_signed_is_called(world):
 
 # ---- servers that are dead
 
-def a_server_where_nobody_listens_is_passed_over(world):
-    records = hosts(pb=B, dead=DEAD) + service("b", (1, "dead"), (2, "pb"))
-    alice, bob = world.publish(records).two()
+class Ear:
+    """Hears what is sent to an address, whoever is there, or nobody."""
+
+    def __init__(self, world, address, protocol=socket.IPPROTO_UDP):
+        self.socket = world.stack.enter_context(
+            socket.socket(socket.AF_INET, socket.SOCK_RAW, protocol))
+        self.socket.bind((address, 0))
+        self.socket.setblocking(False)
+
+    def _packets(self):
+        """Those since the last time, without the network's header; what was sent is here at once."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                packet = self.socket.recv(65535)
+                yield packet[(packet[0] & 15) * 4:]
+
+    def methods(self):
+        """Of the requests that came by UDP."""
+        return [packet[8:].partition(b" ")[0].decode() for packet in self._packets()]
+
+    def attempts(self):
+        """How often somebody has begun to connect by TCP."""
+        return sum(packet[13] & 0x12 == 0x02 for packet in self._packets())
+
+
+def is_passed_over(alice, bob, most, least=0.0):
+    """The domain's first server is, and the call gets to bob within these times."""
     began = time.monotonic()
     call(alice, bob)
-    expect(took(began) < AT_ONCE, f"it took {took(began):.1f} s")
+    expect(least <= took(began) < most, f"it took {took(began):.1f} s")
+
+
+def is_avoided(alice, bob):
+    """And now nobody waits for it."""
     began = time.monotonic()
     call(alice, bob)
     expect(took(began) < 1, f"the second time it took {took(began):.1f} s")
+
+
+def a_server_where_nobody_listens_is_passed_over(world):
+    records = hosts(pb=B, dead=DEAD) + service("b", (1, "dead"), (2, "pb"))
+    alice, bob = world.publish(records).two()
+    ear = Ear(world, DEAD)
+    is_passed_over(alice, bob, AT_ONCE)
+    expect(set(ear.methods()) == {"INVITE"}, "the first server was not asked")
+    is_avoided(alice, bob)
+    expect(ear.methods() == [], "the first server was asked again")
+
+
+def open_mute(world):
+    """Somebody listens at the silent server's address."""
+    mute = world.stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    mute.bind((SILENT, 5060))
+    mute.settimeout(sip.PATIENCE)
+    return mute
 
 
 def a_server_that_is_silent_is_passed_over(world):
     records = hosts(pb=B, silent=SILENT) + service("b", (1, "silent"), (2, "pb"))
     alice, bob = world.publish(records).two()
-    mute = world.stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-    mute.bind((SILENT, 5060))
-    began = time.monotonic()
-    call(alice, bob)
-    expect(took(began) < QUICK, f"it took {took(began):.1f} s")
-    began = time.monotonic()
-    call(alice, bob)
-    expect(took(began) < 1, f"the second time it took {took(began):.1f} s")
+    open_mute(world)
+    ear = Ear(world, SILENT)
+    is_passed_over(alice, bob, QUICK, SHORTEST)
+    copies = ear.methods()
+    expect(len(copies) >= 3 and set(copies) == {"INVITE"}, f"the first server was sent {copies}")
+    is_avoided(alice, bob)
+    expect(ear.methods() == [], "the first server was asked again")
 
 
 def a_server_that_takes_no_connections_is_passed_over(world):
     records = (hosts(pb=B, dead=DEAD) + service("b", (1, "dead"), (2, "pb"), transport="tcp"))
     alice, bob = world.publish(records).two()
-    began = time.monotonic()
-    call(alice, bob)
-    expect(took(began) < QUICK, f"it took {took(began):.1f} s")
+    ear = Ear(world, DEAD, socket.IPPROTO_TCP)
+    is_passed_over(alice, bob, QUICK)
+    expect(ear.attempts() == 1, "the first server was not asked once")
+    is_avoided(alice, bob)
+    expect(ear.attempts() == 0, "the first server was asked again")
 
 
-def a_server_that_says_503_is_passed_over(world):
-    records = hosts(pb=B, busy=SILENT) + service("b", (1, "busy"), (2, "pb"))
-    alice, bob = world.publish(records).two()
+def open_busy(world, alice, *fields):
+    """Somebody who says 503 to all at that address."""
     busy = world.stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     busy.bind((SILENT, 5060))
 
@@ -267,30 +321,146 @@ def a_server_that_says_503_is_passed_over(world):
                 data, peer = busy.recvfrom(65535)
                 request = Message(data.decode())
                 if request.method != "ACK":
-                    busy.sendto(alice.response(request, 503).encode(), peer)
+                    busy.sendto(alice.response(request, 503, *fields).encode(), peer)
     threading.Thread(target=refuse, daemon=True).start()
+
+
+def a_server_that_says_503_is_passed_over(world):
+    records = hosts(pb=B, busy=SILENT) + service("b", (1, "busy"), (2, "pb"))
+    alice, bob = world.publish(records).two()
+    open_busy(world, alice)
+    ear = Ear(world, SILENT)
+    is_passed_over(alice, bob, AT_ONCE)
+    said = ear.methods()
+    expect(said[:1] == ["INVITE"] and set(said) <= {"INVITE", "ACK"}, f"it was sent {said}")
+    is_avoided(alice, bob)
+    expect("INVITE" not in ear.methods(), "the first server was asked again")
+
+
+def a_server_that_says_when_to_come_again_is_asked_then(world):
+    """Retry-After (RFC 3261 21.5.4)."""
+    records = hosts(pb=B, busy=SILENT) + service("b", (1, "busy"), (2, "pb"))
+    alice, bob = world.publish(records).two()
+    open_busy(world, alice, f"Retry-After: {AGAIN} (being repaired)")
+    ear = Ear(world, SILENT)
+    began = time.monotonic()
     call(alice, bob)
+    expect("INVITE" in ear.methods(), "the first server was not asked")
+
+    def is_asked():
+        call(alice, bob)
+        return "INVITE" in ear.methods()
+    lab.until(is_asked, sip.PATIENCE, "INVITE after the time that it asked for")
+    expect(took(began) >= AGAIN, f"it was asked again after {took(began):.1f} s")
+
+
+# ---- the same server for all of a transaction (RFC 3263 4)
+
+def rings_and_is_cancelled(alice, bob):
+    attempt = Attempt(alice, "sip:bob@b.test")
+    invite = bob.await_request("INVITE")
+    bob.answer(invite, 180)
+    attempt.provisional(180)
+    attempt.cancel()
+    cancel = bob.take("CANCEL", 200)
+    expect(cancel.branch() == invite.branch(), cancel.text)
+    bob.answer(invite, 487)
+    attempt.fails(487)
+    bob.await_request("ACK")
+
+
+def a_cancel_goes_to_the_server_that_was_chosen(world):
+    """And others of the domain, though of the same rank, hear nothing of the call."""
+    records = (hosts(pb=B, silent=SILENT, dead=DEAD) +
+               service("b", (1, "pb"), (2, "silent"), (2, "dead")))
+    alice, bob = world.publish(records).two()
+    open_mute(world)
+    ears = [Ear(world, address) for address in (SILENT, DEAD)]
+    rings_and_is_cancelled(alice, bob)
+    heard = [ear.methods() for ear in ears]
+    expect(heard == [[], []], f"the others heard {heard}")
+
+
+def a_server_that_was_left_is_not_cancelled_unless_it_speaks(world):
+    """9.1: CANCEL has to wait for a provisional response; whoever rings after all gets one."""
+    records = hosts(pb=B, silent=SILENT) + service("b", (1, "silent"), (2, "pb"))
+    alice, bob = world.publish(records).two()
+    mute = open_mute(world)
+    ear = Ear(world, SILENT)
+    attempt = Attempt(alice, "sip:bob@b.test")
+    invite = bob.await_request("INVITE")
+    expect(set(ear.methods()) == {"INVITE"}, "a server that said nothing got more than INVITE")
+    data, peer = mute.recvfrom(65535)
+    late = Message(data.decode())
+    mute.sendto(alice.response(late, 180).encode(), peer)
+    while data.startswith(b"INVITE"):
+        data = mute.recv(65535)
+    cancel = Message(data.decode())
+    expect(cancel.method == "CANCEL" and cancel.branch() == late.branch(), cancel.text)
+    bob.answer(invite, 486)
+    attempt.fails(486)
+
+
+# ---- weights (RFC 2782)
+
+class Answering:
+    """Servers that take any MESSAGE, and count them."""
+
+    def __init__(self, world, alice, addresses):
+        self.counts = dict.fromkeys(addresses, 0)
+        for address in addresses:
+            one = world.stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            one.bind((address, 5060))
+            threading.Thread(target=self._serve, args=(one, alice, address), daemon=True).start()
+
+    def _serve(self, one, alice, address):
+        with contextlib.suppress(OSError):
+            while True:
+                data, peer = one.recvfrom(65535)
+                self.counts[address] += 1
+                one.sendto(alice.response(Message(data.decode()), 200).encode(), peer)
+
+
+def servers_are_drawn_by_their_weights(world):
+    """Of 240 messages; each bound is six standard deviations away."""
+    weights = {"192.0.2.81": 30, "192.0.2.82": 10, "192.0.2.83": 0}
+    names = {address: f"w{address[-2:]}" for address in (*weights, "192.0.2.84")}
+    records = (hosts(**{name: address for address, name in names.items()}) +
+               "".join(f"_sip._udp.c SRV 1 {weight} 5060 {names[address]}\n"
+                       for address, weight in weights.items()) +
+               "_sip._udp.c SRV 2 60000 5060 w84\n")
+    alice, _ = world.publish(PLAIN + records).two()
+    answering = Answering(world, alice, names)
+    for _ in range(240):
+        answer = alice.prove("MESSAGE", "sip:x@c.test", body="hello")
+        expect(answer.status == 200, f"MESSAGE was answered {answer.start}")
+    often, seldom, hardly, never = answering.counts.values()
+    expect(135 <= often <= 216 and 19 <= seldom <= 98 and hardly <= 21 and never == 0,
+           f"weights of 30, 10 and 0 were chosen {often}, {seldom} and {hardly} times, "
+           f"the second rank {never} times")
 
 
 # ---- families of addresses
 
-def a_domain_of_ipv6_alone_is_called(world):
-    records = f"pb AAAA {B6}\n" + service("b", (1, "pb"))
-    alice, bob = world.publish(records).two(interface_a=f"{A} 2001:db8::11",
-                                            interface_b=f"{B} {B6}")
+def a_domain_of_ipv6_alone_calls_and_is_called(world):
+    """It listens nowhere else, and publishes nothing else; its caller has both families."""
+    records = f"{hosts(pa=A)}pa AAAA {A6}\npb AAAA {B6}\n" + service("a", (1, "pa")) + \
+        service("b", (1, "pb"))
+    alice, bob = world.publish(records).two(interface_a=BOTH_FAMILIES, host_b=B6)
     invite = call(alice, bob)
-    expect(f"[{B6}]" in invite.list("Via")[0] or "[2001:db8::11]" in invite.list("Via")[1],
-           invite.text)
+    expect(f"[{A6}]" in invite.list("Via")[1], invite.text)
+    invite = call(bob, alice)
+    expect(f"[{B6}]" in invite.list("Via")[1], invite.text)
 
 
 def a_domain_of_ipv4_alone_is_called_from_both_families(world):
-    alice, bob = world.publish(PLAIN).two(interface_a=f"{A} 2001:db8::11")
+    alice, bob = world.publish(PLAIN).two(interface_a=BOTH_FAMILIES)
     call(alice, bob)
 
 
 def of_two_families_the_dead_one_is_passed_over(world):
     records = PLAIN + "pb AAAA 2001:db8::66\n"
-    alice, bob = world.publish(records).two(interface_a=f"{A} 2001:db8::11")
+    alice, bob = world.publish(records).two(interface_a=BOTH_FAMILIES)
     began = time.monotonic()
     call(alice, bob)
     expect(took(began) < AT_ONCE, f"it took {took(began):.1f} s")
@@ -419,6 +589,71 @@ stub-zone:
     world.a.await_log("DNS is asked of 192.0.2.55, and validated")
     expect(Attempt(alice, "sip:bob@evil.test").final(timeout=30).status in (502, 504),
            "a forged domain was called")
+
+
+# ---- what is remembered of DNS
+
+def a_name_that_appears_is_found_and_a_change_of_it_followed(world):
+    """As soon as the times to live are over, which the zone says: one second."""
+    alice, bob = world.publish(hosts(pa=A, pb=B), negative=1).two()
+    refused(alice, "sip:bob@b.test", 404, "No SIP Server In That Domain")
+
+    def replace(target):
+        world.names.replace("test", f"ns A {zones.ADDRESS}\n{hosts(pa=A, pb=B, dead=DEAD)}"
+                                    f"_sip._udp.b 1 SRV 1 1 5060 {target}\n")
+    replace("dead")
+    ear = Ear(world, DEAD)
+
+    def is_sought_there():
+        Attempt(alice, "sip:bob@b.test").final()
+        return "INVITE" in ear.methods()
+    lab.until(is_sought_there, sip.PATIENCE, "INVITE to where the new name leads")
+    replace("pb")
+
+    def is_followed():
+        attempt = Attempt(alice, "sip:bob@b.test")
+        invite = bob.receive(1.0)
+        if invite:
+            bob.answer(invite, 486)
+        return attempt.final().status == 486
+    lab.until(is_followed, sip.PATIENCE, "call to where the name leads now")
+
+
+def what_dns_said_is_kept_as_long_as_it_may_be(world):
+    """Also that there is nothing: nobody is asked again within the minute that the zone allows."""
+    alice, bob = world.publish(PLAIN).two()
+    call(alice, bob)
+    refused(alice, "sip:bob@nobody.test", 404)
+    world.names.process.send_signal(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        call(alice, bob)
+        refused(alice, "sip:bob@nobody.test", 404, "No SIP Server In That Domain")
+        expect(took(began) < 1, f"it took {took(began):.1f} s")
+    finally:
+        world.names.process.send_signal(signal.SIGCONT)
+
+
+def a_domain_that_was_just_set_up_is_found_in_five_minutes(world):
+    """Though its zone allows to remember for a day that there was nothing."""
+    ahead = os.path.join(world.folder, "ahead") # how far the server's clocks are
+    world.publish(hosts(pa=A, pb=B), negative=86400)
+    one = Domain(world, "a.test", A, "alice")
+    one.server.environment = {**os.environ, "LD_PRELOAD": HASTE, "SIPWITCH_HASTE": ahead}
+    alice, bob = one.start().phone(), Domain(world, "b.test", B, "bob").start().phone()
+    refused(alice, "sip:bob@b.test", 404)
+    world.names.replace("test", f"ns A {zones.ADDRESS}\n{PLAIN}")
+    lab.until(lambda: world.names.serves("_sip._udp.b.test", "SRV"), 20.0, "the new zone")
+    set_ahead(ahead, 270)
+    refused(alice, "sip:bob@b.test", 404, "No SIP Server In That Domain")
+    set_ahead(ahead, 330)
+    call(alice, bob)
+
+
+def set_ahead(path, seconds):
+    with open(path + ".new", "w", encoding="ascii") as file:
+        file.write(str(seconds))
+    os.rename(path + ".new", path)
 
 
 # ---- files of the system
@@ -619,7 +854,14 @@ class Kamailio:
                                  "-P", os.path.join(world.folder, "kamailio.pid"),
                                  "-Y", world.folder], stdout=log, stderr=log)
         world.stack.callback(lab.end, process)
-        lab.until(lambda: listens(host), 20.0, f"Kamailio: {lab.tail(self.log)}")
+        lab.until(lambda: listens(host) and self._takes_streams(), 20.0,
+                  f"Kamailio: {lab.tail(self.log)}")
+
+    def _takes_streams(self):
+        """It does that a while later."""
+        with contextlib.suppress(OSError), socket.create_connection(self.address(), 5):
+            return True
+        return False
 
     def next_host(self):
         return self.host
@@ -636,16 +878,26 @@ class Kamailio:
         return one
 
 
-def a_domain_of_kamailio_calls_and_is_called(world):
+def call_kamailio(world, transport):
     path = os.path.join(world.folder, "resolv.conf")
     with open(path, "w", encoding="ascii") as file:
         file.write(f"nameserver {zones.ADDRESS}\n")
     subprocess.run(["mount", "--bind", path, "/etc/resolv.conf"], check=True)
-    world.publish(PLAIN)
+    world.publish(hosts(pa=A, pb=B) + service("a", (1, "pa"), transport=transport) +
+                  service("b", (1, "pb"), transport=transport))
     alice = Domain(world, "a.test", A, "alice").start().phone()
     bob = Kamailio(world, "b.test", B).phone()
-    call(alice, bob)
-    call(bob, alice)
+    for caller, callee in (alice, bob), (bob, alice):
+        via = call(caller, callee).list("Via")[1]
+        expect(via.startswith(f"SIP/2.0/{transport.upper()} "), via)
+
+
+def a_domain_of_kamailio_calls_and_is_called(world):
+    call_kamailio(world, "udp")
+
+
+def a_domain_of_kamailio_calls_and_is_called_by_tcp(world):
+    call_kamailio(world, "tcp")
 
 
 CHECKS = [
@@ -661,7 +913,14 @@ CHECKS = [
     a_server_that_is_silent_is_passed_over,
     a_server_that_takes_no_connections_is_passed_over,
     a_server_that_says_503_is_passed_over,
-    a_domain_of_ipv6_alone_is_called,
+    a_server_that_says_when_to_come_again_is_asked_then,
+    a_cancel_goes_to_the_server_that_was_chosen,
+    a_server_that_was_left_is_not_cancelled_unless_it_speaks,
+    servers_are_drawn_by_their_weights,
+    a_name_that_appears_is_found_and_a_change_of_it_followed,
+    what_dns_said_is_kept_as_long_as_it_may_be,
+    a_domain_that_was_just_set_up_is_found_in_five_minutes,
+    a_domain_of_ipv6_alone_calls_and_is_called,
     a_domain_of_ipv4_alone_is_called_from_both_families,
     of_two_families_the_dead_one_is_passed_over,
     a_forged_domain_is_refused_and_the_caller_told_why,
@@ -679,6 +938,7 @@ CHECKS = [
     a_stranger_with_sipp_is_called,
     a_stranger_with_sipp_calls,
     a_domain_of_kamailio_calls_and_is_called,
+    a_domain_of_kamailio_calls_and_is_called_by_tcp,
 ]
 
 
@@ -698,7 +958,7 @@ def run_here(check):
 
 def enter():
     lab.enter()
-    for address in B6, "2001:db8::11":
+    for address in A6, B6:
         subprocess.run(["ip", "address", "add", f"{address}/128", "dev", "lo"], check=True)
 
 

@@ -63,7 +63,7 @@ def add_interface(address):
 def need(*commands):
     """Each command's Debian package bears its name, but for these."""
     packages = {"baresip": "baresip-core", "dig": "bind9-dnsutils", "ip": "iproute2", "keymgr": "knot", "knotd": "knot",
-                "linphonec": "linphone-cli", "nsupdate": "bind9-dnsutils", "sipp": "sip-tester"}
+                "linphonec": "linphone-cli", "nft": "nftables", "nsupdate": "bind9-dnsutils", "sipp": "sip-tester"}
     missing = [packages.get(name, name) for name in commands if not shutil.which(name)]
     if missing:
         raise Unable(f"commands are missing: apt-get install {' '.join(missing)}")
@@ -157,7 +157,7 @@ class Server:
         self.state = os.path.join(folder, "state")
         self.config = os.path.join(folder, "sipwitch.conf")
         self.log = os.path.join(folder, "sipw.log")
-        self.process = None
+        self.process = self.environment = None
         os.makedirs(self.state, mode=0o700)
         with open(os.open(self.config, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
             file.write(configuration(users, realm))
@@ -168,7 +168,7 @@ class Server:
         with open(self.log, "ab") as log:
             self.process = spawn([self.binary, "-f", "-A", self.address, "-P", str(self.port),
                                   "--configpath", self.config, "--prefixpath", self.state],
-                                 stdout=subprocess.PIPE, stderr=log)
+                                 stdout=subprocess.PIPE, stderr=log, env=self.environment)
         self._await_ready(timeout)
 
     def _await_ready(self, timeout):

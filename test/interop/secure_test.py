@@ -18,9 +18,9 @@ sys.dont_write_bytecode = True
 
 import domains_test
 import lab
-from certificates import Authority, certificate_hash, key_hash, read, self_signed, write
-from domains_test import A, B, Domain, call, hosts, refused, service
-from sip import Attempt, Call, expect
+from certificates import PAST, Authority, certificate_hash, key_hash, read, self_signed, write
+from domains_test import A, A6, B, B6, BOTH_FAMILIES, Domain, call, hosts, refused, service
+from sip import Attempt, Call, Message, expect
 
 SIPWITCH = os.path.join(lab.ROOT, "build/release/src/sipwitch")
 
@@ -33,6 +33,7 @@ def secure(name, target):
 SECURE = hosts(pa=A, pb=B) + secure("a", "pa") + secure("b", "pb")
 
 
+HALL = "192.0.2.90"
 VERIFIED = "<tls-policy>verified</tls-policy>"
 
 
@@ -52,21 +53,32 @@ def configure(domain, stack):
         file.write(text)
 
 
-def two(world, records=SECURE, stack="", names_b="DNS:b.test"):
+def two(world, records=SECURE, stack="", names_b="DNS:b.test", dates_b=None, host_b=B,
+        interface_a=None):
     """Both domains with certificates of a CA that both trust, and phones."""
     world.publish(records)
     authority = Authority(os.path.join(world.folder, "authority"))
-    world.a, world.b = Domain(world, "a.test", A, "alice"), Domain(world, "b.test", B, "bob")
-    for domain, names in (world.a, "DNS:a.test"), (world.b, names_b):
+    world.a = Domain(world, "a.test", A, "alice", interface_a)
+    world.b = Domain(world, "b.test", host_b, "bob")
+    for domain, names, dates in (world.a, "DNS:a.test", None), (world.b, names_b, dates_b):
         configure(domain, f"<authfile>{authority.pem}</authfile>{stack}")
-        install(domain, authority.make(domain.domain, names))
+        install(domain, authority.make(domain.domain, names, dates=dates))
         domain.start()
     return world.a.phone(), world.b.phone()
 
 
-def fails(caller):
-    answer = Attempt(caller, "sip:bob@b.test").final(30)
-    expect(answer.status >= 400, f"INVITE was answered {answer.start}")
+UNPROVEN = "Server Does Not Prove To Be That Domain"
+
+
+def is_not_believed(world, alice, why):
+    """b.test's server, whom alice's asks by TLS; and the log says why."""
+    refused(alice, "sip:bob@b.test", 502, UNPROVEN)
+    world.a.await_log(f"it does not prove to be b.test: {why}")
+
+
+def shown(invite, value):
+    """What a phone is told of who calls."""
+    expect(invite.all("P-SIPWITCH-Caller") == [value], invite.text)
 
 
 def goes_by_tls(invite):
@@ -97,14 +109,31 @@ def a_certificate_that_nobody_vouches_for_is_refused(world):
     configure(world.a, VERIFIED)
     for domain in world.a, world.b:
         domain.start()
-    fails(world.a.phone())
-    world.a.await_log("it does not prove to be b.test: self-signed certificate")
+    is_not_believed(world, world.a.phone(), "self-signed certificate")
 
 
 def the_name_of_the_server_is_not_enough(world):
     alice, _ = two(world, stack=VERIFIED, names_b="DNS:pb.test,DNS:*.test")
-    fails(alice)
-    world.a.await_log("it does not prove to be b.test: its certificate does not name")
+    is_not_believed(world, alice, "its certificate does not name that domain")
+
+
+def a_certificate_that_has_expired_is_refused(world):
+    alice, bob = two(world, stack=VERIFIED, dates_b=PAST)
+    is_not_believed(world, alice, "certificate has expired")
+    expect(not is_remembered(world.a), "it counts as proven")
+    shown(call(bob, alice), "unverified") # nor does it prove who calls
+
+
+def where_nothing_is_demanded_an_expired_certificate_proves_nothing(world):
+    alice, bob = two(world, dates_b=PAST)
+    invite = call(bob, alice)
+    goes_by_tls(invite)
+    shown(invite, "unverified")
+    expect(is_remembered(world.b, "a.test"), "a.test's good certificate does not count")
+    invite = call(alice, bob)
+    goes_by_tls(invite)
+    shown(invite, "verified;domain=a.test;by=tls")
+    expect(not is_remembered(world.a), "it counts as proven")
 
 
 def a_domain_alone_may_have_to_be_verified(world):
@@ -113,7 +142,117 @@ def a_domain_alone_may_have_to_be_verified(world):
     demand(world.a, "verified")
     for domain in world.a, world.b:
         domain.start()
-    fails(world.a.phone())
+    alice, bob = world.a.phone(), world.b.phone()
+    is_not_believed(world, alice, "self-signed certificate")
+    goes_by_tls(call(bob, alice)) # whose own server demands nothing
+
+
+def domains_call_by_tls_and_ipv6(world):
+    """b.test has nothing else."""
+    records = (f"{hosts(pa=A)}pa AAAA {A6}\npb AAAA {B6}\n" + secure("a", "pa") +
+               secure("b", "pb"))
+    alice, bob = two(world, records, VERIFIED, host_b=B6, interface_a=BOTH_FAMILIES)
+    for caller, callee, there in (alice, bob, A6), (bob, alice, B6):
+        via = call(caller, callee).list("Via")[1]
+        expect(via.startswith(f"SIP/2.0/TLS [{there}]"), via)
+
+
+# ---- several domains at one address (SNI, RFC 5922)
+
+class Hall:
+    """A server that serves several domains at one address, as providers do, and shows each with a
+    certificate of its own; it answers every call."""
+
+    def __init__(self, world, certificates):
+        self.named = [] # of each connection: the domain that it was opened for,
+        self.heard = [] # of each INVITE: that, and the domain that it was for
+        self.contexts = {}
+        for domain, text in certificates.items():
+            path = os.path.join(world.folder, f"hall-{domain}.pem")
+            write(path, text)
+            self.contexts[domain] = context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(path)
+            context.sni_callback = self._choose
+        self.listener = world.stack.enter_context(socket.create_server((HALL, 5061)))
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _choose(self, stream, name, _context):
+        self.named.append(name)
+        if name in self.contexts:
+            stream.context = self.contexts[name]
+
+    def _listen(self):
+        first = next(iter(self.contexts.values()))
+        with contextlib.suppress(OSError):
+            while True:
+                plain, _ = self.listener.accept()
+                threading.Thread(target=self._serve, args=(plain, first), daemon=True).start()
+
+    def _serve(self, plain, context):
+        with contextlib.suppress(OSError), plain, \
+                context.wrap_socket(plain, server_side=True) as stream:
+            named, data = self.named[-1], b""
+            while piece := stream.recv(65535):
+                *whole, data = (data + piece).split(b"\r\n\r\n")
+                for text in whole:
+                    self._answer(stream, named, Message(text.decode()))
+
+    def _answer(self, stream, named, request):
+        if request.method == "INVITE":
+            self.heard.append((named, request.uri.rpartition("@")[2]))
+        if request.method == "ACK":
+            return
+        lines = ["SIP/2.0 200 OK", *(f"{name}: {value}" for name in ("Via", "Record-Route")
+                                     for value in request.all(name)),
+                 f"From: {request.get('From')}",
+                 f"To: {request.get('To')}{'' if request.tag('To') else ';tag=hall'}",
+                 f"Call-ID: {request.get('Call-ID')}", f"CSeq: {request.get('CSeq')}",
+                 f"Contact: <sip:x@{HALL}:5061;transport=tls>", "Content-Length: 0", "", ""]
+        stream.sendall("\r\n".join(lines).encode())
+
+
+def hall_of(world, **names):
+    """One with certificates of these names for b.test and c.test, and alice, whose server demands
+    that they prove themselves."""
+    world.publish(hosts(pa=A, hall=HALL) + secure("a", "pa") + secure("b", "hall") +
+                  secure("c", "hall"))
+    authority = Authority(os.path.join(world.folder, "authority"))
+    world.a = Domain(world, "a.test", A, "alice")
+    configure(world.a, f"<authfile>{authority.pem}</authfile>{VERIFIED}")
+    hall = Hall(world, {f"{domain}.test": authority.make(f"{domain}.test", its)
+                        for domain, its in names.items()})
+    return hall, world.a.start().phone()
+
+
+def call_hall(alice, domain):
+    _, dialog = Attempt(alice, f"sip:x@{domain}").accepted()
+    answer = alice.ask(dialog.write("BYE"))
+    expect(answer.status == 200, f"BYE was answered {answer.start}")
+
+
+def domains_at_one_address_each_prove_themselves(world):
+    hall, alice = hall_of(world, b="DNS:b.test", c="DNS:c.test")
+    for domain in "b.test", "c.test", "b.test", "c.test":
+        call_hall(alice, domain)
+    expect(hall.named == ["b.test", "c.test"], f"connections were opened for {hall.named}")
+    expect(hall.heard == 2 * [("b.test", "b.test"), ("c.test", "c.test")], f"{hall.heard}")
+
+
+def a_connection_proven_for_one_domain_is_not_used_for_another(world):
+    """Though both are at one address, and the first shows the certificate of the other."""
+    hall, alice = hall_of(world, b="DNS:b.test", c="DNS:b.test")
+    call_hall(alice, "b.test")
+    refused(alice, "sip:x@c.test", 502, UNPROVEN)
+    world.a.await_log("it does not prove to be c.test: its certificate does not name that domain")
+    expect(hall.named == ["b.test", "c.test"], f"connections were opened for {hall.named}")
+    expect(hall.heard == [("b.test", "b.test")], f"{hall.heard}")
+
+
+def a_connection_proven_for_two_domains_carries_calls_to_both(world):
+    hall, alice = hall_of(world, b="DNS:b.test,DNS:c.test", c="DNS:c.test")
+    for domain in "b.test", "c.test":
+        call_hall(alice, domain)
+    expect(hall.named == ["b.test"], f"connections were opened for {hall.named}")
 
 
 # ---- one connection for both directions (RFC 5923)
@@ -251,18 +390,18 @@ def records_that_want_a_ca_as_well_get_it(world):
 
 def records_that_want_a_ca_do_not_do_without(world):
     dane = Dane(world, by_key_and_a_ca)
-    refused(dane.alice, "sip:bob@b.test", 502, "Server Does Not Prove To Be That Domain")
+    refused(dane.alice, "sip:bob@b.test", 502, UNPROVEN)
 
 
 def who_does_not_match_the_records_is_refused(world):
     dane = Dane(world, wrong)
-    refused(dane.alice, "sip:bob@b.test", 502, "Server Does Not Prove To Be That Domain")
+    refused(dane.alice, "sip:bob@b.test", 502, UNPROVEN)
     world.a.await_log("it does not prove to be b.test")
 
 
 def a_ca_does_not_help_who_does_not_match(world):
     dane = Dane(world, wrong, known=True, names="DNS:b.test,DNS:pb.test")
-    refused(dane.alice, "sip:bob@b.test", 502, "Server Does Not Prove To Be That Domain")
+    refused(dane.alice, "sip:bob@b.test", 502, UNPROVEN)
 
 
 def a_domain_with_records_is_not_called_without_tls(world):
@@ -386,14 +525,14 @@ def hears_nothing(world, one, why):
 
 def an_impostor_hears_nothing_of_a_call(world):
     alice, bob = two(world, stack=VERIFIED)
-    hears_nothing(world, Call(alice, bob), "Server Does Not Prove To Be That Domain")
+    hears_nothing(world, Call(alice, bob), UNPROVEN)
 
 
 def an_impostor_hears_nothing_after_a_restart_of_ours(world):
     alice, bob = two(world, stack=VERIFIED)
     one = Call(alice, bob)
     restart(world.a)
-    hears_nothing(world, one, "Server Does Not Prove To Be That Domain")
+    hears_nothing(world, one, UNPROVEN)
 
 
 def a_call_proven_by_dane_outlives_both_servers(world):
@@ -408,7 +547,7 @@ def a_call_proven_by_dane_outlives_both_servers(world):
 
 def an_impostor_hears_nothing_of_a_call_proven_by_dane(world):
     dane = Dane(world, by_key)
-    hears_nothing(world, Call(dane.alice, dane.bob), "Server Does Not Prove To Be That Domain")
+    hears_nothing(world, Call(dane.alice, dane.bob), UNPROVEN)
 
 
 def a_ringing_call_proven_by_dane_outlives_our_restart(world):
@@ -434,7 +573,7 @@ def who_proved_itself_is_not_reached_without(world):
     world.a.server.kill() # what it remembers outlives it; what it knows of DNS does not
     world.a.server.start()
     alice.bind()
-    fails(alice)
+    refused(alice, "sip:bob@b.test", 404, "No SIP Server In That Domain") # none by TLS
     subprocess.run([SIPWITCH, "--prefixpath", world.a.server.state, "forget", "b.test"], check=True)
     invite = call(alice, bob)
     expect(invite.list("Via")[1].startswith("SIP/2.0/UDP ") or
@@ -447,7 +586,13 @@ CHECKS = [
     a_sip_uri_in_the_certificate_names_the_domain,
     a_certificate_that_nobody_vouches_for_is_refused,
     the_name_of_the_server_is_not_enough,
+    a_certificate_that_has_expired_is_refused,
+    where_nothing_is_demanded_an_expired_certificate_proves_nothing,
     a_domain_alone_may_have_to_be_verified,
+    domains_call_by_tls_and_ipv6,
+    domains_at_one_address_each_prove_themselves,
+    a_connection_proven_for_one_domain_is_not_used_for_another,
+    a_connection_proven_for_two_domains_carries_calls_to_both,
     who_proved_itself_is_not_reached_without,
     one_connection_carries_calls_both_ways,
     a_connection_that_broke_is_opened_anew,

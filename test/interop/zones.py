@@ -51,7 +51,7 @@ zone:
 """
 
 _HEAD = """$TTL 60
-@ SOA ns.test. hostmaster.test. 1 3600 600 86400 60
+@ {negative} SOA ns.test. hostmaster.test. {serial} 3600 600 86400 {negative}
 @ NS ns.test.
 """
 
@@ -67,8 +67,9 @@ class NameServer:
     """Zones by their names: records as in a zone file, without SOA and NS; None is a zone that it
     has not read, for which it answers SERVFAIL."""
 
-    def __init__(self, folder, zones, signed=("test",), address=ADDRESS):
+    def __init__(self, folder, zones, signed=("test",), address=ADDRESS, negative=60):
         self.folder, self.address = folder, address
+        self.serial, self.negative = 1, negative
         self.signed = signed
         self.anchor = os.path.join(folder, "anchor")
         self.config = os.path.join(folder, "knot.conf")
@@ -84,13 +85,16 @@ class NameServer:
             if name in signed:
                 text += "    dnssec-signing: on\n    dnssec-policy: tests\n"
             if records is not None:
-                with open(os.path.join(folder, f"{name}.zone"), "w", encoding="ascii") as file:
-                    file.write(_HEAD + records)
+                self._write(name, records)
         with open(self.config, "w", encoding="ascii") as file:
             file.write(text)
         keys = "".join(self._make_key(name) for name in signed)
         with open(self.anchor, "w", encoding="ascii") as file:
             file.write(keys)
+
+    def _write(self, name, records):
+        with open(os.path.join(self.folder, f"{name}.zone"), "w", encoding="ascii") as file:
+            file.write(_HEAD.format(serial=self.serial, negative=self.negative) + records)
 
     def _manage(self, *words):
         done = subprocess.run(["keymgr", "-c", self.config, *words], capture_output=True, text=True,
@@ -132,8 +136,8 @@ class NameServer:
 
     def replace(self, name, records):
         """Another zone file."""
-        with open(os.path.join(self.folder, f"{name}.zone"), "w", encoding="ascii") as file:
-            file.write(_HEAD.replace(" 1 3600 ", " 2 3600 ") + records)
+        self.serial += 10 # the server may have counted on, for its signatures
+        self._write(name, records)
         self.process.send_signal(signal.SIGHUP)
 
     def stop(self):

@@ -1,11 +1,13 @@
 /*
- * A clock that is set forward on demand, for config_test.py: preloaded into sipw, it stands before
- * clock_gettime.  The file that SIPWITCH_HASTE names holds the seconds by which the server's clocks
- * are ahead; what sleeps wakes no earlier.
+ * A clock that is set forward on demand, for config_test.py and domains_test.py: preloaded into
+ * sipw, it stands before clock_gettime, and before gettimeofday, which libunbound asks.  The file
+ * that SIPWITCH_HASTE names holds the seconds by which the server's clocks are ahead; what sleeps
+ * wakes no earlier.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,6 +29,16 @@ int clock_gettime(clockid_t clock, struct timespec *now)
     int status = next ? next(clock, now) : -1;
 
     if (status == 0 && (clock == CLOCK_BOOTTIME || clock == CLOCK_REALTIME_COARSE))
+        now->tv_sec += seconds_ahead();
+    return status;
+}
+
+int gettimeofday(struct timeval *now, void *zone)
+{
+    int (*next)(struct timeval *, void *) = dlsym(RTLD_NEXT, "gettimeofday");
+    int status = next ? next(now, zone) : -1;
+
+    if (status == 0)
         now->tv_sec += seconds_ahead();
     return status;
 }
