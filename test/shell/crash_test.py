@@ -19,6 +19,7 @@ from server_test import Failure, Phone, expect, server
 
 PHONES = 6
 CONTACTS = 3 # that each of them may bind
+CHANGES = 40 # that are accepted in a round, at most, before the server dies
 
 
 class Killed(Exception):
@@ -31,15 +32,33 @@ def config():
             f"<provision>{users}</provision></sipwitch>")
 
 
+class Doom:
+    """kill -9 by the phone whose change is the last of a round, a moment later: when it dies is what is
+    tested."""
+
+    def __init__(self, process, changes, moment):
+        self.process, self.left, self.moment = process, changes, moment
+        self.lock, self.has_come = threading.Lock(), threading.Event()
+
+    def come_nearer(self):
+        with self.lock:
+            self.left -= 1
+            if self.left:
+                return
+        time.sleep(self.moment)
+        self.process.send_signal(signal.SIGKILL)
+        self.has_come.set()
+
+
 class Registrant(Phone):
     """Binds and unbinds its contacts without end, and knows what it was told."""
 
     def __init__(self, port, number, seed):
         super().__init__(port, f"u{number}", f"secret {number}")
-        self.socket.settimeout(0.05)
+        self.socket.settimeout(0.02)
         self.dice = random.Random(seed)
         self.bound = {} # contact: True or False, as it was accepted; None: nobody knows
-        self.killed = threading.Event()
+        self.doom = None # of the round; the server does not die while it is asked what it knows
         self.accepted = 0
         self.left_open = 0
         self.fault = None
@@ -56,7 +75,7 @@ class Registrant(Phone):
         again = 0.0
         end = time.monotonic() + server_test.PATIENCE
         while time.monotonic() < end:
-            if self.killed.is_set():
+            if self.doom and self.doom.has_come.is_set():
                 raise Killed
             try:
                 if time.monotonic() >= again:
@@ -80,10 +99,12 @@ class Registrant(Phone):
         self.bound[contact] = wanted
         self.accepted += 1
 
-    def run(self):
+    def run(self, doom):
+        self.doom = doom
         try:
-            while not self.killed.is_set():
+            while not doom.has_come.is_set():
                 self.change()
+                doom.come_nearer()
         except Killed:
             self.left_open += 1
         except (Failure, OSError) as why:
@@ -91,7 +112,7 @@ class Registrant(Phone):
 
     def compare(self, tally):
         """What the server shows, against what was accepted."""
-        self.killed.clear()
+        self.doom = None
         shown = set(self.bindings())
         for contact, wanted in self.bound.items():
             if wanted is True and contact not in shown:
@@ -109,15 +130,13 @@ class Tally:
 
 
 def play_round(one, phones, dice):
-    threads = [threading.Thread(target=phone.run) for phone in phones]
+    doom = Doom(one.process, 1 + dice.randrange(CHANGES), dice.uniform(0, 0.005))
+    threads = [threading.Thread(target=phone.run, args=[doom]) for phone in phones]
     for thread in threads:
         thread.start()
-    time.sleep(dice.uniform(0.01, 0.4)) # when it dies is what is tested
-    one.end(signal.SIGKILL)
-    for phone in phones:
-        phone.killed.set()
     for thread in threads:
         thread.join()
+    one.end(signal.SIGKILL)
 
 
 def kill_under_load(rounds, seed):
