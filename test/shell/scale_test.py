@@ -5,9 +5,10 @@ a call to any of them is answered, and whether all of them are there in the end.
     scale_test.py                              judged
     scale_test.py --measure [--users N]        prints the times of some starts
 
-Judged by the processor's time from exec to the answer, which a busy machine changes less than the
-clock's: 100 ms, or on a slow machine three times what a start without users takes there. Prints
-`ok NAME` or `not ok NAME: why`, as server_test.py does.
+Each start is asked for another phone: the first, the last and some in the middle. Half of the starts
+may take 100 ms of the processor from exec to the answer, which a busy machine changes less than the
+clock, and the quickest 100 ms by the clock; on a slow machine three times what a start without users
+takes there. Prints `ok NAME` or `not ok NAME: why`, as server_test.py does.
 """
 
 import contextlib
@@ -29,7 +30,8 @@ from server_test import Failure, cpu_seconds, expect, server
 GENERATOR = os.path.join(server_test.ROOT, "build", "release", "test", "bench", "bench-generator")
 DOMAIN = "bench.test"
 ROUNDS = 8
-MOST_ROUNDS = 32 # where other programs keep the phone from its answer, and the server goes on meanwhile
+PHONES = 20 # that are called, each after a start
+MOST_ROUNDS = 40 # where other programs keep the phone from its answer, and the server goes on meanwhile
 USERS = 100000
 SOON = 0.1 # seconds
 CONFIG = f"""<sipwitch>
@@ -115,11 +117,12 @@ def ring(one, phone, name):
 
 
 def restarts(one, phones, rounds):
-    """Each phone is called by its name, then by its number."""
+    """Each phone in its turn, by its name or by its number, and the next time by the other."""
     for n in range(rounds):
-        number, phone = phones[n // 2 % len(phones)]
+        number, phone = phones[n % len(phones)]
+        by_number = (n + n // len(phones)) % 2
         one.end(signal.SIGKILL)
-        yield ring(one, phone, extension_of(number) if n % 2 else name_of(number))
+        yield ring(one, phone, extension_of(number) if by_number else name_of(number))
 
 
 @contextlib.contextmanager
@@ -131,7 +134,7 @@ def populated(count):
         put_users(one, count)
         one.start("-A", "127.0.0.1", "--public")
         register_all(one, count)
-        numbers = random.Random(1).sample(range(count), min(4, count))
+        numbers = [0, count - 1, *random.Random(1).sample(range(1, count - 1), PHONES - 2)]
         phones = [Caller(one.port, name_of(n), f"secret-{name_of(n)}", domain=DOMAIN).rebind()
                   for n in numbers]
         yield one, list(zip(numbers, phones))
@@ -142,10 +145,11 @@ def empty_start():
     with server(config=CONFIG) as one:
         took = []
         for _ in range(ROUNDS):
+            begin = time.monotonic()
             one.start("-A", "127.0.0.1")
-            took.append(cpu_seconds(one.process.pid))
+            took.append(Outcome(time.monotonic() - begin, cpu_seconds(one.process.pid)))
             one.end()
-        return min(took)
+        return Outcome(min(start.wall for start in took), min(start.cpu for start in took))
 
 
 def expect_all(one, count):
@@ -159,17 +163,21 @@ def expect_all(one, count):
 
 
 def a_call_to_any_of_100000_users_is_answered_within_100_ms_of_exec():
-    soon = max(SOON, 3 * empty_start())
+    empty = empty_start()
+    allowed = Outcome(max(SOON, 3 * empty.wall), max(SOON, 3 * empty.cpu))
     found = []
     with populated(USERS) as (one, phones):
         for outcome in restarts(one, phones, MOST_ROUNDS):
             found.append(outcome)
             usual = sorted(found, key=lambda outcome: outcome.cpu)[len(found) // 2]
-            if len(found) >= ROUNDS and usual.cpu <= soon:
+            best = min(outcome.wall for outcome in found)
+            if len(found) >= PHONES and usual.cpu <= allowed.cpu and best <= allowed.wall:
                 break
-        print(f"half of {len(found)} starts took {usual} or less; {soon * 1000:.0f} ms are allowed")
+        print(f"half of {len(found)} starts took {usual} or less, the quickest {best * 1000:.0f} ms; "
+              f"allowed are {allowed.cpu * 1000:.0f} ms, and {allowed.wall * 1000:.0f} ms by the clock")
         expect_all(one, USERS)
-    expect(usual.cpu <= soon, f"half of {len(found)} starts took more than {usual}")
+    expect(usual.cpu <= allowed.cpu, f"half of {len(found)} starts took more than {usual}")
+    expect(best <= allowed.wall, f"the quickest of {len(found)} starts took {best * 1000:.0f} ms")
 
 
 def main():
@@ -177,9 +185,9 @@ def main():
     if "--users" in sys.argv:
         count = int(sys.argv[sys.argv.index("--users") + 1])
     if "--measure" in sys.argv:
-        print(f"{empty_start() * 1000:.0f} ms of a processor without users")
+        print(f"without users {empty_start()}")
         with populated(count) as (one, phones):
-            for outcome in restarts(one, phones, ROUNDS):
+            for outcome in restarts(one, phones, PHONES):
                 print(outcome, flush=True)
             expect_all(one, count)
         return 0
