@@ -39,10 +39,10 @@ HOPS = {"via", "route", "record-route", "max-forwards", "proxy-authorization"}
 class House:
     """A running server, as the phones of the conformance suite want to know it, and its phones."""
 
-    def __init__(self, server, stack, transports):
+    def __init__(self, server, stack, transports, host="127.0.0.1"):
         self.process, self.stack = server, stack
         self.users, self.domain = USERS, "lab.test"
-        self.host, self.port, self.transport = "127.0.0.1", server.port, "udp"
+        self.host, self.port, self.transport = host, server.port, "udp"
         self.phones = []
         for user, transport in zip(USERS, transports):
             phone = sip.Phone(self, user, transport=transport)
@@ -52,9 +52,8 @@ class House:
     def address(self):
         return self.host, self.port
 
-    @staticmethod
-    def next_host():
-        return "127.0.0.1"
+    def next_host(self):
+        return self.host
 
     def kill_and_start(self):
         """kill -9, and the phones whose connections that broke come back."""
