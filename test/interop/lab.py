@@ -138,14 +138,14 @@ def tail(path, lines=8):
         return ""
 
 
-def configuration(users, realm=REALM):
-    """Server configuration for (user, secret, extension) triples."""
+def configuration(users, realm=REALM, more=""):
+    """Server configuration for (user, secret, extension) triples, and other sections."""
     rows = "".join(f"    <user id={quoteattr(user)} secret={quoteattr(secret)} "
                    f"extension={quoteattr(extension)}/>\n" for user, secret, extension in users)
     return ('<?xml version="1.0"?>\n<sipwitch>\n'
             f"  <registry><realm>{escape(realm)}</realm>"
             "<prefix>200</prefix><range>100</range></registry>\n"
-            f"  <provision>\n{rows}  </provision>\n</sipwitch>\n")
+            f"  <provision>\n{rows}  </provision>\n{more}</sipwitch>\n")
 
 
 class Server:

@@ -124,6 +124,14 @@ class Linphone(Talker):
 
         lab.until(is_shown, timeout, f"{pattern} in the trace of {self.name}")
 
+    def statuses(self, method):
+        """How its requests of this method were answered, by its trace of messages."""
+        with open(self.trace, encoding="utf-8", errors="replace") as file:
+            answers = re.findall(r"^SIP/2\.0 (\d+ [^\r\n]*)((?:\r?\n\S.*)*)", file.read(),
+                                 re.MULTILINE)
+        return {status for status, fields in answers
+                if re.search(rf"^CSeq: *\d+ {method}\r?$", fields, re.MULTILINE)}
+
     def _ask(self, command):
         """Give a command and return what was said since, a moment later."""
         before = len(self.said)

@@ -60,6 +60,12 @@ class House:
             raise lab.Failure(f"sipwitch {' '.join(words)}: {done.stderr.strip()}")
         return done.stdout
 
+    def configure(self, more):
+        """The same users, and these sections."""
+        with open(self.server.config, "w", encoding="utf-8") as file:
+            file.write(lab.configuration(USERS, more=more))
+        self.command("reload")
+
     def tone(self, hertz):
         path = os.path.join(self.folder, f"{hertz}.wav")
         return path if os.path.exists(path) else make_tone(path, hertz)
@@ -69,6 +75,10 @@ class House:
         phone.add_account(user, password(user), self.server)
         phone.expect("REGISTER_OK")
         return phone
+
+    def another_baresip(self, name):
+        """Without an account."""
+        return self._keep(Baresip(name, self.folder))
 
     def linphone(self, user, tone=None, encryption="none", secret=None, transport="udp"):
         phone = self._keep(Linphone(user, secret or password(user), self.server, self.folder,
@@ -180,6 +190,46 @@ def linphone_declines(house):
     bob.await_incoming()
     bob.hang_up()
     alice.expect("CALL_CLOSED")
+    alice.await_message_from(house.server, "SIP/2.0 603 ")
+
+
+def baresip_is_busy(house):
+    alice, bob = house.baresip("alice"), house.baresip("bob")
+    alice.dial("202")
+    bob.expect("CALL_INCOMING")
+    alice.expect("CALL_RINGING")
+    bob.hang_up()
+    alice.expect("CALL_CLOSED")
+    alice.await_message_from(house.server, "SIP/2.0 486 ")
+
+
+def nobody_answers_and_the_call_is_given_up(house):
+    house.configure("<timers><answer>5</answer></timers>")
+    alice, bob = house.baresip("alice"), house.linphone("bob")
+    alice.dial("202")
+    bob.await_incoming()
+    alice.expect("CALL_RINGING")
+    alice.expect("CALL_CLOSED", timeout=30.0)
+    alice.await_message_from(house.server, "SIP/2.0 408 ")
+    bob.await_trace("^CANCEL ")
+    bob.await_ended()
+
+
+def a_user_who_does_not_exist_is_refused_as_one_with_a_wrong_password(house):
+    """Nothing tells which of the two it was."""
+    bob, mallory = house.baresip("bob"), house.another_baresip("mallory")
+    mallory.add_account("mallory", "guessed", house.server, interval=0)
+    mallory.dial("202")
+    mallory.expect("CALL_CLOSED")
+    mallory.await_message_from(house.server, "SIP/2.0 407 ")
+    if bob.count("CALL_INCOMING"):
+        raise lab.Failure("bob's phone rang for somebody who is no user")
+    unknown, known = (house.linphone(user, secret="guessed") for user in ("nobody", "alice"))
+    for phone in unknown, known:
+        phone.await_refused()
+    told, usual = unknown.statuses("REGISTER"), known.statuses("REGISTER")
+    if told != {"401 Unauthorized"} or told != usual:
+        raise lab.Failure(f"who is no user is told {told}, who guesses a password {usual}")
 
 
 def twinkle_calls_a_number_that_nobody_has(house):
@@ -362,6 +412,9 @@ CHECKS = [
     baresip_calls_linphone,
     baresip_calls_linphone_and_gives_up,
     linphone_declines,
+    baresip_is_busy,
+    nobody_answers_and_the_call_is_given_up,
+    a_user_who_does_not_exist_is_refused_as_one_with_a_wrong_password,
     twinkle_calls_a_number_that_nobody_has,
     twinkle_calls_its_own_extension_and_is_busy,
     twinkle_calls_its_own_address_and_its_second_line_rings,
