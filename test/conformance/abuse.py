@@ -1,5 +1,7 @@
 """What strangers may cost: guesses at passwords, and bytes sent in the name of others."""
 
+import time
+
 from message import Message, expect, unique
 from rules import deviates, rule, status_is
 
@@ -64,6 +66,30 @@ def guesses_of_one_source_are_limited(t):
         answer = guess(phone, unique("nobody"))
         expect(answer and answer.status == 401, f"a guess was answered {answer and answer.start}")
     expect(not guess(phone, unique("nobody")), "guess 31 is still answered")
+
+
+def near(host, number):
+    """Another host of the same /64."""
+    return host.replace("::1]", f"::{number:x}]")
+
+
+@rule("a /64 is one source: its hosts are one network's", NO_LIMIT, families=(6,))
+def guesses_are_limited_for_a_network(t):
+    phone = t.phone()
+    other = t.phone(phone.user, host=near(phone.host, 2))
+    guess_out(phone)
+    expect(not guess(other), "guess 11 is still answered")
+    expect(guess(t.phone(phone.user)), "a guess from elsewhere is not")
+
+
+@rule("a host, or a /64 of IPv6, has 256 connections at most",
+      deviates("still open", "has one limit for all"), transports=("tcp",), families=(6,))
+def connections_are_limited_for_a_network(t):
+    host = t.server.next_host()
+    phones = [t.stranger(host=near(host, number)) for number in range(1, 257)]
+    phones[-1].ping()
+    t.stranger(host=near(host, 300)).await_closed()
+    t.stranger().ping()
 
 
 @rule("guesses of one source slow nobody elsewhere")
@@ -147,3 +173,41 @@ def answers_are_no_longer_than_requests(t):
                 ("OPTIONS", server, ("Require: a,b,c,d,e,f,g,h",)), ("INVITE", user.aor(), ())]
     amplifies(t, *(lambda p, r=(method, uri), f=fields, n=size: padded(p, *r, n, *f)
                    for method, uri, fields in requests for size in (301, 360)))
+
+
+# A call that reaches a phone must be answered whatever that takes (see SECURITY.md): the caller may
+# rely on hearing of it.
+
+def bytes_until(phone, end):
+    """What has come by then, in messages."""
+    came = []
+    while (left := end - time.monotonic()) > 0:
+        message = phone.receive(left)
+        if message:
+            came.append(message)
+    return came
+
+
+@rule("a phone's answers pass as often as it gives them", transports=("udp",))
+def answers_of_a_phone_are_not_multiplied(t):
+    stranger, callee = t.stranger(), t.bound()
+    stranger.send(padded(stranger, "INVITE", callee.aor(), 800, f"Contact: <{stranger.contact()}>"))
+    invite = callee.await_request("INVITE")
+    for status in 180, 200, 200, 200:
+        callee.answer(invite, status)
+    came = [one.status for one in bytes_until(stranger, time.monotonic() + 3)]
+    expect(sorted(came) == [100, 180, 200, 200, 200], f"it got {came}")
+
+
+@rule("RFC 3261 17.2.1: a failure that nobody acknowledges is repeated for half a minute, no longer",
+      transports=("udp",), is_long=True)
+def unacknowledged_failures_cost_little(t):
+    stranger, callee = t.stranger(), t.bound()
+    stranger.send(padded(stranger, "INVITE", callee.aor(), 800, f"Contact: <{stranger.contact()}>"))
+    callee.answer(callee.await_request("INVITE"), 486)
+    began = time.monotonic()
+    came = bytes_until(stranger, began + 34)
+    late = bytes_until(stranger, began + 40)
+    expect(5 <= len(came) <= 12 and not late, f"{len(came)} answers, then {len(late)}")
+    expect(stranger.received <= 8 * stranger.sent,
+           f"{stranger.received} bytes for {stranger.sent}")

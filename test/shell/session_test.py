@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Session timers (RFC 4028) through the real sipw, and calls that it ends when nobody refreshes them.
 
-Prints `ok NAME` or `not ok NAME: why` for each check; the exit status is 0 if all are ok. SIPW
-names another server binary than build/release/src/sipw. Arguments are names of checks to run alone.
+What needs neither a short session nor settings is in test/conformance/dialogs.py. Prints `ok NAME` or
+`not ok NAME: why` for each check; the exit status is 0 if all are ok. SIPW names another server binary
+than build/release/src/sipw. Arguments are names of checks to run alone.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ import dialog_test
 import server_test
 import sip
 from dialog_test import House
-from sip import Call, Failure, expect, unique
+from sip import Call, Failure, expect
 
 SIPWITCH = os.path.join(os.path.dirname(server_test.SIPW), "sipwitch")
 KNOWS = "Supported: timer"
@@ -54,24 +55,6 @@ def await_record(house, call_id):
     raise Failure("no record of the call")
 
 
-def invite(house, *fields):
-    """alice calls bob with these fields, with a digest; the INVITE as bob has it."""
-    alice, bob = house.phones[:2]
-    dialog_test.ask_with_proof(alice, bob, "INVITE", f"Contact: <{alice.contact()}>", *fields)
-    return bob.await_request("INVITE")
-
-
-def refuse(house, request, status=486, *fields):
-    """bob refuses; the response as alice has it."""
-    alice, bob = house.phones[:2]
-    bob.answer(request, status, *fields)
-    answer = alice.await_message(lambda m: m.status >= 200 and m.cseq() == (2, "INVITE"), "answer")
-    expect(answer.status == status, f"{status} became {answer.start}")
-    alice.acknowledge(answer, bob.aor(), answer.get("Call-ID"))
-    bob.await_request("ACK")
-    return answer
-
-
 def await_bye(phone, why):
     """The server hangs up: its BYE, answered."""
     bye = phone.await_request("BYE")
@@ -89,13 +72,6 @@ def expect_expired(house, call, why="Session not refreshed"):
     return row
 
 
-@check()
-def an_invite_is_given_a_session_timer_of_half_an_hour(house):
-    request = invite(house)
-    expect(request.all("Session-Expires") == ["1800"], f"{request.all('Session-Expires')}")
-    refuse(house, request)
-
-
 @check("<session>0</session>")
 def the_administrator_can_do_without(house):
     call = Call(*house.phones[:2], KNOWS)
@@ -111,40 +87,6 @@ def the_administrator_sets_its_length(house):
     expect(call.ok.get("Session-Expires") == "2400;refresher=uac", call.ok.get("Session-Expires"))
     expect(call.ok.get("Require") == "timer", "a caller that must refresh is not told that it must")
     call.hang_up()
-
-
-@check()
-def a_callers_minimum_is_respected(house):
-    request = invite(house, KNOWS, "Min-SE: 3600")
-    expect(request.get("Session-Expires") == "3600", f"{request.get('Session-Expires')}")
-    expect(request.get("Min-SE") == "3600", "Min-SE did not pass")
-    refuse(house, request)
-
-
-@check()
-def a_callers_own_wish_passes(house):
-    request = invite(house, KNOWS, "Session-Expires: 120;refresher=uas")
-    expect(request.all("Session-Expires") == ["120;refresher=uas"], f"{request.text}")
-    refuse(house, request)
-
-
-@check()
-def a_session_that_is_too_short_is_refused(house):
-    alice, bob = house.phones[:2]
-    answer = alice.ask(alice.request("INVITE", bob.aor(), f"Contact: <{alice.contact()}>", KNOWS,
-                                     "Session-Expires: 60", call_id=unique("short")))
-    expect(answer.status == 422 and answer.get("Min-SE") == "90", answer.text)
-    alice.acknowledge(answer, bob.aor(), answer.get("Call-ID"))
-    bob.nothing(lambda m: m.method == "INVITE", "it was forwarded all the same")
-
-
-@check()
-def a_phones_422_passes_and_the_caller_tries_again(house):
-    answer = refuse(house, invite(house, KNOWS), 422, "Min-SE: 7200")
-    expect(answer.get("Min-SE") == "7200", "422 lost its Min-SE")
-    request = invite(house, KNOWS, "Session-Expires: 7200", "Min-SE: 7200")
-    expect(request.get("Session-Expires") == "7200", f"{request.text}")
-    refuse(house, request)
 
 
 @check(f"<session>{SHORT}</session><shortest>{SHORT}</shortest>")
