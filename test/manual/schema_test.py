@@ -5,6 +5,7 @@ Prints `ok NAME` or `not ok NAME: why` for each check. SCHEMA names another sipw
 of build/release.
 """
 
+import glob
 import os
 import re
 import subprocess
@@ -38,12 +39,26 @@ def validate(text):
         return "" if done.returncode == 0 else done.stderr
 
 
+def fragments():
+    """What is XML in the manuals and the guides."""
+    for name in MANUAL, os.path.join(ROOT, "doc/man/sipw.8"):
+        for block in re.findall(r"\.Bd -literal.*?\n(.*?)\.Ed", read(name), re.DOTALL):
+            if block.startswith("<"):
+                yield block.replace("\\&", "")
+    for name in glob.glob(os.path.join(ROOT, "doc/guide/*.md")):
+        yield from re.findall(r"(?:^ {4,}<[a-z?].*\n)+", read(name), re.MULTILINE)
+
+
 def examples():
-    """The XML in the manual, each made a whole file."""
-    for block in re.findall(r"\.Bd -literal.*?\n(.*?)\.Ed", read(MANUAL), re.DOTALL):
-        text = block.replace("\\&", "")
-        if text.startswith("<user"):
-            text = f"<provision>{text}</provision>"
+    """Each made a whole file, by what it begins with."""
+    homes = {"user": "provision", "gateway": "provision", "redirect": "routing",
+             "rewrite": "routing", "refuse": "routing", "refer": "routing"}
+    for text in fragments():
+        first = re.search(r"<([a-z?]+)", text)[1]
+        if first in homes:
+            text = f"<{homes[first]}>{text}</{homes[first]}>"
+        elif first not in ("?xml", "sipwitch", "provision", "access", "routing"):
+            text = f"<sipwitch>{text}</sipwitch>"
         yield text
 
 
@@ -64,7 +79,7 @@ def manual_lists_are_those_of_the_program():
 
 def examples_of_the_manual_are_valid():
     texts = list(examples())
-    expect(len(texts) >= 3, f"only {len(texts)} examples are found")
+    expect(len(texts) >= 7, f"only {len(texts)} examples are found")
     for text in texts:
         said = validate(text)
         expect(not said, f"{said}: {text}")
