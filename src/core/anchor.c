@@ -15,7 +15,7 @@
 
 size_t anchor_bytes(const struct limits *limits)
 {
-    return pool_bytes(sizeof(struct anchor), limits->anchors) + 2 * table_bytes(limits->anchors) +
+    return pool_bytes(sizeof(struct anchor), limits->anchors) + 3 * table_bytes(limits->anchors) +
            MESSAGE_LIMIT + silence_bytes() + 64;
 }
 
@@ -29,6 +29,8 @@ void anchor_init(struct core *core, struct arena *from)
                offsetof(struct anchor, by_call));
     table_init(&core->anchors_by_id, from, n, core->anchors.items, sizeof(struct anchor),
                offsetof(struct anchor, by_id));
+    table_init(&core->anchors_by_payer, from, n, core->anchors.items, sizeof(struct anchor),
+               offsetof(struct anchor, by_payer));
     core->description = arena_take(from, MESSAGE_LIMIT);
     ports_init(&core->ports, media->first_port, media->last_port, PORT_PAIRS);
     silence_init(core, from);
@@ -125,6 +127,7 @@ void anchor_persist(struct core *core, const struct anchor *anchor, struct actio
     write_u8(w, anchor->ice);
     write_u8(w, (uint8_t)(anchor->is_answered | anchor->is_settled << 1 | anchor->has_ice << 2));
     legs_write(w, &anchor->legs);
+    write_u64(w, anchor->payer);
     record_end(out);
 }
 
@@ -134,16 +137,17 @@ static void insert(struct core *core, struct anchor *anchor)
 
     table_insert(&core->anchors_by_call, index, call_hash(anchor->call, anchor->caller_tag));
     table_insert(&core->anchors_by_id, index, (uint32_t)anchor->id);
+    if (anchor->payer)
+        table_insert(&core->anchors_by_payer, index, (uint32_t)anchor->payer);
     anchor->timer.kind = TIMER_ANCHOR;
 }
 
 static void forget(struct core *core, struct anchor *anchor)
 {
     uint32_t index = pool_index(&core->anchors, anchor);
-    struct user *payer = pool_get(&core->users, anchor->payer);
 
-    if (payer)
-        payer->relayed--;
+    if (anchor->payer)
+        table_remove(&core->anchors_by_payer, index);
     timer_clear(&core->timers, &anchor->timer);
     table_remove(&core->anchors_by_call, index);
     table_remove(&core->anchors_by_id, index);
@@ -176,7 +180,10 @@ static bool read_anchor(struct reader *r, struct anchor *anchor)
     anchor->is_answered = flags & 1;
     anchor->is_settled = flags & 2;
     anchor->has_ice = flags & 4;
-    return legs_read(r, &anchor->legs) && anchor->path <= MEDIA_RELAYED &&
+    if (!legs_read(r, &anchor->legs))
+        return false;
+    anchor->payer = r->rest.len ? read_u64(r) : 0; /* older records have none */
+    return !r->failed && anchor->path <= MEDIA_RELAYED &&
            anchor->reason < MEDIA_REASON_COUNT && anchor->ice <= SDP_ICE_STRIPPED &&
            anchor->branch < BRANCH_LIMIT;
 }
@@ -354,22 +361,39 @@ static enum media_reason foregone(const struct core *core)
 /* ---- beginning */
 
 /* Whose limit a call counts for: the caller's, or else the callee's. */
-static struct user *payer_of(const struct core *core, const struct branch_ends *ends)
+static uint64_t payer_of(const struct core *core, const struct branch_ends *ends)
 {
     const struct binding *binding = ends->parties[LEGS_CALLER].binding;
+    const struct user *user;
 
     if (!binding)
         binding = ends->parties[LEGS_CALLEE].binding;
-    return binding ? location_user(core, binding) : NULL;
+    user = binding ? location_user(core, binding) : NULL;
+    if (!user || user->kind == USER_GATEWAY || !core->settings->media.user_calls)
+        return 0;
+    return max_u64(hash_of(core, user_id(user)), 1);
 }
 
-static bool has_room(const struct core *core, const struct user *payer)
+/* Calls that count for a payer, those of the last run as well; up to its limit. */
+static uint32_t count_paid(const struct core *core, uint64_t payer)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = table_first(&core->anchors_by_payer, (uint32_t)payer);
+         i && count < core->settings->media.user_calls;
+         i = table_next(&core->anchors_by_payer, i)) {
+        const struct anchor *anchor = pool_at(&core->anchors, i);
+        count += anchor->payer == payer;
+    }
+    return count;
+}
+
+static bool has_room(const struct core *core, uint64_t payer)
 {
     const struct media_settings *media = &core->settings->media;
 
     return (!media->calls || core->anchors.live < media->calls) &&
-           (!payer || payer->kind == USER_GATEWAY || !media->user_calls ||
-            payer->relayed < media->user_calls);
+           (!payer || count_paid(core, payer) < media->user_calls);
 }
 
 static struct legs_end legs_end_of(const struct core *core, const struct party *party, bool is_v6)
@@ -409,7 +433,7 @@ static struct anchor *open_anchor(struct core *core, const struct context *conte
                                   const struct media_decision *decision)
 {
     struct server_transaction *server = pool_at(&core->servers, context->server);
-    struct user *payer = payer_of(core, ends);
+    uint64_t payer = payer_of(core, ends);
     struct anchor *anchor = has_room(core, payer) ? pool_take(&core->anchors) : NULL;
     struct message m;
 
@@ -426,12 +450,9 @@ static struct anchor *open_anchor(struct core *core, const struct context *conte
     anchor->reason = (uint8_t)decision->reason;
     anchor->ice = (uint8_t)decision->ice;
     anchor->has_ice = decision->path == MEDIA_OFFERED;
+    anchor->payer = payer;
     begin_legs(core, anchor, ends, decision);
     insert(core, anchor);
-    if (payer) {
-        anchor->payer = pool_handle(&core->users, payer);
-        payer->relayed++;
-    }
     silence_watch(core, anchor, core->now.boot);
     return anchor;
 }

@@ -18,7 +18,7 @@
 
 struct anchor {
     struct pool_item item;
-    struct table_link by_call, by_id;
+    struct table_link by_call, by_id, by_payer;
     uint64_t id;               /* its record's; it begins legs.call, too */
     uint64_t call, caller_tag; /* hashes of Call-ID and the caller's tag */
     uint64_t invite;           /* low half of the key of the INVITE's server transaction, */
@@ -33,7 +33,7 @@ struct anchor {
     uint64_t open_seen;  /* bit n: the n-th of its legs is in the relay's table, by its list */
     instant answered_at; /* or when it was read from the journal */
     instant agreed_at;   /* when its legs last changed */
-    struct handle payer; /* the user whose limit it counts for */
+    uint64_t payer;      /* hash of the id of the user whose limit it counts for; 0 = nobody's */
     struct timer timer;
     struct legs legs;
 };

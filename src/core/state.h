@@ -53,7 +53,6 @@ struct user {
     uint16_t contacts_len;
     uint8_t display_len;
     struct written written;
-    uint32_t relayed; /* calls that are relayed for it */
 };
 
 /* One contact of an address of record. */
@@ -369,7 +368,7 @@ struct core {
     struct rehearsal *rehearsals;
     struct kept_certificate *certificates;
     struct pool anchors; /* struct anchor */
-    struct table anchors_by_call, anchors_by_id;
+    struct table anchors_by_call, anchors_by_id, anchors_by_payer;
     struct ports ports;           /* the relay's */
     char *description;            /* MESSAGE_LIMIT bytes: one that is about to be forwarded */
     struct suspicion *suspicions; /* of calls without sound (core/silence) */

@@ -180,9 +180,9 @@ def running(config, host="127.0.0.1"):
         yield House(server, stack, host)
 
 
-def house(more=""):
+def house(more="", count=100):
     first = random.randrange(33000, 60000, 2)
-    return running(CONFIG % f"<ports>{first}-{first + 99}</ports>{more}")
+    return running(CONFIG % f"<ports>{first}-{first + count - 1}</ports>{more}")
 
 
 def end_relay(server, pid):
@@ -352,6 +352,46 @@ def a_full_relay_refuses():
         attempt.fails(486)
 
 
+def refuses_another(one):
+    """alice calls carol, too, and hears that the relay is full."""
+    attempt = Attempt(one.phones[0], one.phones[2].aor(), SDP, body=one.ears[2].describe())
+    attempt.fails(503)
+
+
+def serves_another(one):
+    alice, carol = one.phones[0], one.phones[2]
+    attempt = Attempt(alice, carol.aor(), SDP, body=one.ears[2].describe())
+    carol.take("INVITE", 486)
+    attempt.fails(486)
+
+
+def a_restart_forgets_nobodys_limit():
+    with house("<user-calls>1</user-calls>") as one:
+        call = Call(one)
+        one.restart()
+        one.process.await_line("media is relayed")
+        refuses_another(one)
+        call.hang_up()
+        serves_another(one)
+
+
+def more_calls_than_all_may_have_are_refused():
+    with house("<calls>1</calls>") as one:
+        call = Call(one)
+        refuses_another(one)
+        call.hang_up()
+        serves_another(one)
+
+
+def a_relay_without_a_port_refuses():
+    with house(count=4) as one:  # a pair towards each phone
+        call = Call(one)
+        refuses_another(one)
+        call.line.expect_sound()
+        call.hang_up()
+        serves_another(one)
+
+
 def a_silent_call_is_hung_up():
     with house("<silence>2</silence>") as one:
         call = Call(one)
@@ -419,6 +459,9 @@ CHECKS = [
     a_call_that_ends_while_the_server_is_away_leaves_no_port,
     a_ringing_call_keeps_its_ports_through_a_restart,
     a_full_relay_refuses,
+    a_restart_forgets_nobodys_limit,
+    more_calls_than_all_may_have_are_refused,
+    a_relay_without_a_port_refuses,
     a_silent_call_is_hung_up,
     who_hears_nothing_is_told_in_the_log,
     keys_of_gnu_sip_witch_say_where_the_relay_is,

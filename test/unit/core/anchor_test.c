@@ -389,6 +389,22 @@ static void a_full_relay_refuses(void **state)
     ANSWER(&w, .host = 2, .status = 486);
 }
 
+static void a_restart_forgets_nobodys_limit(void **state)
+{
+    (void)state;
+    w.settings.media.user_calls = 1;
+    call();
+    world_restart(&w);
+    world_relay(&w, &table);
+    SAY(&w, .host = 9, .call_id = "second", .branch = "second", .body = describe(9, 4100, ""));
+    assert_sent(&w, "100>9 503>9");
+    SAY(&w, .host = 9, .method = "ACK", .call_id = "second", .branch = "second");
+    bye();
+    SAY(&w, .host = 9, .call_id = "third", .branch = "third", .body = describe(9, 4100, ""));
+    assert_true(told(2));
+    ANSWER(&w, .host = 2, .status = 486);
+}
+
 static void the_relay_is_told_after_the_journal(void **state)
 {
     bool is_recorded = false;
@@ -682,7 +698,7 @@ int main(void)
         WITH(a_refused_offer_changes_nothing),
         WITH(an_offer_in_a_reliable_response_is_answered_by_prack),
         WITH(a_call_that_fails_leaves_nothing), WITH(what_is_signed_or_coded_passes_as_it_is),
-        WITH(a_full_relay_refuses), WITH(the_relay_is_told_after_the_journal),
+        WITH(a_full_relay_refuses), WITH(a_restart_forgets_nobodys_limit), WITH(the_relay_is_told_after_the_journal),
         WITH(a_restart_while_it_rings_offers_the_same), WITH(a_restart_keeps_the_legs_of_a_call),
         WITH(a_restart_takes_an_offer_of_a_call_once_more),
         WITH(the_first_phone_says_200_again_after_a_restart),
