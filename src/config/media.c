@@ -1,6 +1,10 @@
 /* The relay of media: <media>, and what GNU SIP Witch's keys of it mean. */
 #include "config/loading.h"
 
+#define ROUTER_PORTS 128u      /* of the relay, where the router is asked for each: 32 calls */
+#define ROUTER_PORTS_MOST 512u /* small routers hold some hundreds of mappings */
+#define STUN_NAME 255u         /* bytes of stun: and the server */
+
 static bool fault(struct loading *l, const char *what, struct slice text, const char *remedy)
 {
     l->report->file = l->origin->parts[l->origin->main].name;
@@ -38,6 +42,38 @@ static bool read_addresses(struct loading *l, const char *key, struct slice text
     return true;
 }
 
+/* One of the ways by which the public address is found out; false if the word is none. */
+static bool take_way(struct loading *l, struct slice word, struct media_settings *media)
+{
+    if (slice_equal_nocase(word, S("router")))
+        return media->asks_router = true;
+    if (slice_starts(word, S("router:"))) {
+        media->asks_router = true;
+        return host_numeric(slice_from(word, 7), &media->router) && !media->router.is_v6;
+    }
+    if (!slice_starts(word, S("stun:")) || word.len == 5 || word.len > STUN_NAME)
+        return false;
+    media->stun = loading_keep(l, slice_from(word, 5));
+    return true;
+}
+
+/* Addresses, or how to find out. */
+static bool read_public(struct loading *l, struct slice text, struct media_settings *media)
+{
+    bool has[2] = {false, false};
+    struct slice rest = text, word;
+
+    if (!loading_word_of(&rest, " ,;\t\r\n", &word) || slice_equal_nocase(word, S("none")))
+        return true;
+    if (!slice_starts(word, S("router")) && !slice_starts(word, S("stun:")))
+        return read_addresses(l, "public in <media> is", text, has, media->outside);
+    for (rest = text; loading_word_of(&rest, " ,;\t\r\n", &word);)
+        if (!take_way(l, word, media))
+            return fault(l, "public in <media> is", text,
+                         "write addresses, or router, or stun: and a server, or both of these");
+    return true;
+}
+
 static bool parse_ports(struct slice text, uint64_t *first, uint64_t *last)
 {
     size_t dash = slice_find(text, '-');
@@ -68,12 +104,18 @@ static bool read_ports(struct loading *l, struct media_settings *media)
     uint64_t first, last;
 
     if (!said.len) {
+        if (media->asks_router)
+            media->last_port = (uint16_t)(media->first_port + ROUTER_PORTS - 1);
         take_old_ports(&l->values, media);
         return true;
     }
     if (!parse_ports(said, &first, &last))
         return fault(l, "ports in <media> is", said,
                      "write the first and the last port, like 16384-32767, from 1024 on");
+    if (media->asks_router && last - first >= ROUTER_PORTS_MOST)
+        return fault(l, "ports in <media> is", said,
+                     "a router is asked for each of them: write 512 at most, like 16384-16511, or "
+                     "forward them by hand and write the address into public");
     media->first_port = (uint16_t)first;
     media->last_port = (uint16_t)last;
     return true;
@@ -100,14 +142,12 @@ bool media_read(struct loading *l)
     const struct values *v = &l->values;
     struct media_settings *media = &l->whole->config.settings.media;
     struct slice outside = v->relay_public.len ? v->relay_public : peering_address(l);
-    bool has_outside[2] = {false, false};
 
     l->whole->config.wants_relay = v->media.len > 0;
     media->calls = (uint32_t)v->relay_calls;
     media->user_calls = (uint32_t)v->relay_user_calls;
     media->rate = (uint32_t)v->relay_rate;
     media->silence = SECONDS(v->silence);
-    return read_mode(l, &media->mode) && read_ports(l, media) &&
-           read_addresses(l, "address in <media> is", v->relay_address, media->has, media->own) &&
-           read_addresses(l, "public in <media> is", outside, has_outside, media->outside);
+    return read_mode(l, &media->mode) && read_public(l, outside, media) && read_ports(l, media) &&
+           read_addresses(l, "address in <media> is", v->relay_address, media->has, media->own);
 }

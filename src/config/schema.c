@@ -184,10 +184,15 @@ static const struct key media_keys[] = {
     TEXT("public", AT(relay_public), "address",
         "The addresses under which those outside reach the relay, where a router stands before it "
         "that hands its ports on: at most one of IPv4 and one of IPv6. Phones with a private address "
-        "are told the relay's own."),
-    START_TEXT("ports", AT(relay_ports), "16384-32767",
+        "are told the relay's own. Or, separated by blanks, router, where the router is to be asked "
+        "for its address of IPv4, and to forward the ports that are listened on and those of the "
+        "relay (PCP, NAT-PMP, UPnP), or router:ADDRESS for one that no default route leads to; and "
+        "stun:HOST, a STUN server that is asked for the address, where the ports are forwarded by "
+        "hand, or the router tells no public one. What is learnt so stands in Via and Record-Route, "
+        "too, for those outside."),
+    START_TEXT("ports", AT(relay_ports), "16384-32767, or with a router that is asked 16384-16511",
         "The relay's ports, from the first to the last. Each medium of a call takes two on each side, "
-        "at random."),
+        "at random. A router is asked for each, so that there may be 512 with it."),
     NUMBER("calls", AT(relay_calls), 0, 1000000, "0",
         "Calls at most that are relayed at a time; 0 is as many as there are ports."),
     NUMBER("user-calls", AT(relay_user_calls), 0, 1000000, "32",

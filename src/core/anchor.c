@@ -183,9 +183,8 @@ static bool read_anchor(struct reader *r, struct anchor *anchor)
     if (!legs_read(r, &anchor->legs))
         return false;
     anchor->payer = r->rest.len ? read_u64(r) : 0; /* older records have none */
-    return !r->failed && anchor->path <= MEDIA_RELAYED &&
-           anchor->reason < MEDIA_REASON_COUNT && anchor->ice <= SDP_ICE_STRIPPED &&
-           anchor->branch < BRANCH_LIMIT;
+    return !r->failed && anchor->path <= MEDIA_RELAYED && anchor->reason < MEDIA_REASON_COUNT &&
+           anchor->ice <= SDP_ICE_STRIPPED && anchor->branch < BRANCH_LIMIT;
 }
 
 void anchor_restore(struct core *core, struct reader *r, struct moment now)
@@ -422,7 +421,7 @@ static void begin_legs(struct core *core, struct anchor *anchor, const struct br
     for (unsigned i = 0; i < 2; i++) {
         relay.has[i] = media->has[i];
         relay.at[i] = media->own[i];
-        relay.outside[i] = media->outside[i];
+        relay.outside[i] = outside_media(core, i);
         legs_ends[i] = legs_end_of(core, &ends->parties[i], is_v6[i]);
     }
     legs_begin(&anchor->legs, (const uint8_t *)call, &relay, legs_ends);

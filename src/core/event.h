@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/leg.h"
+#include "core/outside.h"
 #include "core/settings.h"
 #include "sip/message.h"
 
@@ -76,4 +77,5 @@ struct event {
     bool is_list, is_end;                  /* EVENT_LEGS */
     unsigned leg_count;
     const struct leg_found *legs; /* the shell's, for this step */
+    const struct outside_news *outside;    /* EVENT_OUTSIDE; the shell's, for this step */
 };

@@ -3,6 +3,7 @@
 #include "core/caller.h"
 #include "core/connection.h"
 #include "core/fellow.h"
+#include "core/outside.h"
 #include "core/realm.h"
 #include "core/session.h"
 #include "sip/address.h"
@@ -74,9 +75,13 @@ uint32_t forward_loop(const struct core *core, const struct request *req)
     return (uint32_t)hash_bytes(&core->key_loop, writer_slice(&w));
 }
 
-static void write_socket(struct writer *w, const struct socket_settings *socket)
+/* The socket of a flow, by the name that its peer knows it by. */
+static void write_socket(struct writer *w, const struct core *core, const struct flow *flow)
 {
-    write_slice(w, socket->host);
+    const struct socket_settings *socket = &core->settings->sockets[flow->socket];
+    struct slice outside = outside_name(core, flow);
+
+    write_slice(w, outside.len ? outside : socket->host);
     write_char(w, ':');
     write_number(w, socket->port);
 }
@@ -89,7 +94,7 @@ void forward_via(struct writer *w, const struct core *core, const struct flow *f
     write_slice(w, S("Via: SIP/2.0/"));
     write_slice(w, transport_name(socket->transport));
     write_char(w, ' ');
-    write_socket(w, socket);
+    write_socket(w, core, flow);
     write_slice(w, S(";branch="));
     branch_write(w, &core->key_branch, branch);
     if (flow_is_secure(flow) && connection_is_ours(core, flow))
@@ -111,17 +116,23 @@ static struct slice transport_param(enum transport transport, bool is_sips)
 }
 
 /* 16.6 step 4: of a sips: request it is sips:, too. */
-static void write_record_route(struct writer *w, const struct core *core, unsigned socket,
+static void write_record_route(struct writer *w, const struct core *core, const struct flow *flow,
                                bool is_sips, struct slice cookie)
 {
-    const struct socket_settings *ours = &core->settings->sockets[socket];
+    const struct socket_settings *ours = &core->settings->sockets[flow->socket];
 
     write_slice(w, is_sips ? S("Record-Route: <sips:") : S("Record-Route: <sip:"));
     write_slice(w, cookie);
     write_char(w, '@');
-    write_socket(w, ours);
+    write_socket(w, core, flow);
     write_slice(w, transport_param(ours->transport, is_sips));
     write_slice(w, S(";lr>\r\n"));
+}
+
+/* Both ends know us by one name. */
+static bool is_one_side(const struct core *core, const struct flow *a, const struct flow *b)
+{
+    return a->socket == b->socket && !outside_name(core, a).len == !outside_name(core, b).len;
 }
 
 /* One Record-Route, or two where the request changes sides (RFC 5658): the one towards the next
@@ -140,9 +151,9 @@ static void write_record_routes(struct writer *w, const struct core *core,
     if (!req->caller)
         caller_demand(core, req, &cookie.caller);
     cookie_write(&c, &core->key_cookie, &cookie, req->call_id, req->from_tag);
-    write_record_route(w, core, to->flow.socket, is_sips, writer_slice(&c));
-    if (to->flow.socket != req->flow.socket)
-        write_record_route(w, core, req->flow.socket, is_sips, writer_slice(&c));
+    write_record_route(w, core, &to->flow, is_sips, writer_slice(&c));
+    if (!is_one_side(core, &to->flow, &req->flow))
+        write_record_route(w, core, &req->flow, is_sips, writer_slice(&c));
 }
 
 /* Methods that make a route set (12.1, RFC 6665 4.4.1, RFC 3515). */

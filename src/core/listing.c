@@ -6,6 +6,7 @@
 #include "core/context.h"
 #include "core/dialog.h"
 #include "core/location.h"
+#include "core/outside.h"
 #include "core/realm.h"
 #include "core/why.h"
 #include "sip/address.h"
@@ -123,12 +124,43 @@ static void write_sockets(const struct core *core, struct writer *w)
     json_list_end(w);
 }
 
+/* The address that those outside know the server by, and who says so. */
+static void write_outside(const struct core *core, struct writer *w)
+{
+    const struct media_settings *media = &core->settings->media;
+    const struct outside *outside = &core->outside;
+    struct address_bytes address = outside_media(core, false);
+    bool is_written = !outside->has_address && media->has[0] && !address_is_unspecified(&address) &&
+                      !address_equal(&address, &media->own[0]);
+    char text[64];
+    struct writer at = writer_over(text, sizeof text);
+
+    if (!outside->is_sought && !is_written)
+        return;
+    json_open(w, S("outside"));
+    write_host(&at, &address);
+    if (outside->has_address || is_written)
+        json_text(w, S("address"), writer_slice(&at));
+    if (outside->has_address)
+        json_text(w, S("by"), outside_source_text((enum outside_source)outside->by));
+    else if (is_written)
+        json_text(w, S("by"), S("the configuration"));
+    if (outside->first_port) {
+        json_number(w, S("first_port"), outside->first_port);
+        json_number(w, S("last_port"), outside->last_port);
+    }
+    if (outside->fault_len)
+        json_text(w, S("fault"), slice_of(outside->fault, outside->fault_len));
+    json_end(w);
+}
+
 void list_status(const struct core *core, struct writer *w)
 {
     json_begin(w);
     json_text(w, S("realm"), core->settings->realm);
     json_bool(w, S("public"), core->settings->is_public);
     write_sockets(core, w);
+    write_outside(core, w);
     json_text(w, S("journal"),
               core->store_failed    ? S("failing")
               : core->is_recovering ? S("recovering")

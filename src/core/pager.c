@@ -3,6 +3,7 @@
 #include "core/branch.h"
 #include "core/connection.h"
 #include "core/location.h"
+#include "core/outside.h"
 #include "core/transaction.h"
 
 static void write_line(struct writer *w, struct slice name, struct slice value)
@@ -16,11 +17,12 @@ static void write_via(struct core *core, const struct client_transaction *client
 {
     const struct socket_settings *socket = &core->settings->sockets[client->flow.socket];
     struct branch branch = {.transaction = client_branch(core, client)};
+    struct slice outside = outside_name(core, &client->flow);
 
     write_slice(w, S("Via: SIP/2.0/"));
     write_slice(w, transport_name(client->flow.transport));
     write_char(w, ' ');
-    write_slice(w, socket->host);
+    write_slice(w, outside.len ? outside : socket->host);
     write_char(w, ':');
     write_number(w, socket->port);
     write_slice(w, S(";rport;branch="));

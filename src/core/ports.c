@@ -10,6 +10,18 @@ void ports_init(struct ports *ports, uint16_t first_port, uint16_t last_port, ui
         ports->count--;
     }
     ports->limit = (uint32_t)min_u64(limit, ports->count);
+    ports_narrow(ports, 0, 0);
+}
+
+void ports_narrow(struct ports *ports, uint16_t first_port, uint16_t last_port)
+{
+    uint32_t end = ports->first + ports->count;
+    uint32_t first = (uint32_t)max_u64((first_port + 1u) / 2, ports->first);
+    uint32_t past = (uint32_t)min_u64((last_port + 1u) / 2, end);
+    bool is_all = !first_port || first >= past;
+
+    ports->open_first = is_all ? ports->first : first;
+    ports->open_count = is_all ? ports->count : past - first;
 }
 
 static bool is_used(const struct ports *ports, uint32_t pair)

@@ -9,10 +9,11 @@
 #define PORT_PAIRS 32768u
 
 struct ports {
-    uint32_t first; /* pair of the range, */
-    uint32_t count; /* and how many it has */
-    uint32_t taken; /* of them */
-    uint32_t limit; /* that may be taken */
+    uint32_t first;                  /* pair of the range, */
+    uint32_t count;                  /* and how many it has */
+    uint32_t taken;                  /* of them */
+    uint32_t limit;                  /* that may be taken */
+    uint32_t open_first, open_count; /* those of the range that are taken from now on */
     uint64_t used[PORT_PAIRS / 64];
 };
 
@@ -20,6 +21,10 @@ struct ports {
 void ports_init(struct ports *ports, uint16_t first_port, uint16_t last_port, uint32_t limit);
 
 /* The first port of `pairs` that follow each other; 0 if there are none, or the limit is reached.
+/* From now on only pairs that lie in first_port to last_port are taken; with 0, all of the range.
+ */
+void ports_narrow(struct ports *ports, uint16_t first_port, uint16_t last_port);
+
  */
 uint16_t ports_take(struct ports *ports, unsigned pairs, struct random *random);
 

@@ -124,6 +124,7 @@ void record_restore(struct core *core, struct slice payload, struct moment now, 
     case RECORD_PROVEN: policy_restore(core, &r); break;
     case RECORD_MEDIA: anchor_restore(core, &r, now); break;
     case RECORD_MEDIA_END: anchor_restore_end(core, &r); break;
+    case RECORD_OUTSIDE: outside_restore(core, &r); break;
     default: break;
     }
 }
@@ -199,6 +200,8 @@ void record_checkpoint(struct core *core, struct moment now, struct actions *out
         walk->pool++;
         walk->index = 0;
     }
+    if (core->outside.has_address || core->outside.former_count)
+        outside_persist(core, out);
     walk->is_running = false;
     core->is_recovering &= core->store_failed;
     actions_push(out, (struct action){.kind = ACTION_CHECKPOINTED});

@@ -22,6 +22,7 @@ enum record_type {
     RECORD_PROVEN,          /* hash of a domain that has proven itself; until when */
     RECORD_MEDIA,           /* the legs of a call that is relayed (core/anchor) */
     RECORD_MEDIA_END,       /* id */
+    RECORD_OUTSIDE,         /* the public address that was learnt (core/outside) */
 };
 
 /* Starts a record in out->bytes; nothing else may be written there until record_end. */

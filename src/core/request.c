@@ -1,5 +1,7 @@
 #include "core/request.h"
 
+#include "core/outside.h"
+
 #define MAX_FORWARDS 70u /* 16.6 step 3, where it is absent */
 #define MAX_BREADTH 60u  /* RFC 5393 5.3.3 */
 
@@ -147,7 +149,7 @@ bool host_is_claimed(const struct core *core, struct slice host)
     for (unsigned i = 0; i < settings->socket_count; i++)
         if (host_equal(host, settings->sockets[i].host))
             return true;
-    return false;
+    return outside_has(core, host);
 }
 
 bool host_is_local(const struct core *core, struct slice host, uint32_t port)
@@ -160,6 +162,8 @@ bool host_is_local(const struct core *core, struct slice host, uint32_t port)
     for (unsigned i = 0; i < settings->localname_count; i++)
         if (host_equal(host, settings->localnames[i]))
             return port_is_ours(core, port);
+    if (outside_has(core, host))
+        return port_is_ours(core, port);
     return host_is_socket(core, host, port ? port : 5060);
 }
 

@@ -93,6 +93,9 @@ struct media_settings {
     bool has[2];
     struct address_bytes own[2];     /* where it is on this machine, */
     struct address_bytes outside[2]; /* and what those outside know it by */
+    bool asks_router;                /* the router is asked for that, and to forward ports, */
+    struct address_bytes router;     /* at this address; unspecified: as the routes have it; */
+    struct slice stun;               /* or this server is, HOST or HOST:PORT; or empty */
     uint16_t first_port, last_port;
     uint32_t calls;      /* that are relayed at a time; 0 = as many as there are ports */
     uint32_t user_calls; /* for one user; 0 = any number */

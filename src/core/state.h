@@ -13,6 +13,7 @@
 #include "base/timers.h"
 #include "core/core.h"
 #include "core/ctrans.h"
+#include "core/outside.h"
 #include "core/ports.h"
 #include "core/strans.h"
 #include "core/tally.h"
@@ -371,6 +372,7 @@ struct core {
     struct table anchors_by_call, anchors_by_id, anchors_by_payer;
     struct ports ports;           /* the relay's */
     char *description;            /* MESSAGE_LIMIT bytes: one that is about to be forwarded */
+    struct outside outside;       /* the public address, where it was learnt */
     struct suspicion *suspicions; /* of calls without sound (core/silence) */
     instant suspicions_until;     /* before it some pair may be suspected */
     bool has_relay;               /* it can be used */

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/base.h"
+#include "core/leg.h"
 
 struct core;
 struct dialog;

@@ -597,6 +597,47 @@ static void judge_own(struct inquiry *inquiry)
              "this server lets no callers of other domains in");
 }
 
+/* The public address that the server has learnt, or why it has none.  Its fault says what to do
+ * behind a semicolon. */
+static void judge_outside(struct inquiry *inquiry)
+{
+    const json_t *outside = json_object_get(inquiry->server, "outside");
+    const char *address = row_text(outside, "address"), *fault = row_text(outside, "fault");
+    const char *remedy = fault ? strstr(fault, "; ") : NULL;
+
+    if (address)
+        tell(inquiry, GRADE_OK, "public-address", NULL, "the public address is %s, says %s",
+             address, row_text(outside, "by"));
+    if (fault)
+        tell(inquiry, GRADE_FAULT, "router", remedy ? remedy + 2 : NULL, "%.*s",
+             (int)(remedy ? (size_t)(remedy - fault) : strlen(fault)), fault);
+}
+
+/* What DNS says must be that address, where there is one. */
+static void compare_outside(struct inquiry *inquiry)
+{
+    const char *text = row_text(json_object_get(inquiry->server, "outside"), "address");
+    struct address_bytes address, seen;
+    bool has_any = false;
+
+    if (inquiry->is_over || !text || !host_numeric(slice_text(text), &address))
+        return;
+    for (unsigned i = 0; i < inquiry->place_count; i++) {
+        const struct flow *flow = &inquiry->places[i].flow;
+        seen = (struct address_bytes){.is_v6 = flow->is_v6};
+        memcpy(seen.at, flow->address, sizeof seen.at);
+        if (address_equal(&seen, &address))
+            return;
+        has_any |= !flow->is_v6;
+    }
+    if (has_any)
+        tell(inquiry, GRADE_FAULT, "other-address",
+             "publish what `sipwitch dns` prints now; where the address changes often, let the "
+             "router "
+             "or a script do so",
+             "DNS sends others to another address than %s, which is the public one", text);
+}
+
 static struct dns *open_dns(const struct session *session)
 {
     struct dns_plan plan = dns_plan_of(slice_text(session->resolver), slice_text(session->anchor));
@@ -621,11 +662,13 @@ static enum client_status inquire(struct session *session, const char *domain, j
     }
     judge_own(inquiry);
     inquiry->is_over = inquiry->faults > 0;
+    judge_outside(inquiry);
     if (!inquiry->is_over) {
         find_records(inquiry);
         find_addresses(inquiry);
         judge_records(inquiry);
         judge_proof(inquiry);
+        compare_outside(inquiry);
         look_for_tlsa(inquiry);
     }
     for (unsigned i = 0; i < inquiry->place_count && !inquiry->is_over; i++)

@@ -1,4 +1,4 @@
-# Bash completion of sipw, sipw-relay, sipwitch, sipcontrol, sipwitchctl, siprealm, sippasswd and sipquery.
+# Bash completion of sipw, sipw-relay, sipw-router, sipwitch, sipcontrol, sipwitchctl, siprealm, sippasswd and sipquery.
 #
 # What a program takes is read from its --help, which is made from the same tables as its parsing:
 # a new command or option is completed without a word here.
@@ -68,4 +68,4 @@ _sipwitch() {
     mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$word")
 }
 
-complete -F _sipwitch sipw sipw-relay sipwitch sipcontrol sipwitchctl siprealm sippasswd sipquery
+complete -F _sipwitch sipw sipw-relay sipw-router sipwitch sipcontrol sipwitchctl siprealm sippasswd sipquery

@@ -41,6 +41,7 @@ struct publication {
     struct session *session;
     const char *domain;
     json_t *listening;
+    const char *outside; /* the address that it was learnt to have, or NULL */
     bool has_address;
     bool is_hidden; /* the certificate could not be looked at */
     unsigned count;
@@ -160,7 +161,7 @@ static void add_services(struct publication *p)
             add_naptr(p, &services[i]);
 }
 
-/* Those that it listens on and the world can reach. */
+/* Those that it listens on and the world can reach; and that which leads to it from outside. */
 static void add_own_addresses(struct publication *p)
 {
     const json_t *socket;
@@ -173,6 +174,8 @@ static void add_own_addresses(struct publication *p)
                        socket) if (split(json_string_value(socket), transport, &address, &port) &&
                                    address_seclusion(&address) == SECLUSION_NONE &&
                                    !address_is_many(&address)) add_address(p, &address);
+    if (p->outside && host_numeric(slice_text(p->outside), &address))
+        add_address(p, &address);
 }
 
 static enum client_status add_addresses(struct publication *p, char **words)
@@ -341,6 +344,7 @@ static enum client_status publish_domain(struct session *session, const json_t *
     p->session = session;
     p->domain = realm;
     p->listening = json_object_get(server, "listening");
+    p->outside = row_text(json_object_get(server, "outside"), "address");
     add_services(p);
     status = add_addresses(p, words);
     if (status == CLIENT_FINE && !is_domain(realm))

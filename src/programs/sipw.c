@@ -288,6 +288,7 @@ struct server {
     struct dns *dns;
     struct fetch *fetch;
     struct legwork *legwork;
+    struct router *router;
     struct journal journal;
     struct start *start; /* until the loop has it */
     struct store *store;
@@ -526,6 +527,14 @@ static bool open_relay(struct server *server)
     return true;
 }
 
+static bool open_router(struct server *server)
+{
+    server->router = router_create(&server->state.key, &server->log);
+    if (server->router)
+        router_want(server->router, &server->epoch->settings);
+    return server->router != NULL;
+}
+
 static bool open_loop(struct server *server)
 {
     server->reload = reload_create(&server->sources, &server->sockets);
@@ -533,7 +542,8 @@ static bool open_loop(struct server *server)
         return false;
     server->keeper = keeper_start();
     server->fetch = fetch_open(&server->log);
-    if (!server->keeper || !server->fetch || !open_dns(server) || !open_relay(server))
+    if (!server->keeper || !server->fetch || !open_dns(server) || !open_relay(server) ||
+        !open_router(server))
         return false;
     fetch_trust(server->fetch, server->epoch->config->authfile);
     struct loop_parts parts = {
@@ -547,6 +557,7 @@ static bool open_loop(struct server *server)
         .dns = server->dns,
         .fetch = server->fetch,
         .legwork = server->legwork,
+        .router = server->router,
         .database = &server->database,
         .log = &server->log,
         .control = server->control,
@@ -601,6 +612,8 @@ static void close_server(struct server *server)
         fetch_close(server->fetch);
     if (server->legwork)
         legwork_destroy(server->legwork);
+    if (server->router)
+        router_destroy(server->router);
     if (server->reload)
         reload_destroy(server->reload);
     if (server->control)

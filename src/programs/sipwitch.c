@@ -75,6 +75,23 @@ static void print_line(const char *name, const char *format, ...)
     printf("%-14s %s\n", name, plain_text(value, plain, sizeof plain));
 }
 
+/* Under which address those outside know it, and who says so. */
+static void print_outside(const json_t *outside)
+{
+    const char *address = row_text(outside, "address"), *by = row_text(outside, "by");
+    const char *fault = row_text(outside, "fault");
+
+    if (address && json_object_get(outside, "first_port"))
+        print_line("public", "%s, says %s, which forwards the ports %lld-%lld", address, by,
+                   row_number(outside, "first_port"), row_number(outside, "last_port"));
+    else if (address)
+        print_line("public", "%s, says %s", address, by);
+    else if (outside)
+        print_line("public", "%s", fault ? "not known" : "not known yet");
+    if (fault)
+        print_line("", "%s", fault);
+}
+
 static void print_status(const json_t *greeting, const json_t *row)
 {
     const json_t *limits = json_object_get(row, "limits"), *listening, *socket;
@@ -88,6 +105,7 @@ static void print_status(const json_t *greeting, const json_t *row)
     listening = json_object_get(row, "listening");
     json_array_foreach(listening, i, socket)
         print_line(i ? "" : "listening", "%s", json_string_value(socket));
+    print_outside(json_object_get(row, "outside"));
     print_line("journal", "%s", row_text(row, "journal"));
     print_line("users", "%lld", row_number(row, "users"));
     print_line("registered", "%lld of at most %lld", row_number(row, "bindings"),

@@ -96,10 +96,7 @@ void legwork_lost(struct legwork *legwork)
 /* The first of many: what is wrong with one is, mostly, with all. */
 static void tell_failures(struct legwork *legwork, const int *errors, unsigned count)
 {
-    for (unsigned i = 0; i < count && !legwork->has_told; i++) {
-        if (!errors[i] || errors[i] == -ENOENT || errors[i] == -ENOTCONN)
-            continue;
-        legwork->has_told = true;
+    if (!legwork->has_told)
         log_line(legwork->log, LOG_FAILURE,
                  "the media relay cannot open a port: %s; look after address and ports in <media>",
                  strerror(-errors[i]));

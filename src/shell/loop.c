@@ -38,6 +38,7 @@ enum {
     POLL_DNS,
     POLL_FETCH,
     POLL_RELAY,
+    POLL_ROUTER,
     POLL_SOCKETS
 };
 
@@ -56,6 +57,7 @@ struct loop {
     struct dns *dns;
     struct fetch *fetch;
     struct legwork *legwork;
+    struct router *router;
     struct moment now;
 
     struct start *start; /* while not all of the last run is in memory, else NULL */
@@ -71,6 +73,7 @@ struct loop {
     bool is_asked;    /* an administrator has sent something */
     bool has_answers; /* of DNS, perhaps */
     bool has_fetched; /* a certificate, perhaps */
+    bool has_outside; /* news of the public address, perhaps */
     bool is_traced;
     unsigned rounds; /* since the kernel was asked */
     instant began;   /* this round; 0 = it may sleep before the next */
@@ -415,6 +418,19 @@ static void take_legs(struct loop *loop)
         step(loop, &event);
 }
 
+/* What the helper at the router has found out. */
+static void take_outside(struct loop *loop)
+{
+    struct event event;
+
+    if (!loop->has_outside && !router_has_news(loop->router))
+        return;
+    loop->has_outside = false;
+    while (router_next(loop->router, &event))
+        step(loop, &event);
+    loop->polled[POLL_ROUTER].fd = router_descriptor(loop->router);
+}
+
 static bool is_due(const struct loop *loop)
 {
     return core_deadline(loop->core) <= loop->now.boot;
@@ -515,6 +531,8 @@ static void begin_configuration(struct loop *loop, struct keeper_job *users)
     change_resolver(loop);
     legwork_want(loop->legwork, (*loop->epoch)->settings.media.mode != MEDIA_NEVER,
                  (*loop->epoch)->config->wants_relay);
+    router_want(loop->router, &(*loop->epoch)->settings);
+    loop->polled[POLL_ROUTER].fd = router_descriptor(loop->router);
     fetch_trust(loop->fetch, (*loop->epoch)->config->authfile);
     loop->fresh = NULL;
     loop->fresh_users = users;
@@ -692,6 +710,7 @@ static void look(struct loop *loop, duration longest)
     loop->is_asked |= loop->polled[POLL_CONTROL].revents != 0;
     loop->has_answers |= loop->polled[POLL_DNS].revents != 0;
     loop->has_fetched |= loop->polled[POLL_FETCH].revents != 0;
+    loop->has_outside |= loop->polled[POLL_ROUTER].revents != 0;
     if (loop->polled[POLL_RELAY].revents)
         legwork_lost(loop->legwork);
     loop->polled[POLL_RELAY].fd = legwork_descriptor(loop->legwork);
@@ -769,8 +788,9 @@ static void begin_round(struct loop *loop)
 static bool has_nothing_to_do(const struct loop *loop)
 {
     return !loop->fresh_users && !loop->ready_count && !loop->owes_failed && !loop->has_answers &&
-           !loop->has_fetched && !is_due(loop) && !streams_have_news(loop->streams) &&
-           !legwork_has_news(loop->legwork) && !control_is_busy(loop->control);
+           !loop->has_fetched && !loop->has_outside && !router_has_news(loop->router) &&
+           !is_due(loop) && !streams_have_news(loop->streams) && !legwork_has_news(loop->legwork) &&
+           !control_is_busy(loop->control);
 }
 
 static void go_round(struct loop *loop)
@@ -786,6 +806,7 @@ static void go_round(struct loop *loop)
     take_answers(loop);
     take_fetched(loop);
     take_legs(loop);
+    take_outside(loop);
     meet_deadlines(loop);
     if (loop->start)
         go_on_starting(loop);
@@ -857,6 +878,7 @@ struct loop *loop_create(const struct loop_parts *parts)
                           .dns = parts->dns,
                           .fetch = parts->fetch,
                           .legwork = parts->legwork,
+                          .router = parts->router,
                           .now = clock_now()};
     loop->polled[POLL_SIGNALS] = (struct pollfd){.fd = signals, .events = POLLIN};
     loop->polled[POLL_STORE] =
@@ -874,6 +896,8 @@ struct loop *loop_create(const struct loop_parts *parts)
         (struct pollfd){.fd = fetch_descriptor(loop->fetch), .events = POLLIN};
     loop->polled[POLL_RELAY] =
         (struct pollfd){.fd = legwork_descriptor(loop->legwork), .events = POLLIN};
+    loop->polled[POLL_ROUTER] =
+        (struct pollfd){.fd = router_descriptor(loop->router), .events = POLLIN};
     for (unsigned i = 0; i < udp_count(loop->udp); i++)
         loop->polled[POLL_SOCKETS + i] =
             (struct pollfd){.fd = udp_descriptor(loop->udp, i), .events = POLLIN};
@@ -942,6 +966,7 @@ bool loop_start(struct loop *loop)
     loop->now = clock_now();
     step_kind(loop, EVENT_STARTED);
     take_legs(loop);
+    take_outside(loop);
     tell_of_store(loop);
     carry_out(loop);
     while (loop->start && !loop->ends)

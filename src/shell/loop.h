@@ -18,6 +18,7 @@
 #include "shell/legwork.h"
 #include "shell/log.h"
 #include "shell/reload.h"
+#include "shell/router.h"
 #include "shell/start.h"
 #include "shell/store.h"
 #include "shell/stream.h"
@@ -35,6 +36,7 @@ struct loop_parts {
     struct dns *dns;
     struct fetch *fetch;
     struct legwork *legwork;
+    struct router *router;
     struct database **database; /* becomes the keeper's when the last run was recalled */
     struct log *log;
     struct control *control;

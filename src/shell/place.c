@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define PROGRAM_NAME 64 /* bytes of a name of ours */
+
 void place_state(char path[PATH_MAX])
 {
     const char *home = getenv("HOME"), *state = getenv("XDG_STATE_HOME");
@@ -34,4 +36,17 @@ void place_control(const char *prefix, char path[PATH_MAX])
         place_state(state);
         snprintf(path, PATH_MAX, "%.*s/control", PATH_MAX - 16, state);
     }
+}
+
+const char *place_program(const char *name, char path[PATH_MAX])
+{
+    ssize_t len = readlink("/proc/self/exe", path, PATH_MAX - PROGRAM_NAME);
+    char *slash;
+
+    path[len > 0 ? len : 0] = '\0';
+    slash = strrchr(path, '/');
+    if (!slash)
+        return name;
+    snprintf(slash + 1, PROGRAM_NAME, "%s", name);
+    return access(path, X_OK) == 0 ? path : name;
 }

@@ -1,3 +1,4 @@
+#include "shell/place.h"
 #include "shell/relay_parts.h"
 #include "shell/relay_wire.h"
 
@@ -197,25 +198,6 @@ static int reach(int state, struct process *process)
     return error;
 }
 
-/* What is executed: the program beside this one, unless one is named. */
-static const char *find_program(const struct relay_setup *setup, char path[PATH_MAX])
-{
-    ssize_t len;
-    char *name;
-
-    if (setup->program)
-        return setup->program;
-    len = readlink("/proc/self/exe", path, PATH_MAX - sizeof "sipw-relay");
-    path[len > 0 ? len : 0] = '\0';
-    name = strrchr(path, '/');
-    if (name) {
-        memcpy(name + 1, "sipw-relay", sizeof "sipw-relay");
-        if (access(path, X_OK) == 0)
-            return path;
-    }
-    return "sipw-relay";
-}
-
 /* What is spawned leaves its child behind and ends: what ends the daemon does not reach that. */
 static int start_process(const char *program, int listener)
 {
@@ -268,7 +250,7 @@ struct relay *relay_open_process(const struct relay_setup *setup, struct writer 
 {
     struct process *process = calloc(1, sizeof *process);
     char path[PATH_MAX];
-    const char *program = find_program(setup, path);
+    const char *program = setup->program ? setup->program : place_program("sipw-relay", path);
     bool is_new = false;
     int error;
 

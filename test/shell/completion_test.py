@@ -17,7 +17,7 @@ from server_test import PATIENCE, ROOT, SIPW, expect, server
 
 PROGRAMS = os.path.dirname(SIPW)
 BUILD = os.path.dirname(PROGRAMS)
-NAMES = ["sipw", "sipw-relay", "sipwitch", "sipcontrol", "sipwitchctl", "siprealm", "sippasswd", "sipquery"]
+NAMES = ["sipw", "sipw-relay", "sipw-router", "sipwitch", "sipcontrol", "sipwitchctl", "siprealm", "sippasswd", "sipquery"]
 CHECKS = []
 
 # As readline does it: the function that is registered for the command, and what it leaves.

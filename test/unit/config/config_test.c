@@ -652,6 +652,41 @@ static void the_relay_is_as_it_is_written(void **state)
     config_free(config);
 }
 
+static void the_public_address_may_be_found_out(void **state)
+{
+    static const struct {
+        const char *value, *stun;
+        bool asks_router;
+        unsigned router; /* the last number of its address */
+        unsigned last;   /* of the ports */
+    } cases[] = {
+        {"none", "", false, 0, 32767},
+        {"router", "", true, 0, 16511},
+        {"router:192.168.1.1", "", true, 1, 16511},
+        {"stun:stun.example.org", "stun.example.org", false, 0, 32767},
+        {"router, stun:192.0.2.1:3479", "192.0.2.1:3479", true, 0, 16511},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+        char text[200];
+        snprintf(text, sizeof text, "<sipwitch><media><public>%s</public></media></sipwitch>",
+                 cases[i].value);
+        struct config *config = read_fine(text);
+        const struct media_settings *media = &config->settings.media;
+        assert_silent();
+        assert_int_equal(media->asks_router, cases[i].asks_router);
+        assert_int_equal(media->router.at[3], cases[i].router);
+        assert_slice(media->stun, cases[i].stun);
+        assert_int_equal(media->last_port, cases[i].last);
+        assert_true(address_is_unspecified(&media->outside[0]));
+        config_free(config);
+    }
+    assert_fault("<sipwitch><media public='router' ports='20000-20512'/></sipwitch>",
+                 "a router is asked for each of them: write 512 at most");
+    config_free(read_fine("<sipwitch><media public='router' ports='20000-20511'/></sipwitch>"));
+}
+
 static void old_keys_of_the_relay_count(void **state)
 {
     static const struct {
@@ -690,6 +725,9 @@ static void faults_of_the_relay_are_refused(void **state)
         {"address", "example.com", "address in <media> is \"example.com\"; write one address"},
         {"address", "192.0.2.1 192.0.2.2", "write one address"},
         {"public", "0.0.0.0", "public in <media> is \"0.0.0.0\"; write one address"},
+        {"public", "router 192.0.2.1", "write addresses, or router"},
+        {"public", "router:there", "write addresses, or router"},
+        {"public", "stun:", "write addresses, or router"},
         {"ports", "20000", "ports in <media> is \"20000\"; write the first and the last port"},
         {"ports", "20000-19999", "write the first and the last port"},
         {"ports", "80-90", "from 1024 on"},
@@ -715,6 +753,7 @@ int main(void)
         cmocka_unit_test(contacts_are_uris_one_a_line),
         cmocka_unit_test(faults_of_the_dial_plan_are_refused),
         cmocka_unit_test(the_relay_is_as_it_is_written),
+        cmocka_unit_test(the_public_address_may_be_found_out),
         cmocka_unit_test(old_keys_of_the_relay_count),
         cmocka_unit_test(faults_of_the_relay_are_refused),
         cmocka_unit_test(an_empty_configuration_has_the_defaults),
