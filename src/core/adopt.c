@@ -7,6 +7,7 @@ _Static_assert(4 * LEGS_PAIRS <= 64, "a bit for each leg of a call");
 void adopt_begin(struct core *core, bool has_relay)
 {
     core->has_relay = has_relay;
+    ports_retry(&core->ports);
     core->adopted = 0;
     core->is_adopting = false;
     for (uint32_t i = 1; has_relay && i <= core->anchors.used; i++) {

@@ -123,6 +123,8 @@ struct slice call_reason(const struct call_record *call)
         return S("dropped");
     if (call->ender == CALL_ENDED_BY_SILENCE)
         return S("silent");
+    if (call->ender == CALL_ENDED_BY_RELAY)
+        return S("unrelayed");
     return call->ender == CALL_ENDED_BY_NOBODY ? S("expired") : S("terminated");
 }
 

@@ -17,6 +17,7 @@ enum call_ender {
     CALL_ENDED_BY_CALLEE,
     CALL_ENDED_BY_ADMIN,
     CALL_ENDED_BY_SILENCE, /* nothing was heard of its media */
+    CALL_ENDED_BY_RELAY,   /* which had no port for it */
 };
 
 /* Texts are clean: valid UTF-8 without control characters, at most NAME_LIMIT bytes each. */
@@ -50,7 +51,7 @@ uint8_t call_proof(struct slice record);
 /* And which way its media takes; undecided if it is none. */
 void call_media(struct slice record, uint8_t *path, uint8_t *reason);
 /* Why a call ended, as GNU SIP Witch's records say it: terminated, busy, declined, rejected,
- * redirect, expired, failed; or dropped, silent. */
+ * redirect, expired, failed; or dropped, silent, unrelayed. */
 struct slice call_reason(const struct call_record *call);
 
 size_t calls_bytes(const struct limits *limits);

@@ -264,6 +264,8 @@ static void end_ours(struct core *core, struct dialog *dialog, struct moment now
         end(core, dialog, CALL_ENDED_BY_ADMIN, S("dropped"), now, out);
     else if (dialog->dropped == DROP_SILENT)
         end(core, dialog, CALL_ENDED_BY_SILENCE, S("silent"), now, out);
+    else if (dialog->dropped == DROP_BROKEN)
+        end(core, dialog, CALL_ENDED_BY_RELAY, S("unrelayed"), now, out);
     else
         end(core, dialog, CALL_ENDED_BY_NOBODY, S("expired"), now, out);
 }
@@ -286,13 +288,16 @@ void dialog_drop(struct core *core, struct dialog *dialog, struct slice reason, 
     timer_set(&core->timers, &dialog->timer, now.boot + HANGUP_LONGEST);
 }
 
-void dialog_silence(struct core *core, struct dialog *dialog, struct moment now,
+void dialog_silence(struct core *core, struct dialog *dialog, bool is_broken, struct moment now,
                     struct actions *out)
 {
     if (dialog->byes)
         return;
-    dialog->dropped = DROP_SILENT;
-    dialog_drop(core, dialog, S("SIP;cause=408;text=\"No media\""), now, out);
+    dialog->dropped = is_broken ? DROP_BROKEN : DROP_SILENT;
+    dialog_drop(core, dialog,
+                is_broken ? S("SIP;cause=503;text=\"No relay\"")
+                          : S("SIP;cause=408;text=\"No media\""),
+                now, out);
 }
 
 void dialog_hung_up(struct core *core, struct slice call_id, struct slice tag,

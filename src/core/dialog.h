@@ -47,8 +47,8 @@ void dialog_answer(struct core *core, const struct context *context, const struc
 void dialog_drop(struct core *core, struct dialog *dialog, struct slice reason, struct moment now,
                  struct actions *out);
 
-/* The same, for nothing is heard of its media. */
-void dialog_silence(struct core *core, struct dialog *dialog, struct moment now,
+/* The same, for nothing is heard of its media; or, if it is broken, will be. */
+void dialog_silence(struct core *core, struct dialog *dialog, bool is_broken, struct moment now,
                     struct actions *out);
 
 /* A BYE of dialog_drop was answered, or is given up: `tag` and `other_tag` in either order. */

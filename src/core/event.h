@@ -46,6 +46,10 @@ enum event_kind {
     EVENT_LEGS,        /* legs, leg_count: what an ACTION_LOOK asked for, as far as it is there; or,
                           where `is_list`, some of the whole table, LEGS_LISTED at most, and where
                           `is_end` the last of it */
+    EVENT_UNOPENED,    /* legs, leg_count: what an ACTION_LEG wanted opened, and could not be; where
+                          `is_taken`, since another program has the port */
+    EVENT_OUTSIDE,     /* outside: under which address the server is known outside, or that it is
+                          not known; each time that this changes, and once at the start */
     EVENT_ADMIN,       /* an administrator asks for something: `request` */
 };
 
@@ -73,9 +77,10 @@ struct event {
     const struct certificate *certificate; /* core/vouch.h; the shell's, for this step */
     const struct dns_answer *dns;          /* core/dns.h; the shell's, for this step */
     const struct admin_request *request;   /* core/admin.h; the shell's, for this step */
+    const struct outside_news *outside;    /* EVENT_OUTSIDE; the shell's, for this step */
     bool has_relay;                        /* EVENT_RELAY */
     bool is_list, is_end;                  /* EVENT_LEGS */
+    bool is_taken;                         /* EVENT_UNOPENED */
     unsigned leg_count;
     const struct leg_found *legs; /* the shell's, for this step */
-    const struct outside_news *outside;    /* EVENT_OUTSIDE; the shell's, for this step */
 };

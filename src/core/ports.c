@@ -57,6 +57,14 @@ static bool are_free(const struct ports *ports, uint32_t pair, unsigned pairs)
     return true;
 }
 
+static bool are_avoided(const struct ports *ports, uint32_t pair, unsigned pairs)
+{
+    for (unsigned i = 0; i < pairs; i++)
+        if (ports->avoided[(pair + i) / 64] >> (pair + i) % 64 & 1)
+            return true;
+    return false;
+}
+
 uint16_t ports_take(struct ports *ports, unsigned pairs, struct random *random)
 {
     uint32_t start;
@@ -64,10 +72,11 @@ uint16_t ports_take(struct ports *ports, unsigned pairs, struct random *random)
     assert(pairs);
     if (ports->taken + pairs > ports->limit)
         return 0;
-    start = (uint32_t)random_below(random, ports->count);
-    for (uint32_t i = 0; i < ports->count; i++) {
-        uint32_t pair = ports->first + (start + i) % ports->count;
-        if (!are_free(ports, pair, pairs))
+    start = (uint32_t)random_below(random, ports->open_count);
+    for (uint32_t i = 0; i < ports->open_count; i++) {
+        uint32_t pair = ports->open_first + (start + i) % ports->open_count;
+        if (pair + pairs > ports->open_first + ports->open_count || !are_free(ports, pair, pairs) ||
+            are_avoided(ports, pair, pairs))
             continue;
         mark(ports, pair, pairs, true);
         return (uint16_t)(2 * pair);
@@ -92,4 +101,14 @@ void ports_give(struct ports *ports, uint16_t port, unsigned pairs)
 {
     assert(port % 2 == 0 && is_in_range(ports, port / 2, pairs));
     mark(ports, port / 2, pairs, false);
+}
+
+void ports_avoid(struct ports *ports, uint16_t port)
+{
+    ports->avoided[port / 2 / 64] |= UINT64_C(1) << port / 2 % 64;
+}
+
+void ports_retry(struct ports *ports)
+{
+    memset(ports->avoided, 0, sizeof ports->avoided);
 }

@@ -15,21 +15,27 @@ struct ports {
     uint32_t limit;                  /* that may be taken */
     uint32_t open_first, open_count; /* those of the range that are taken from now on */
     uint64_t used[PORT_PAIRS / 64];
+    uint64_t avoided[PORT_PAIRS / 64]; /* another program has one of them */
 };
 
 /* The pairs that lie in first_port to last_port, of which `limit` may be in use at a time. */
 void ports_init(struct ports *ports, uint16_t first_port, uint16_t last_port, uint32_t limit);
 
-/* The first port of `pairs` that follow each other; 0 if there are none, or the limit is reached.
 /* From now on only pairs that lie in first_port to last_port are taken; with 0, all of the range.
  */
 void ports_narrow(struct ports *ports, uint16_t first_port, uint16_t last_port);
 
+/* The first port of `pairs` that follow each other; 0 if there are none, or the limit is reached.
  */
 uint16_t ports_take(struct ports *ports, unsigned pairs, struct random *random);
 
 /* Pairs that a former run took; false if one of them is in use or out of range. */
 bool ports_claim(struct ports *ports, uint16_t port, unsigned pairs);
+
+/* A port cannot be opened, for another program has it: its pair is not taken again, until all are
+ * tried once more. */
+void ports_avoid(struct ports *ports, uint16_t port);
+void ports_retry(struct ports *ports);
 
 /* They are of this range. */
 bool ports_have(const struct ports *ports, uint16_t port, unsigned pairs);

@@ -90,6 +90,17 @@ static bool is_left_over(const struct core *core, const struct anchor *anchor,
            now >= max_u64(anchor->answered_at, anchor->agreed_at) + UNOBSERVED;
 }
 
+/* Every dialog of it ends: BYE to both ends, and then the legs go with it. */
+static void hang_up(struct core *core, const struct anchor *anchor, struct moment now,
+                    struct actions *out)
+{
+    for (unsigned i = 0; i < ANSWER_LIMIT; i++) {
+        struct dialog *dialog = anchor_dialog(core, anchor, i);
+        if (dialog)
+            dialog_silence(core, dialog, anchor->is_broken, now, out);
+    }
+}
+
 void silence_expire(struct core *core, struct anchor *anchor, struct moment now,
                     struct actions *out)
 {
@@ -107,7 +118,9 @@ void silence_expire(struct core *core, struct anchor *anchor, struct moment now,
         anchor_close(core, anchor, out);
         return;
     }
-    if (core->has_relay)
+    if (anchor->is_broken && anchor->is_answered)
+        hang_up(core, anchor, now, out);
+    else if (core->has_relay)
         look(&legs, out);
     silence_watch(core, anchor, now.boot);
 }

@@ -29,6 +29,10 @@ void silence_expire(struct core *core, struct anchor *anchor, struct moment now,
 void silence_hear(struct core *core, const struct leg_found *legs, unsigned count,
                   struct moment now, struct actions *out);
 
+/* EVENT_UNOPENED: legs that the relay could not open.  Their calls have no sound, and end. */
+void silence_miss(struct core *core, const struct leg_found *legs, unsigned count, bool is_taken,
+                  instant now);
+
 /* The latest calls between these two ended at once. */
 bool silence_suspects(const struct core *core, const struct context *context, unsigned branch);
 

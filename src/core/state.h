@@ -247,6 +247,7 @@ enum dialog_drop {
     DROP_EXPIRED,
     DROP_WISHED, /* an administrator wished it */
     DROP_SILENT, /* nothing was heard of its media */
+    DROP_BROKEN, /* and could not be, for the relay had no port for it */
     DROP_COUNT,
 };
 
@@ -371,8 +372,8 @@ struct core {
     struct pool anchors; /* struct anchor */
     struct table anchors_by_call, anchors_by_id, anchors_by_payer;
     struct ports ports;           /* the relay's */
-    char *description;            /* MESSAGE_LIMIT bytes: one that is about to be forwarded */
     struct outside outside;       /* the public address, where it was learnt */
+    char *description;            /* MESSAGE_LIMIT bytes: one that is about to be forwarded */
     struct suspicion *suspicions; /* of calls without sound (core/silence) */
     instant suspicions_until;     /* before it some pair may be suspected */
     bool has_relay;               /* it can be used */

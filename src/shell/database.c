@@ -697,7 +697,7 @@ bool database_last_call(struct database *database, uint64_t *last)
 static const char *const enders[] = {
     [CALL_ENDED_BY_NOBODY] = NULL,       [CALL_ENDED_BY_CALLER] = "caller",
     [CALL_ENDED_BY_CALLEE] = "callee",   [CALL_ENDED_BY_ADMIN] = "admin",
-    [CALL_ENDED_BY_SILENCE] = "silence",
+    [CALL_ENDED_BY_SILENCE] = "silence", [CALL_ENDED_BY_RELAY] = "relay",
 };
 
 static bool put_call(struct database *database, const struct call_record *call)

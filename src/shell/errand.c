@@ -96,10 +96,9 @@ static void change_user(struct errand *errand, const struct order *order)
 static void write_row(struct writer *w, const struct call_record *call)
 {
     static const char *const enders[] = {
-        [CALL_ENDED_BY_CALLER] = "caller",
-        [CALL_ENDED_BY_CALLEE] = "callee",
-        [CALL_ENDED_BY_ADMIN] = "admin",
-        [CALL_ENDED_BY_SILENCE] = "silence",
+        [CALL_ENDED_BY_CALLER] = "caller", [CALL_ENDED_BY_CALLEE] = "callee",
+        [CALL_ENDED_BY_ADMIN] = "admin",   [CALL_ENDED_BY_SILENCE] = "silence",
+        [CALL_ENDED_BY_RELAY] = "relay",
     };
 
     json_begin(w);

@@ -8,6 +8,7 @@
 #define LOOKS_LIMIT 4096u /* legs that the core waits for; beyond, it asks again in time */
 #define AT_ONCE 64u       /* changes and reads */
 #define CALL_LEGS (4u * LEGS_PAIRS)
+#define MISSED_LIMIT 256u /* beyond, their calls are found to be silent */
 
 /* The legs of one call that the core looks for. */
 struct look {
@@ -20,10 +21,15 @@ struct legwork {
     struct log *log;
     struct relay *relay; /* NULL: there is none */
     bool is_wanted;
-    bool owes_news;     /* the core does not know yet whether there is one */
-    bool is_listing;    /* its whole table is being told */
-    uint32_t place;     /* where in it */
-    bool has_told;      /* that a leg could not be opened */
+    bool owes_news;   /* the core does not know yet whether there is one */
+    bool is_listing;  /* its whole table is being told */
+    uint32_t place;   /* where in it */
+    bool has_told;    /* that a leg could not be opened */
+    unsigned missing; /* legs that could not, and the core does not know it yet */
+    struct missing_leg {
+        int error;
+        struct leg_found found;
+    } missed[MISSED_LIMIT];
     struct look *looks; /* a ring */
     unsigned first, waiting;
     struct relay_leg legs[CALL_LEGS];
@@ -94,12 +100,25 @@ void legwork_lost(struct legwork *legwork)
 }
 
 /* The first of many: what is wrong with one is, mostly, with all. */
-static void tell_failures(struct legwork *legwork, const int *errors, unsigned count)
+static void tell_failure(struct legwork *legwork, int error)
 {
     if (!legwork->has_told)
         log_line(legwork->log, LOG_FAILURE,
                  "the media relay cannot open a port: %s; look after address and ports in <media>",
-                 strerror(-errors[i]));
+                 strerror(-error));
+    legwork->has_told = true;
+}
+
+static void note_failures(struct legwork *legwork, const struct leg_change *changes,
+                          const int *errors, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (!errors[i] || errors[i] == -ENOENT || errors[i] == -ENOTCONN)
+            continue;
+        tell_failure(legwork, errors[i]);
+        if (changes[i].kind != LEG_CLOSE && legwork->missing < MISSED_LIMIT)
+            legwork->missed[legwork->missing++] = (struct missing_leg){
+                errors[i], {.key = changes[i].key, .leg.rule = changes[i].rule}};
     }
 }
 
@@ -113,7 +132,7 @@ void legwork_change(struct legwork *legwork, struct slice bytes)
         unsigned count = (unsigned)(len / sizeof *changes);
         memcpy(changes, bytes.at, len);
         if (relay_apply(legwork->relay, changes, count, errors))
-            tell_failures(legwork, errors, count);
+            note_failures(legwork, changes, errors, count);
         bytes = slice_from(bytes, len);
     }
 }
@@ -140,6 +159,19 @@ static void give(struct legwork *legwork, unsigned count, struct event *event)
                 (struct leg_found){legwork->legs[i].key, legwork->legs[i].leg};
 }
 
+/* Some of those that could not be opened, all for the same reason. */
+static void give_missed(struct legwork *legwork, struct event *event)
+{
+    int error = legwork->missed[legwork->missing - 1].error;
+
+    event->kind = EVENT_UNOPENED;
+    event->is_taken = error == -EADDRINUSE;
+    event->legs = legwork->found;
+    while (legwork->missing && event->leg_count < LEGS_LISTED &&
+           legwork->missed[legwork->missing - 1].error == error)
+        legwork->found[event->leg_count++] = legwork->missed[--legwork->missing].found;
+}
+
 static void list_some(struct legwork *legwork, struct event *event)
 {
     int count = relay_list(legwork->relay, &legwork->place, legwork->legs, LEGS_LISTED);
@@ -152,7 +184,8 @@ static void list_some(struct legwork *legwork, struct event *event)
 
 bool legwork_has_news(const struct legwork *legwork)
 {
-    return legwork->owes_news || (legwork->relay && (legwork->is_listing || legwork->waiting));
+    return legwork->owes_news || legwork->missing ||
+           (legwork->relay && (legwork->is_listing || legwork->waiting));
 }
 
 bool legwork_next(struct legwork *legwork, struct event *event)
@@ -164,6 +197,10 @@ bool legwork_next(struct legwork *legwork, struct event *event)
         legwork->owes_news = false;
         legwork->is_listing = legwork->relay != NULL;
         legwork->place = 0;
+        return true;
+    }
+    if (legwork->missing) {
+        give_missed(legwork, event);
         return true;
     }
     if (!legwork->relay)

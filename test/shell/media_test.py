@@ -180,9 +180,12 @@ def running(config, host="127.0.0.1"):
         yield House(server, stack, host)
 
 
+@contextlib.contextmanager
 def house(more="", count=100):
     first = random.randrange(33000, 60000, 2)
-    return running(CONFIG % f"<ports>{first}-{first + count - 1}</ports>{more}")
+    with running(CONFIG % f"<ports>{first}-{first + count - 1}</ports>{more}") as one:
+        one.first = first
+        yield one
 
 
 def end_relay(server, pid):
@@ -418,6 +421,50 @@ def who_hears_nothing_is_told_in_the_log():
             line = line if line and "hears nothing" in line else None
         expect(line and "bob hears nothing: alice's" not in line and
                "alice hears nothing: bob's packets do not arrive" in line, f"the log says {line!r}")
+def occupy(stack, ports):
+    """Other programs have them."""
+    for port in ports:
+        one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        stack.callback(one.close)
+        one.bind(("127.0.0.1", port))
+
+
+def a_call_whose_port_another_program_has_ends():
+    with contextlib.ExitStack() as stack:
+        one = stack.enter_context(house(count=8))  # four pairs
+        occupy(stack, range(one.first, one.first + 4))
+        ended = 0
+        while ended < 3:  # two pairs are avoided then, and the others serve
+            call = Call(one)
+            if is_heard(call.line):
+                break
+            for phone in call.alice, call.bob:
+                bye = phone.await_request("BYE")
+                expect("No relay" in (bye.get("Reason") or ""), f"Reason is {bye.get('Reason')!r}")
+                phone.answer(bye, 200)
+            ended += 1
+            record = server_test.until(lambda: one.rows("records"), "record")[0]
+            expect((record["reason"], record["ended_by"]) == ("unrelayed", "relay"),
+                   f"the record is {record}")
+        expect(ended < 3, "no call finds the ports that are free")
+        call.hang_up()
+        for _ in range(4):
+            call = Call(one)
+            call.line.expect_sound()
+            call.hang_up()
+
+
+def is_heard(line):
+    """Either it is, or the server hangs up."""
+    (near, port, far), (_, other_port, _) = line.ends
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        far.send(other_port)
+        if far.hears(near.send(port), 0.1):
+            return True
+    return False
+
+
         call.hang_up()
 
 
@@ -488,3 +535,4 @@ def main():
 
 if __name__ == "__main__":
     sys.exit(main())
+    a_call_whose_port_another_program_has_ends,

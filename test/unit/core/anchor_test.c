@@ -626,6 +626,54 @@ static void a_call_that_is_silent_is_hung_up(void **state)
                  "silent");
 }
 
+/* The relay could not open the first of its legs. */
+static void miss(void)
+{
+    struct leg_found found = {.key = table.rows[0].key, .leg = table.rows[0].leg};
+
+    for (unsigned i = 0; i < TABLE_LEGS; i++)
+        if (table.rows[i].is_open)
+            found = (struct leg_found){table.rows[i].key, table.rows[i].leg};
+    world_event(&w, &(struct event){
+                        .kind = EVENT_UNOPENED,
+                        .legs = &found,
+                        .leg_count = 1,
+                        .is_taken = true,
+                    });
+}
+
+static void a_call_without_a_port_is_hung_up(void **state)
+{
+    (void)state;
+    call();
+    miss();
+    world_wait(&w, MS(1));
+    assert_sent(&w, "BYE>2 BYE>9");
+    ANSWER(&w, .host = 9, .method = "BYE", .status = 200);
+    ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
+    assert_int_equal(record_of_call().ender, CALL_ENDED_BY_RELAY);
+    assert_slice(call_reason(&(struct call_record){.status = 200, .ender = CALL_ENDED_BY_RELAY}),
+                 "unrelayed");
+    miss(); /* of no call any more */
+}
+
+static void early_media_without_a_port_ends_with_the_answer(void **state)
+{
+    (void)state;
+    SAY(&w, .host = 9, .body = describe(9, 4000, ""));
+    ANSWER(&w, .host = 2, .status = 183, .body = describe(2, 6000, ""));
+    miss();
+    world_wait(&w, SECONDS(2));
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
+    assert_sent(&w, "200>9");
+    SAY(&w, .host = 9, .method = "ACK", .to = BOB_IN, .uri = BOB_AT, .branch = "ack",
+        .more = talk_route(&w, 2));
+    world_wait(&w, SECONDS(2));
+    ANSWER(&w, .host = 9, .method = "BYE", .status = 200);
+    ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
+    assert_int_equal(record_of_call().ender, CALL_ENDED_BY_RELAY);
+}
+
 static void a_call_on_hold_may_be_silent(void **state)
 {
     (void)state;
@@ -706,7 +754,8 @@ int main(void)
         WITH(the_second_phone_says_200_again_after_a_restart),
         WITH(what_a_crash_left_of_a_late_offer_goes),
         WITH(legs_of_no_call_are_closed_and_missing_ones_opened), WITH(a_checkpoint_holds_the_legs),
-        WITH(a_call_that_is_silent_is_hung_up), WITH(a_call_on_hold_may_be_silent),
+        WITH(a_call_that_is_silent_is_hung_up), WITH(a_call_without_a_port_is_hung_up),
+        WITH(early_media_without_a_port_ends_with_the_answer), WITH(a_call_on_hold_may_be_silent),
         WITH(who_hears_nothing_is_told_of_and_mended),
         WITH(two_calls_that_end_at_once_make_the_third_relayed));
 }

@@ -104,6 +104,42 @@ static void nobody_can_tell_the_next_from_the_last(void **state)
     assert_true(near < 20);
 }
 
+static void a_pair_that_another_program_has_is_avoided(void **state)
+{
+    static struct ports ports;
+    struct random random = dice();
+
+    (void)state;
+    ports_init(&ports, 20000, 20005, UINT32_MAX);
+    ports_avoid(&ports, 20003);
+    assert_int_equal(ports_take(&ports, 2, &random), 0);
+    assert_int_not_equal(ports_take(&ports, 1, &random), 20002);
+    assert_int_not_equal(ports_take(&ports, 1, &random), 20002);
+    assert_int_equal(ports_take(&ports, 1, &random), 0);
+    assert_true(ports_claim(&ports, 20002, 1)); /* a former run had it: it may be free */
+    ports_give(&ports, 20002, 1);
+    ports_retry(&ports);
+    assert_int_equal(ports_take(&ports, 1, &random), 20002);
+}
+
+static void a_part_of_the_range_may_be_all_that_is_taken(void **state)
+{
+    static struct ports ports;
+    struct random random = dice();
+
+    (void)state;
+    ports_init(&ports, 20000, 20099, UINT32_MAX);
+    assert_true(ports_claim(&ports, 20000, 1)); /* it stays, wherever it is */
+    ports_narrow(&ports, 20010, 20014);         /* of the last pair one alone is in it */
+    assert_int_equal(ports_take(&ports, 3, &random), 0);
+    assert_int_equal(ports_take(&ports, 2, &random), 20010);
+    assert_int_equal(ports_take(&ports, 1, &random), 0);
+    ports_narrow(&ports, 30000, 30010); /* none of ours: all of the range again */
+    assert_int_not_equal(ports_take(&ports, 3, &random), 0);
+    ports_narrow(&ports, 0, 0);
+    assert_int_not_equal(ports_take(&ports, 3, &random), 0);
+}
+
 int main(void)
 {
     RUN(cmocka_unit_test(ports_are_even_and_of_the_range),
@@ -111,5 +147,7 @@ int main(void)
         cmocka_unit_test(the_limit_counts_before_the_range),
         cmocka_unit_test(what_a_former_run_had_is_claimed_once),
         cmocka_unit_test(odd_ranges_have_no_port_0_and_none_outside),
-        cmocka_unit_test(nobody_can_tell_the_next_from_the_last));
+        cmocka_unit_test(nobody_can_tell_the_next_from_the_last),
+        cmocka_unit_test(a_pair_that_another_program_has_is_avoided),
+        cmocka_unit_test(a_part_of_the_range_may_be_all_that_is_taken));
 }
