@@ -449,6 +449,7 @@ static struct anchor *open_anchor(struct core *core, const struct context *conte
     anchor->reason = (uint8_t)decision->reason;
     anchor->ice = (uint8_t)decision->ice;
     anchor->has_ice = decision->path == MEDIA_OFFERED;
+    core->tally.relayed_peak = (uint32_t)max_u64(core->tally.relayed_peak, core->anchors.live);
     anchor->payer = payer;
     begin_legs(core, anchor, ends, decision);
     insert(core, anchor);
@@ -536,6 +537,7 @@ static struct anchor *decide_branch(struct core *core, struct context *context, 
         return NULL;
     anchor = open_anchor(core, context, index, ends, &decision);
     *is_full = !anchor;
+    core->tally.unrelayed += !anchor;
     if (anchor)
         target->anchor = pool_handle(&core->anchors, anchor);
     return anchor;
@@ -583,6 +585,7 @@ static bool request_initial(struct core *core, struct context *context, unsigned
     heard.sdp = &sdp;
     if (hear(core, anchor, &req->message, &heard, description, out) != LEGS_FULL)
         return true;
+    core->tally.unrelayed++;
     anchor_close(core, anchor, out);
     return false;
 }
@@ -744,6 +747,7 @@ static void note_answered(struct core *core, struct anchor *anchor)
     if (anchor->is_answered)
         return;
     anchor->is_answered = true;
+    core->tally.relayed++;
     anchor->answered_at = core->now.boot;
     silence_watch(core, anchor, core->now.boot);
 }

@@ -30,10 +30,12 @@ struct anchor {
     bool is_settled; /* no more answers will come */
     bool has_ice;    /* both ends may have found another way: silence means nothing */
     bool is_mended[2];
-    uint64_t open_seen;  /* bit n: the n-th of its legs is in the relay's table, by its list */
-    instant answered_at; /* or when it was read from the journal */
-    instant agreed_at;   /* when its legs last changed */
-    uint64_t payer;      /* hash of the id of the user whose limit it counts for; 0 = nobody's */
+    bool is_broken;         /* a leg could not be opened: it ends once it is answered */
+    uint64_t open_seen;     /* bit n: the n-th of its legs is in the relay's table, by its list */
+    instant answered_at;    /* or when it was read from the journal */
+    instant agreed_at;      /* when its legs last changed */
+    uint64_t payer;         /* hash of the id of the user whose limit it counts for; 0 = nobody's */
+    struct leg_sum counted; /* of its legs, in the core's tally */
     struct timer timer;
     struct legs legs;
 };

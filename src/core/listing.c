@@ -169,6 +169,7 @@ void list_status(const struct core *core, struct writer *w)
     json_number(w, S("bindings"), core->bindings.live);
     json_number(w, S("pending"), core->contexts.live);
     json_number(w, S("calls"), core->dialogs.live);
+    json_number(w, S("relayed"), core->anchors.live);
     json_number(w, S("transactions"), core->servers.live);
     json_number(w, S("text_bytes"), core->slab.live);
     json_open(w, S("limits"));
@@ -190,6 +191,27 @@ static void write_count(struct writer *w, struct slice name, const struct node_c
     json_number(w, S("current"), count->current);
     json_number(w, S("peak"), count->peak);
     json_end(w);
+}
+
+static void write_relayed(const struct core *core, struct writer *w)
+{
+    static const struct slice causes[LEG_DROP_COUNT] = {
+        [LEG_STRANGER] = S("dropped_stranger"),
+        [LEG_EARLY] = S("dropped_early"),
+        [LEG_FLOOD] = S("dropped_flood"),
+        [LEG_LOST] = S("dropped_lost"),
+    };
+    const struct tally *tally = &core->tally;
+
+    json_number(w, S("relayed"), tally->relayed);
+    json_number(w, S("relayed_now"), core->anchors.live);
+    json_number(w, S("relayed_peak"), tally->relayed_peak);
+    json_number(w, S("relay_refused"), tally->unrelayed);
+    json_number(w, S("relay_broken"), tally->broken);
+    json_number(w, S("relay_packets"), tally->legs.packets);
+    json_number(w, S("relay_bytes"), tally->legs.bytes);
+    for (unsigned i = 0; i < LEG_DROP_COUNT; i++)
+        json_number(w, causes[i], tally->legs.drops[i]);
 }
 
 void list_stats(const struct core *core, struct writer *w)
@@ -217,6 +239,7 @@ void list_stats(const struct core *core, struct writer *w)
     json_number(w, S("refused"), tally->shed);
     json_number(w, S("bound"), tally->bound);
     json_number(w, S("unbound"), tally->unbound);
+    write_relayed(core, w);
     row_end(w);
 }
 

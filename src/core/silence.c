@@ -125,6 +125,23 @@ void silence_expire(struct core *core, struct anchor *anchor, struct moment now,
     silence_watch(core, anchor, now.boot);
 }
 
+void silence_miss(struct core *core, const struct leg_found *legs, unsigned count, bool is_taken,
+                  instant now)
+{
+    for (unsigned i = 0; i < count; i++) {
+        const struct leg_place *key = &legs[i].key;
+        struct anchor *anchor = anchor_find(core, legs[i].leg.rule.call);
+        if (is_taken)
+            ports_avoid(&core->ports, (uint16_t)(key->port[0] << 8 | key->port[1]));
+        if (!anchor || anchor->is_broken)
+            continue;
+        anchor->is_broken = true;
+        core->tally.broken++;
+        if (anchor->is_answered)
+            timer_set(&core->timers, &anchor->timer, now);
+    }
+}
+
 /* ---- what is seen */
 
 /* What there is of one side: of its legs that should be heard. */
@@ -209,15 +226,29 @@ static void mend_one_way(struct core *core, struct anchor *anchor, const struct 
     }
 }
 
-/* Every dialog of it ends: BYE to both ends, and then the legs go with it. */
-static void hang_up(struct core *core, const struct anchor *anchor, struct moment now,
-                    struct actions *out)
+/* What has passed since it was looked at last; legs that were opened anew begin at 0. */
+static uint64_t growth(uint64_t before, uint64_t now)
 {
-    for (unsigned i = 0; i < ANSWER_LIMIT; i++) {
-        struct dialog *dialog = anchor_dialog(core, anchor, i);
-        if (dialog)
-            dialog_silence(core, dialog, now, out);
+    return now >= before ? now - before : now;
+}
+
+static void count_legs(struct core *core, struct anchor *anchor, const struct leg_found *legs,
+                       unsigned count)
+{
+    struct leg_sum *all = &core->tally.legs, *before = &anchor->counted, sum = {.packets = 0};
+
+    for (unsigned i = 0; i < count; i++) {
+        const struct leg_state *state = &legs[i].leg.state;
+        sum.packets += state->packets;
+        sum.bytes += state->bytes;
+        for (unsigned n = 0; n < LEG_DROP_COUNT; n++)
+            sum.drops[n] += state->drops[n];
     }
+    all->packets += growth(before->packets, sum.packets);
+    all->bytes += growth(before->bytes, sum.bytes);
+    for (unsigned n = 0; n < LEG_DROP_COUNT; n++)
+        all->drops[n] += growth(before->drops[n], sum.drops[n]);
+    *before = sum;
 }
 
 void silence_hear(struct core *core, const struct leg_found *legs, unsigned count,
@@ -227,6 +258,8 @@ void silence_hear(struct core *core, const struct leg_found *legs, unsigned coun
     duration longest = core->settings->media.silence;
     struct sight sight;
 
+    if (anchor)
+        count_legs(core, anchor, legs, count);
     if (!anchor || !anchor->is_answered)
         return;
     sight = see(anchor, legs, count);

@@ -24,6 +24,12 @@ struct node_count {
     uint32_t peak;
 };
 
+/* What the legs of relayed calls let through, and what they did not. */
+struct leg_sum {
+    uint64_t packets, bytes;
+    uint64_t drops[LEG_DROP_COUNT];
+};
+
 struct tally {
     struct node_count from[NODE_COUNT];
     struct node_count to[NODE_COUNT];
@@ -31,6 +37,11 @@ struct tally {
     uint64_t requests, responses, unreadable; /* messages received */
     uint64_t shed;           /* requests refused because more came than could be served */
     uint64_t bound, unbound; /* bindings that came and went */
+    uint64_t relayed;        /* calls that were answered, */
+    uint32_t relayed_peak;   /* and at most at once, those that ring too */
+    uint64_t unrelayed;      /* offers refused because the relay is full, */
+    uint64_t broken;         /* and calls that it had no port for */
+    struct leg_sum legs;     /* up to when each was looked at last */
 };
 
 /* Its From and To are known from now on, until it is closed. */

@@ -112,6 +112,7 @@ static void print_status(const json_t *greeting, const json_t *row)
                row_number(limits, "bindings"));
     print_line("calls", "%lld of at most %lld", row_number(row, "calls"),
                row_number(limits, "calls"));
+    print_line("relayed", "%lld", row_number(row, "relayed"));
     print_line("pending", "%lld", row_number(row, "pending"));
     print_line("configuration", "%s", row_text(greeting, "config"));
     print_line("state", "%s", row_text(greeting, "state"));

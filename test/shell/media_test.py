@@ -209,6 +209,32 @@ def sound_goes_both_ways_and_ends_with_the_call():
         expect(record["media"] == "relayed", f"the record is {record}")
 
 
+def what_is_relayed_and_dropped_is_counted():
+    with house() as one:
+        call = Call(one)
+        call.line.expect_sound()
+        stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        stranger.bind(("127.0.0.2", 0))
+        with stranger:
+            stranger.sendto(b"\x80\0" + bytes(170), ("127.0.0.1", call.line.ends[0][1]))
+        for _ in range(5):
+            for ear, port, other in call.line.ends:
+                other.hears(ear.send(port), server_test.PATIENCE)
+        found = server_test.until(lambda: counted(one, lambda c: c["relay_packets"] >= 10 and
+                                                  c["dropped_stranger"] == 1), "counts", 20)
+        expect((found["relayed"], found["relayed_now"], found["relayed_peak"],
+                found["relay_refused"]) == (1, 1, 1, 0), f"{found}")
+        expect(found["relay_bytes"] == 172 * found["relay_packets"], f"{found}")
+        call.hang_up()
+        found = server_test.until(lambda: counted(one, lambda c: c["relayed_now"] == 0), "end")
+        expect(found["relayed"] == 1, f"{found}")
+
+
+def counted(one, so):
+    counters, = [row for row in one.rows("stats") if "node" not in row]
+    return counters if so(counters) else None
+
+
 def hold_and_other_places_keep_the_ports():
     with house() as one:
         call = Call(one)
@@ -395,32 +421,6 @@ def a_relay_without_a_port_refuses():
         serves_another(one)
 
 
-def a_silent_call_is_hung_up():
-    with house("<silence>2</silence>") as one:
-        call = Call(one)
-        call.line.expect_sound()
-        for phone in call.alice, call.bob:
-            bye = phone.await_request("BYE", 20)
-            expect("No media" in (bye.get("Reason") or ""), f"Reason is {bye.get('Reason')!r}")
-            phone.answer(bye, 200)
-        record = server_test.until(lambda: one.rows("records"), "record")[0]
-        expect((record["reason"], record["ended_by"]) == ("silent", "silence"),
-               f"the record is {record}")
-        call.line.expect_silence()
-
-
-def who_hears_nothing_is_told_in_the_log():
-    with house() as one:
-        call = Call(one)
-        ear, port, other = call.line.ends[0]
-        end = time.monotonic() + 20
-        line = None
-        while not line and time.monotonic() < end:
-            ear.send(port)
-            line = one.process.next_line(0.1)
-            line = line if line and "hears nothing" in line else None
-        expect(line and "bob hears nothing: alice's" not in line and
-               "alice hears nothing: bob's packets do not arrive" in line, f"the log says {line!r}")
 def occupy(stack, ports):
     """Other programs have them."""
     for port in ports:
@@ -465,6 +465,32 @@ def is_heard(line):
     return False
 
 
+def a_silent_call_is_hung_up():
+    with house("<silence>2</silence>") as one:
+        call = Call(one)
+        call.line.expect_sound()
+        for phone in call.alice, call.bob:
+            bye = phone.await_request("BYE", 20)
+            expect("No media" in (bye.get("Reason") or ""), f"Reason is {bye.get('Reason')!r}")
+            phone.answer(bye, 200)
+        record = server_test.until(lambda: one.rows("records"), "record")[0]
+        expect((record["reason"], record["ended_by"]) == ("silent", "silence"),
+               f"the record is {record}")
+        call.line.expect_silence()
+
+
+def who_hears_nothing_is_told_in_the_log():
+    with house() as one:
+        call = Call(one)
+        ear, port, other = call.line.ends[0]
+        end = time.monotonic() + 20
+        line = None
+        while not line and time.monotonic() < end:
+            ear.send(port)
+            line = one.process.next_line(0.1)
+            line = line if line and "hears nothing" in line else None
+        expect(line and "bob hears nothing: alice's" not in line and
+               "alice hears nothing: bob's packets do not arrive" in line, f"the log says {line!r}")
         call.hang_up()
 
 
@@ -498,6 +524,7 @@ def place_by_old_keys():
 
 CHECKS = [
     sound_goes_both_ways_and_ends_with_the_call,
+    what_is_relayed_and_dropped_is_counted,
     hold_and_other_places_keep_the_ports,
     a_refused_offer_changes_nothing,
     an_offer_may_come_in_the_answer,
@@ -509,6 +536,7 @@ CHECKS = [
     a_restart_forgets_nobodys_limit,
     more_calls_than_all_may_have_are_refused,
     a_relay_without_a_port_refuses,
+    a_call_whose_port_another_program_has_ends,
     a_silent_call_is_hung_up,
     who_hears_nothing_is_told_in_the_log,
     keys_of_gnu_sip_witch_say_where_the_relay_is,
@@ -535,4 +563,3 @@ def main():
 
 if __name__ == "__main__":
     sys.exit(main())
-    a_call_whose_port_another_program_has_ends,
