@@ -46,7 +46,7 @@ void locate_init(struct core *core, struct arena *from)
 {
     uint32_t first = (uint32_t)random_next(&core->random);
 
-    assert(core->limits.lookups < 1u << 24);
+    assert(core->limits.lookups < 1u << 23);
     pool_init(&core->lookups, from, sizeof(struct lookup), core->limits.lookups, first);
 }
 
@@ -136,22 +136,31 @@ static uint64_t question_name(const struct core *core, const struct lookup *look
            (uint64_t)(lookup->item.generation & 0xffffff) << 16 | id;
 }
 
-static void ask(struct core *core, struct lookup *lookup, instant now, struct actions *out)
+bool locate_ask(struct resolve *resolve, uint64_t name, struct actions *out)
 {
     struct resolve_question question;
+    bool has_asked = false;
 
-    while (resolve_ask(&lookup->resolve, &question)) {
+    while (resolve_ask(resolve, &question)) {
         size_t start = out->bytes.len;
         assert(question.id <= 0xffff);
         write_slice(&out->bytes, question.name);
         actions_push(out, (struct action){
                               .kind = ACTION_ASK,
-                              .ask = {question_name(core, lookup, question.id), question.type},
+                              .ask = {name | question.id, question.type},
                               .bytes = slice_of(out->bytes.at + start, question.name.len),
                           });
-        lookup->due = now + ANSWER_PATIENCE;
-        lookup->is_hurrying = false;
+        has_asked = true;
     }
+    return has_asked;
+}
+
+static void ask(struct core *core, struct lookup *lookup, instant now, struct actions *out)
+{
+    if (!locate_ask(&lookup->resolve, question_name(core, lookup, 0), out))
+        return;
+    lookup->due = now + ANSWER_PATIENCE;
+    lookup->is_hurrying = false;
 }
 
 struct client_transaction *locate_tell(struct core *core, uint64_t question,

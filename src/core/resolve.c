@@ -80,18 +80,20 @@ static unsigned first_slot(unsigned target)
     return SLOT_ADDRESSES + target % 2 * TARGET_QUESTIONS;
 }
 
+#define TLSA_LABELS 12u /* bytes of the longest that stand before a server's name */
+
 /* DNSSEC proves the way to its name, and its TLSA records can be asked for (RFC 7673 3). */
 static bool may_have_tlsa(const struct resolve *r, const struct resolve_target *target)
 {
     return target->transport == TRANSPORT_TLS && target->is_secure && target->name.len &&
-           !r->wish.is_elsewhere;
+           target->name.len <= DNS_NAME - TLSA_LABELS && !r->wish.is_elsewhere;
 }
 
 static void want_target(struct resolve *r, unsigned target)
 {
     const bool wanted[TARGET_QUESTIONS] = {
-        r->wish.has_v6,
-        r->wish.has_v4,
+        r->wish.has_v6 && !r->wish.is_for_proof,
+        r->wish.has_v4 && !r->wish.is_for_proof,
         target < r->target_count && may_have_tlsa(r, &r->targets[target]),
     };
     uint8_t *slots = &r->slots[first_slot(target)];
@@ -540,7 +542,7 @@ static bool lacks_tlsa(const struct resolve *r)
     const struct resolve_addresses *known = &r->addresses[r->at % 2];
     unsigned family = next_family(r, known);
 
-    return family != FAMILIES && known->is_secure[family] &&
+    return (r->wish.is_for_proof || (family != FAMILIES && known->is_secure[family])) &&
            r->slots[first_slot(r->at) + TARGET_TLSA] != SLOT_TOLD;
 }
 
@@ -553,6 +555,22 @@ static bool may_use(struct resolve *r, const struct resolve_place *place)
     if (tlsa > RESOLVE_TLSA_USABLE)
         note_failure(r, tlsa == RESOLVE_TLSA_FORGED ? DNS_BOGUS : DNS_FAILED);
     return tlsa <= RESOLVE_TLSA_USABLE;
+}
+
+/* A server that is to prove something, and not to be reached: once, and without an address. */
+static bool take_proof(struct resolve *r, struct resolve_place *place)
+{
+    const struct resolve_target *target = &r->targets[r->at];
+
+    *place = (struct resolve_place){
+        .transport = target->transport,
+        .port = target->port,
+        .server = text_of(r, target->name),
+        .is_secure = true,
+        .has_tlsa = true,
+        .target = r->at,
+    };
+    return !r->given[0]++ && target->tlsa == RESOLVE_TLSA_USABLE;
 }
 
 static bool take_place(struct resolve *r, struct resolve_place *place)
@@ -627,7 +645,7 @@ enum resolve_result resolve_next(struct resolve *r, struct resolve_place *place)
         want_target(r, r->at + 1u);
         if ((!are_addresses_told(r) && !r->is_hurried) || lacks_tlsa(r))
             return RESOLVE_WAIT;
-        if (take_place(r, place))
+        if (r->wish.is_for_proof ? take_proof(r, place) : take_place(r, place))
             return RESOLVE_PLACE;
         if (!are_addresses_told(r)) {
             r->is_hurried = false; /* what came is used up */

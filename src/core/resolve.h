@@ -38,6 +38,7 @@ struct resolve_wish {
     uint8_t transport; /* enum transport; TRANSPORT_OTHER: none was named */
     bool is_sips;      /* only by TLS (4.1) */
     bool is_elsewhere; /* the host is not the domain that is asked for: its records prove nothing */
+    bool is_for_proof; /* places are servers with TLSA records, whose addresses are not asked for */
     uint8_t offered;   /* transports that we have sockets of: 1 << TRANSPORT_... */
     bool has_v4, has_v6; /* and families */
 };

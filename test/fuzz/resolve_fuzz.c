@@ -30,6 +30,7 @@ static struct resolve_wish read_wish(struct reader *input)
 
     return (struct resolve_wish){
         .host = S("Example.test"),
+        .is_for_proof = (bits & 0xc9) == 8, /* as core/claims wishes it: by TLS, of no family */
         .port = bits & 1 ? 5070 : 0,
         .transport = (uint8_t)transports[bits >> 1 & 3],
         .is_sips = bits >> 3 & 1,
@@ -94,7 +95,9 @@ static void check_place(struct run *run, const struct resolve_place *place)
     assert(++run->places <= PLACES && place->port);
     assert(wish->offered >> place->transport & 1);
     assert(!wish->is_sips || place->transport == TRANSPORT_TLS);
-    assert(place->address.is_v6 ? wish->has_v6 : wish->has_v4);
+    assert(wish->is_for_proof     ? place->has_tlsa
+           : place->address.is_v6 ? wish->has_v6
+                                  : wish->has_v4);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
