@@ -29,6 +29,9 @@ void caller_demand(const struct core *core, const struct request *req, struct en
         host_numeric(host, &address))
         return;
     policy = policy_of(core, host, req->now.wall);
+    if (req->proof & CALLER_TLS && connection_proves(core, &req->flow, host) &&
+        !connection_certifies(core, &req->flow, host))
+        policy = POLICY_DANE; /* DNS alone has proven it, and will have to */
     if (req->proof & CALLER_TLS && policy < POLICY_VERIFIED)
         policy = POLICY_VERIFIED;
     if (policy == POLICY_OPPORTUNISTIC)

@@ -24,7 +24,8 @@
 /* Bits: what holds of a caller.  None: nothing is proven. */
 enum caller_proof {
     CALLER_OWN = 1 << 0,       /* one of our own users, by a password or by the flow of its phone */
-    CALLER_TLS = 1 << 1,       /* its domain, by the certificate of its connection (RFC 5922) */
+    CALLER_TLS = 1 << 1,       /* its domain, by the certificate of its connection (RFC 5922), for
+                                  which a CA speaks, or DNS (core/claims) */
     CALLER_SIGNATURE = 1 << 2, /* its domain, which has signed it (RFC 8224) */
     CALLER_OFFER = 1 << 3,     /* and the media keys that it offers */
     CALLER_SIGNED = 1 << 4,    /* one of our own, signed by us where it left for another domain */

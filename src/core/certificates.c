@@ -1,10 +1,10 @@
 #include "core/certificates.h"
 
+#include "core/awaited.h"
 #include "core/context.h"
 #include "core/hearing.h"
 #include "core/proxy.h"
 
-#define WAYS 4u
 #define GOOD_LIFE SECONDS(3600) /* a certificate that was revoked or replaced is used so long */
 #define BAD_LIFE SECONDS(10)    /* nobody makes us fetch more often what is not there */
 #define PATIENCE SECONDS(5)     /* a caller still waits then, and so may its own transaction */
@@ -35,24 +35,18 @@ static struct hash128 key_of(const struct core *core, struct slice info, struct 
     return w.failed ? (struct hash128){0} : hash_bytes_wide(&core->key_table, writer_slice(&w));
 }
 
-static bool is_same(const struct hash128 *a, const struct hash128 *b)
+static struct awaited_table table(const struct core *core)
 {
-    return a->low == b->low && a->high == b->high;
-}
-
-static struct kept_certificate *ways_of(const struct core *core, const struct hash128 *key)
-{
-    return &core->certificates[key->low & (CERTIFICATES_TABLE - 1) & ~(uint64_t)(WAYS - 1)];
+    return (struct awaited_table){core->certificates, sizeof *core->certificates,
+                                  CERTIFICATES_TABLE};
 }
 
 static struct kept_certificate *find(const struct core *core, const struct hash128 *key)
 {
-    struct kept_certificate *ways = ways_of(core, key);
+    struct awaited_table all = table(core);
+    struct awaited *found = awaited_find(&all, key);
 
-    for (unsigned i = 0; i < WAYS; i++)
-        if (is_same(&ways[i].key, key))
-            return &ways[i];
-    return NULL;
+    return found ? CONTAINER(found, struct kept_certificate, awaited) : NULL;
 }
 
 static void want(struct certificate_search *search, const struct hash128 *key, struct slice info,
@@ -78,7 +72,7 @@ struct certificate certificates_look(void *self, struct slice info, struct slice
 
     if ((!key.low && !key.high) || domain.len > NAME_LIMIT)
         return unsupported; /* nobody has such a long name */
-    if (kept && kept->until > search->core->now.boot) {
+    if (kept && kept->awaited.until > search->core->now.boot) {
         search->relied = kept;
         return kept->certificate;
     }
@@ -90,24 +84,23 @@ bool certificates_forget(struct core *core, struct kept_certificate *kept)
 {
     if (kept->certificate.state != CERTIFICATE_GOOD || core->now.boot < kept->found_at + BAD_LIFE)
         return false;
-    kept->until = 0;
+    kept->awaited.until = 0;
     return true;
 }
 
 /* ---- waiting */
 
-/* A place in the table: the one that is good for the shortest time and that nobody waits for. */
 static struct kept_certificate *make_place(struct core *core, const struct hash128 *key)
 {
-    struct kept_certificate *ways = ways_of(core, key), *chosen = NULL;
+    struct awaited_table all = table(core);
+    struct awaited *place = awaited_place(core, &all, key);
+    struct kept_certificate *chosen =
+        place ? CONTAINER(place, struct kept_certificate, awaited) : NULL;
 
-    for (unsigned i = 0; i < WAYS; i++)
-        if (!ways[i].question && !ways[i].first_held && (!chosen || ways[i].until < chosen->until))
-            chosen = &ways[i];
-    if (!chosen)
-        return NULL;
-    timer_clear(&core->timers, &chosen->timer);
-    *chosen = (struct kept_certificate){.key = *key, .timer.kind = TIMER_CERTIFICATE};
+    if (chosen)
+        *chosen = (struct kept_certificate){
+            .awaited = {.key = *key, .timer.kind = TIMER_CERTIFICATE},
+        };
     return chosen;
 }
 
@@ -116,40 +109,26 @@ static void ask(struct core *core, struct kept_certificate *kept,
 {
     size_t start = out->bytes.len;
 
-    kept->question = ++core->fetches_asked << 16 | (uint64_t)(kept - core->certificates);
+    kept->awaited.question = ++core->fetches_asked << 16 | (uint64_t)(kept - core->certificates);
     core->fetches++;
-    timer_set(&core->timers, &kept->timer, core->now.boot + PATIENCE);
+    timer_set(&core->timers, &kept->awaited.timer, core->now.boot + PATIENCE);
     write_slice(&out->bytes, slice_text(search->domain));
     write_char(&out->bytes, '\n');
     write_slice(&out->bytes, search->info);
     actions_push(out, (struct action){
                           .kind = ACTION_FETCH,
-                          .fetch = {kept->question, search->widest},
+                          .fetch = {kept->awaited.question, search->widest},
                           .bytes = slice_of(out->bytes.at + start, out->bytes.len - start),
                       });
-}
-
-static void join(struct core *core, struct kept_certificate *kept, struct context *context)
-{
-    uint32_t index = pool_index(&core->contexts, context);
-
-    context->held_by = (uint32_t)(kept - core->certificates) + 1;
-    context->next_held = 0;
-    if (kept->last_held)
-        ((struct context *)pool_at(&core->contexts, kept->last_held))->next_held = index;
-    else
-        kept->first_held = index;
-    kept->last_held = index;
-    core->held++;
 }
 
 bool certificates_await(struct core *core, const struct certificate_search *search,
                         struct context *context, struct actions *out)
 {
     struct kept_certificate *kept = find(core, &search->wanted);
-    bool is_asked = kept && kept->question;
+    bool is_asked = kept && kept->awaited.question;
 
-    if (core->held >= HELD_LIMIT || (!is_asked && core->fetches >= FETCHES_LIMIT))
+    if (!awaited_has_room(core) || (!is_asked && core->fetches >= FETCHES_LIMIT))
         return false;
     if (!kept)
         kept = make_place(core, &search->wanted);
@@ -158,26 +137,8 @@ bool certificates_await(struct core *core, const struct certificate_search *sear
     if (!is_asked)
         ask(core, kept, search, out);
     if (context)
-        join(core, kept, context);
+        awaited_join(core, (uint32_t)(kept - core->certificates) + 1, context);
     return true;
-}
-
-void certificates_leave(struct core *core, struct context *context)
-{
-    struct kept_certificate *kept = &core->certificates[context->held_by - 1];
-    uint32_t index = pool_index(&core->contexts, context), before = 0;
-
-    for (uint32_t i = kept->first_held; i != index;
-         i = ((struct context *)pool_at(&core->contexts, i))->next_held)
-        before = i;
-    if (before)
-        ((struct context *)pool_at(&core->contexts, before))->next_held = context->next_held;
-    else
-        kept->first_held = context->next_held;
-    if (kept->last_held == index)
-        kept->last_held = before;
-    context->held_by = context->next_held = 0;
-    core->held--;
 }
 
 /* ---- what was found */
@@ -186,12 +147,10 @@ void certificates_leave(struct core *core, struct context *context)
 static void resume_one(struct core *core, struct kept_certificate *kept, struct moment now,
                        struct actions *out)
 {
-    if (!kept->first_held)
+    struct context *context = awaited_next(core, &kept->awaited, now.boot);
+
+    if (!context)
         return;
-    struct context *context = pool_at(&core->contexts, kept->first_held);
-    certificates_leave(core, context);
-    if (kept->first_held)
-        timer_set(&core->timers, &kept->timer, now.boot);
     if (context->answer.at)
         hearing_resume(core, context, now, out);
     else
@@ -201,12 +160,12 @@ static void resume_one(struct core *core, struct kept_certificate *kept, struct 
 static void settle(struct core *core, struct kept_certificate *kept,
                    const struct certificate *found, struct moment now, struct actions *out)
 {
-    kept->question = 0;
+    kept->awaited.question = 0;
     core->fetches--;
-    timer_clear(&core->timers, &kept->timer);
+    timer_clear(&core->timers, &kept->awaited.timer);
     kept->certificate = *found;
     kept->found_at = now.boot;
-    kept->until = now.boot + (found->state == CERTIFICATE_GOOD ? GOOD_LIFE : BAD_LIFE);
+    kept->awaited.until = now.boot + (found->state == CERTIFICATE_GOOD ? GOOD_LIFE : BAD_LIFE);
     resume_one(core, kept, now, out);
 }
 
@@ -215,7 +174,8 @@ void certificates_tell(struct core *core, uint64_t question, const struct certif
 {
     unsigned place = question & 0xffff;
 
-    if (question && place < CERTIFICATES_TABLE && core->certificates[place].question == question)
+    if (question && place < CERTIFICATES_TABLE &&
+        core->certificates[place].awaited.question == question)
         settle(core, &core->certificates[place], found, now, out);
 }
 
@@ -224,7 +184,7 @@ void certificates_expire(struct core *core, struct kept_certificate *kept, struc
 {
     static const struct certificate unreachable = {.state = CERTIFICATE_UNREACHABLE};
 
-    if (kept->question)
+    if (kept->awaited.question)
         settle(core, kept, &unreachable, now, out);
     else
         resume_one(core, kept, now, out);

@@ -41,9 +41,6 @@ bool certificates_forget(struct core *core, struct kept_certificate *kept);
 bool certificates_await(struct core *core, const struct certificate_search *search,
                         struct context *context, struct actions *out);
 
-/* The context waits no longer. */
-void certificates_leave(struct core *core, struct context *context);
-
 /* EVENT_CERTIFICATE, and the timer of one: what waits for it goes on, one request in a step. */
 void certificates_tell(struct core *core, uint64_t question, const struct certificate *found,
                        struct moment now, struct actions *out);

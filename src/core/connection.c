@@ -1,5 +1,7 @@
 #include "core/connection.h"
 
+#include "core/claims.h"
+#include "core/credential.h"
 #include "core/fault.h"
 #include "core/identity.h"
 #include "core/location.h"
@@ -69,11 +71,13 @@ static struct connection *find(const struct core *core, const struct flow *flow)
     return connection->is_live && flow_equal(&connection->flow, flow) ? connection : NULL;
 }
 
-/* Without room for its text it has proven nothing. */
-static void keep_proven(struct core *core, struct connection *connection, struct slice proven)
+/* Without room for a text it has proven nothing. */
+static void keep_proof(struct core *core, struct connection *connection, const struct event *event)
 {
-    if (proven.len)
-        slab_copy(&core->slab, proven, &connection->proven);
+    if (event->bytes.len)
+        slab_copy(&core->slab, event->bytes, &connection->proven);
+    if (event->credential.len)
+        slab_copy(&core->slab, event->credential, &connection->credential);
 }
 
 static void enter(struct core *core, uint32_t place, const struct flow *flow)
@@ -84,6 +88,7 @@ static void enter(struct core *core, uint32_t place, const struct flow *flow)
     connection->flow = *flow;
     connection->is_live = true;
     connection->alias = 0;
+    connection->is_proven = false;
     connection->first_client = 0;
     table_insert(&core->connections_by_peer, place, peer_hash(core, flow));
 }
@@ -112,7 +117,7 @@ void connection_opened(struct core *core, const struct event *event, struct mome
         enter(core, place, &event->flow);
     else if (!find(core, &event->flow))
         return;
-    keep_proven(core, connection, event->bytes);
+    keep_proof(core, connection, event);
     if (has_proven_itself(core, connection, event->bytes))
         policy_note(core, connection->domain, now, out);
 }
@@ -177,6 +182,7 @@ void connection_closed(struct core *core, const struct event *event, instant now
     }
     table_remove(&core->connections_by_peer, place);
     slab_give(&core->slab, &connection->proven);
+    slab_give(&core->slab, &connection->credential);
     connection->is_live = false;
     if (is_ours(core, place)) {
         connection->first_client = core->free_connection;
@@ -261,6 +267,13 @@ bool connection_is_for(const struct core *core, const struct flow *flow, struct 
                           connection->domain == policy_hash(core, domain));
 }
 
+struct slice connection_credential(const struct core *core, const struct flow *flow)
+{
+    const struct connection *connection = flow_is_secure(flow) ? find(core, flow) : NULL;
+
+    return connection ? block_slice(&connection->credential) : NO_SLICE;
+}
+
 void connection_alias(struct core *core, const struct flow *flow, const struct via *via)
 {
     struct connection *connection = find(core, flow);
@@ -268,7 +281,8 @@ void connection_alias(struct core *core, const struct flow *flow, const struct v
     struct flow peer = *flow;
     struct slice value;
 
-    if (!connection || connection->alias || is_ours(core, place) || !connection->proven.len ||
+    if (!connection || connection->alias || is_ours(core, place) ||
+        (!connection->proven.len && !connection->is_proven) ||
         !param_find(via->params, S("alias"), &value))
         return;
     peer.port = via->port ? (uint16_t)via->port : transport_port(flow->transport);
@@ -277,11 +291,38 @@ void connection_alias(struct core *core, const struct flow *flow, const struct v
     table_insert(&core->connections_by_peer, place, peer_hash(core, &peer));
 }
 
-bool connection_proves(const struct core *core, const struct flow *flow, struct slice domain)
+void connection_alias_proven(struct core *core, const struct flow *flow, const struct via *via)
+{
+    struct connection *connection = find(core, flow);
+
+    if (!connection)
+        return;
+    connection->is_proven = true;
+    connection_alias(core, flow, via);
+}
+
+bool connection_certifies(const struct core *core, const struct flow *flow, struct slice domain)
 {
     const struct connection *connection = flow_is_secure(flow) ? find(core, flow) : NULL;
 
     return connection && domain.len && identity_is_among(block_slice(&connection->proven), domain);
+}
+
+bool connection_proves(const struct core *core, const struct flow *flow, struct slice domain)
+{
+    return connection_certifies(core, flow, domain) ||
+           (domain.len &&
+            claims_look(core, connection_credential(core, flow), domain) == CLAIM_PROVEN);
+}
+
+/* Its peer has shown what one of the plan's records names, whoever opened it. */
+static bool matches(const struct core *core, const struct connection *connection,
+                    const struct peer_plan *plan)
+{
+    struct credential credential;
+
+    return plan->tlsa_count && credential_read(block_slice(&connection->credential), &credential) &&
+           credential_matches(&credential, plan, core->digests->hash[ALGORITHM_SHA256]);
 }
 
 static bool will_do(const struct core *core, const struct connection *connection,
@@ -290,6 +331,8 @@ static bool will_do(const struct core *core, const struct connection *connection
     bool is_its;
 
     if (!plan || !flow_is_secure(&connection->flow) || fault_is(FAULT_CONNECTION_SHARED))
+        return true;
+    if (matches(core, connection, plan))
         return true;
     is_its = connection->domain == policy_hash(core, plan->domain);
     if (plan->tlsa_count && !(is_its && connection->has_tlsa)) /* a CA's word is no proof then */

@@ -27,16 +27,23 @@ bool connection_stands(const struct core *core, const struct flow *flow);
 bool connection_reach(struct core *core, struct flow *to, struct actions *out);
 
 /* The same to a domain's server, of whom the plan demands what it must prove.  A connection that
- * stands already, whoever opened it, will do if its peer has proven to be that domain, or if it was
- * opened for it and no less was demanded (RFC 5923 5): that another is at the same address is
- * nothing. */
+ * stands already, whoever opened it, will do if its peer has proven to be that domain, or matches
+ * the plan's TLSA records, or if it was opened for it and no less was demanded (RFC 5923 5): that
+ * another is at the same address is nothing. */
 bool connection_reach_domain(struct core *core, struct flow *to, const struct peer_plan *plan,
                              struct actions *out);
+
+/* What the peer of a stream of TLS has shown (core/credential), or empty. */
+struct slice connection_credential(const struct core *core, const struct flow *flow);
 
 /* A request came by it, with that topmost Via.  Where that says `alias`, and the peer has proven to
  * be a domain, requests for the port that the Via names go by it, too, as if we had connected there
  * (RFC 5923 5, 8.1). */
 void connection_alias(struct core *core, const struct flow *flow, const struct via *via);
+
+/* The same, once it is known that the peer has proven to be a domain (connection_proves), perhaps
+ * not before that request. */
+void connection_alias_proven(struct core *core, const struct flow *flow, const struct via *via);
 
 /* We opened it. */
 bool connection_is_ours(const struct core *core, const struct flow *flow);
@@ -44,8 +51,11 @@ bool connection_is_ours(const struct core *core, const struct flow *flow);
 /* It stands, and if we opened it, then for that domain. */
 bool connection_is_for(const struct core *core, const struct flow *flow, struct slice domain);
 
-/* The peer has proven to be that domain (RFC 5922). */
+/* The peer has proven to be that domain (RFC 5922), or is known to be by DNS (core/claims). */
 bool connection_proves(const struct core *core, const struct flow *flow, struct slice domain);
+
+/* It has, and not by DNS alone. */
+bool connection_certifies(const struct core *core, const struct flow *flow, struct slice domain);
 
 /* The way to a target: its flow, or, for a binding, its present one.  Where that stream has ended,
  * the Contact, if it is at the address that the phone registered from: elsewhere might be

@@ -1,8 +1,8 @@
 #include "core/context.h"
 
 #include "core/anchor.h"
+#include "core/awaited.h"
 #include "core/calls.h"
-#include "core/certificates.h"
 #include "core/connection.h"
 #include "core/dialog.h"
 #include "core/failover.h"
@@ -142,7 +142,7 @@ void context_close(struct core *core, struct context *context)
     struct server_transaction *server = pool_at(&core->servers, context->server);
 
     if (context->held_by)
-        certificates_leave(core, context);
+        awaited_leave(core, context);
     server->context = 0;
     table_remove(&core->contexts_by_merge, pool_index(&core->contexts, context));
     slab_give(&core->slab, &context->request);

@@ -8,6 +8,7 @@
 #include "core/branch.h"
 #include "core/calls.h"
 #include "core/certificates.h"
+#include "core/claims.h"
 #include "core/connection.h"
 #include "core/context.h"
 #include "core/dialog.h"
@@ -58,7 +59,8 @@ size_t core_bytes(const struct limits *limits)
            context_bytes(limits) + dialog_bytes(limits) + calls_bytes(limits) +
            realm_bytes(limits) + abuse_bytes() + load_bytes() + policy_bytes() +
            connection_bytes(limits) + locate_bytes(limits) + penalty_bytes() + admission_bytes() +
-           rehearse_bytes() + certificates_bytes() + anchor_bytes(limits) + limits->text + 16 * 64;
+           rehearse_bytes() + certificates_bytes() + claims_bytes() + anchor_bytes(limits) +
+           limits->text + 16 * 64;
 }
 
 static int64_t wall_zero(struct moment now)
@@ -107,6 +109,7 @@ struct core *core_create(void *memory, const struct core_origin *origin, struct 
     rehearse_init(core, &arena);
     penalty_init(core, &arena);
     certificates_init(core, &arena);
+    claims_init(core, &arena);
     anchor_init(core, &arena);
     slab_init(&core->slab, &arena, limits->text);
     return core;
@@ -208,7 +211,11 @@ static void fire(struct core *core, struct timer *timer, struct moment now, stru
         break;
     case TIMER_DIALOG: dialog_expire(core, CONTAINER(timer, struct dialog, timer), now, out); break;
     case TIMER_CERTIFICATE:
-        certificates_expire(core, CONTAINER(timer, struct kept_certificate, timer), now, out);
+        certificates_expire(core, CONTAINER(timer, struct kept_certificate, awaited.timer), now,
+                            out);
+        break;
+    case TIMER_CLAIM:
+        claims_expire(core, CONTAINER(timer, struct kept_claim, awaited.timer), now, out);
         break;
     case TIMER_ANCHOR:
         silence_expire(core, CONTAINER(timer, struct anchor, timer), now, out);
@@ -279,12 +286,17 @@ static void remove_user(struct core *core, struct slice id, struct actions *out)
         location_remove_user(core, user, out);
 }
 
-/* An answer to one of our questions wakes the branch that waits for it. */
+/* An answer to one of our questions wakes the branch that waits for it, or the claim. */
 static void take_dns(struct core *core, const struct event *event, struct moment now,
                      struct actions *out)
 {
-    struct client_transaction *client = locate_tell(core, event->question, event->dns);
+    struct client_transaction *client;
 
+    if (claims_asked(event->question)) {
+        claims_tell(core, event->question, event->dns, now, out);
+        return;
+    }
+    client = locate_tell(core, event->question, event->dns);
     if (client)
         failover_look(core, client, now, out);
 }

@@ -66,8 +66,10 @@ struct dns_answer;
 struct event {
     enum event_kind kind;
     struct flow flow;
-    struct slice bytes; /* the message, or the record's payload; the shell's, for this step, or
-                           for as long as core/recall.h says */
+    struct slice bytes;      /* the message, or the record's payload; the shell's, for this step, or
+                                for as long as core/recall.h says */
+    struct slice credential; /* EVENT_OPENED: by TLS, what the peer has shown, as credential_write
+                                has it; empty if it was nothing */
     const struct settings *settings;
     const struct user_settings *user; /* copied in this step */
     struct fault fault;               /* EVENT_BROKEN */

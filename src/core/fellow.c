@@ -1,6 +1,7 @@
 #include "core/fellow.h"
 
 #include "core/caller.h"
+#include "core/claims.h"
 #include "core/connection.h"
 #include "core/oddity.h"
 
@@ -64,6 +65,24 @@ bool fellow_vouches(const struct core *core, const struct request *req)
             is_by(core, &settings->fellows[i], &req->flow))
             return true;
     return false;
+}
+
+struct slice fellow_claimed(const struct core *core, const struct request *req,
+                            const struct uri *from)
+{
+    const struct settings *settings = core->settings;
+    struct slice credential = connection_credential(core, &req->flow);
+
+    if (!settings->fellow_count || !says_yes(&req->message))
+        return NO_SLICE;
+    for (unsigned i = 0; i < settings->fellow_count; i++) {
+        const struct fellow *fellow = &settings->fellows[i];
+        if (fellow->name.len && speaks_for(core, fellow, from) &&
+            !is_by(core, fellow, &req->flow) &&
+            claims_look(core, credential, fellow->name) == CLAIM_UNKNOWN)
+            return fellow->name;
+    }
+    return NO_SLICE;
 }
 
 /* ---- what one is told */

@@ -22,6 +22,11 @@
 /* The request came from a node that says, and may say, that its From is proven. */
 bool fellow_vouches(const struct core *core, const struct request *req);
 
+/* The request came by TLS and says so, with that From, but the node that may has not proven itself:
+ * that node's domain; else empty. */
+struct slice fellow_claimed(const struct core *core, const struct request *req,
+                            const struct uri *from);
+
 /* A URI leads to one that is known by its address: it is asked by a stream unless another transport
  * is named, for it would not believe a datagram. */
 bool fellow_wants_stream(const struct core *core, const struct uri *uri);

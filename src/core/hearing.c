@@ -1,6 +1,7 @@
 #include "core/hearing.h"
 
 #include "core/answer.h"
+#include "core/awaited.h"
 #include "core/caller.h"
 #include "core/certificates.h"
 #include "core/context.h"
@@ -43,7 +44,7 @@ static void keep(struct core *core, struct context *context,
                  const struct flow *flow, struct actions *out)
 {
     if (context && context->held_by)
-        certificates_leave(core, context);
+        awaited_leave(core, context);
     if (context) {
         slab_give(&core->slab, &context->answer);
         context->answer_flow = *flow;

@@ -125,8 +125,17 @@
 /* Certificates of other domains that are remembered, a power of two; 200 KiB. */
 #define CERTIFICATES_TABLE 1024u
 
-/* Of them being fetched, and requests that wait for one: strangers cause both. */
+/* Of them being fetched: strangers cause it. */
 #define FETCHES_LIMIT 32u
+
+/* Certificates of TLS of which is remembered whether they are a domain's, a power of two; 96 KiB.
+ */
+#define CLAIMS_TABLE 1024u
+
+/* Of them being looked up, a power of two: strangers cause it; 250 KiB. */
+#define CLAIM_LOOKUPS 32u
+
+/* Requests that wait for a certificate or a claim: strangers cause it. */
 #define HELD_LIMIT 256u
 
 /* Bytes of a request below which its answer may be longer (core/reply). */

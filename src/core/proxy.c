@@ -5,6 +5,7 @@
 #include "core/branch.h"
 #include "core/caller.h"
 #include "core/certificates.h"
+#include "core/claims.h"
 #include "core/connection.h"
 #include "core/context.h"
 #include "core/dial.h"
@@ -437,6 +438,14 @@ static enum verdict authenticate_own(struct core *core, struct request *req, str
     return PASS;
 }
 
+/* Its source has come as often as it may. */
+static enum verdict refuse_by_pace(struct core *core, struct request *req, unsigned delay,
+                                   struct actions *out)
+{
+    load_note(core, req);
+    return refuse_for_now(core, req, delay, out);
+}
+
 /* Somebody of another domain. */
 static enum verdict admit_stranger(struct core *core, struct request *req, struct actions *out)
 {
@@ -449,11 +458,68 @@ static enum verdict admit_stranger(struct core *core, struct request *req, struc
     if (fault.status)
         return refuse(core, req, fault.status, fault.reason, out);
     req->proof = caller_prove(core, req);
-    delay = admission_delay(core, req);
-    if (!delay)
+    delay = req->is_counted && !req->proof ? 0 : admission_delay(core, req);
+    return delay ? refuse_by_pace(core, req, delay, out) : PASS;
+}
+
+/* Who may be let in from another domain, and shows a certificate that may be that domain's: in
+ * whose name it calls, or, if it is a node that speaks for another, its own. */
+static struct slice claim_of(const struct core *core, const struct request *req)
+{
+    struct address_bytes address;
+    struct uri from;
+
+    if (!flow_is_secure(&req->flow) || req->direction != COOKIE_INVALID || req->to_tag.len ||
+        req->message.method == METHOD_ACK || is_for_server(core, req) ||
+        !connection_credential(core, &req->flow).len || !uri_parse(req->from.uri, &from) ||
+        from.scheme > SCHEME_SIPS)
+        return NO_SLICE;
+    if (is_claimed(core, &from) || admission_fault(core, req).status)
+        return fellow_claimed(core, req, &from);
+    return from.host.len > NAME_LIMIT || host_numeric(from.host, &address) ? NO_SLICE : from.host;
+}
+
+/* False, and it goes on unproven, if there is no room to wait. */
+static bool hold_for_proof(struct core *core, struct request *req, struct slice domain,
+                           struct actions *out)
+{
+    struct slice credential = connection_credential(core, &req->flow);
+    struct context *context =
+        context_has_room(core, req->message.bytes.len) ? context_hold(core, req) : NULL;
+    struct server_transaction *server;
+
+    if (!context)
+        return false;
+    server = pool_at(&core->servers, context->server);
+    if (!claims_await(core, credential, domain, context, out)) {
+        server_close(core, server);
+        return false;
+    }
+    if (req->message.method == METHOD_INVITE)
+        context_say_trying(core, server, req->now.boot, out);
+    return true;
+}
+
+/* RFC 7673: a caller who has not proven its domain by a CA may have by what DNS says.  It is
+ * counted before that is asked, so that nobody has us look up without end. */
+static enum verdict prove_caller(struct core *core, struct request *req, struct actions *out)
+{
+    struct slice domain = claim_of(core, req);
+    unsigned delay;
+
+    if (!domain.len)
         return PASS;
-    load_note(core, req);
-    return refuse_for_now(core, req, delay, out);
+    if (connection_proves(core, &req->flow, domain)) {
+        connection_alias_proven(core, &req->flow, &req->via);
+        return PASS;
+    }
+    if (claims_look(core, connection_credential(core, &req->flow), domain) != CLAIM_UNKNOWN)
+        return PASS;
+    delay = req->is_counted ? 0 : admission_delay(core, req);
+    if (delay)
+        return refuse_by_pace(core, req, delay, out);
+    req->is_counted = true;
+    return hold_for_proof(core, req, domain, out) ? FINISH : PASS;
 }
 
 /* 22: our own users prove who they are; others reach our users only, if the settings say so. */
@@ -766,6 +832,7 @@ static stage *const request_path[] = {
     check_request,         /* 16.3   URI, Max-Forwards, loops, Proxy-Require, merged requests */
     admit_source,          /*        access lists */
     strip_own_routes,      /* 16.4   reads the cookie */
+    prove_caller,          /*        whose certificate it shows, by DNS (RFC 7673) */
     authenticate_sender,   /* 22     our own users; others as strangers under policy */
     verify_identity,       /*        what another domain has signed (RFC 8224) */
     find_target_set,       /* 16.5   the other end, a user's bindings, another domain */
@@ -797,8 +864,8 @@ static bool read_again(struct core *core, struct slice bytes, const struct flow 
     return true;
 }
 
-void proxy_resume(struct core *core, struct context *context, struct moment now,
-                  struct actions *out)
+static void resume_from(struct core *core, struct context *context, stage *from, struct moment now,
+                        struct actions *out)
 {
     struct block bytes = context->request;
     struct flow flow = context->flow;
@@ -811,12 +878,25 @@ void proxy_resume(struct core *core, struct context *context, struct moment now,
     req.now = now;
     if (read_again(core, block_slice(&bytes), &flow, &req)) {
         req.proof = proof;
-        while (request_path[i] != verify_identity)
+        req.is_counted = from == prove_caller;
+        while (request_path[i] != from)
             i++;
         while (request_path[i](core, &req, out) != FINISH)
             i++;
     }
     slab_give(&core->slab, &bytes);
+}
+
+void proxy_proven(struct core *core, struct context *context, struct moment now,
+                  struct actions *out)
+{
+    resume_from(core, context, prove_caller, now, out);
+}
+
+void proxy_resume(struct core *core, struct context *context, struct moment now,
+                  struct actions *out)
+{
+    resume_from(core, context, verify_identity, now, out);
 }
 
 static struct context *context_of(const struct core *core, const struct server_transaction *server)

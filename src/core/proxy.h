@@ -15,6 +15,10 @@ void proxy_request(struct core *core, struct request *req, struct actions *out);
  * access lists, which set req->access. */
 struct fault proxy_check_uri(const struct request *req);
 struct fault proxy_check_source(const struct core *core, struct request *req);
+/* A request that was held (context_hold) goes on, when its claim is proven or refuted. */
+void proxy_proven(struct core *core, struct context *context, struct moment now,
+                  struct actions *out);
+
 /* A request that was held (context_hold) goes on, with a certificate or the lack of one. */
 void proxy_resume(struct core *core, struct context *context, struct moment now,
                   struct actions *out);

@@ -88,8 +88,8 @@ void request_read(struct request *req, const struct flow *flow)
     req->sender = NULL;
     req->access = 0;
     req->proof = 0;
+    req->is_counted = false;
     req->is_repeated = false;
-    req->proof = 0;
     req->why = NULL;
     req->caller = 0;
     req->targets.count = 0;

@@ -38,6 +38,7 @@ struct request {
     struct user *sender; /* authenticated; NULL for a stranger */
     unsigned access;     /* bits of enum access, of its source */
     uint8_t proof;       /* bits of enum caller_proof: what is known of who begins something */
+    bool is_counted;     /* its source was, before it waited for its proof (core/claims) */
     bool is_repeated;    /* an exact copy of a request that was authenticated before */
     uint64_t caller;     /* binding by whose flow it came; 0 = none */
     struct target_set targets;

@@ -25,6 +25,7 @@ enum timer_kind {
     TIMER_BINDING,
     TIMER_DIALOG,
     TIMER_CERTIFICATE,
+    TIMER_CLAIM,
     TIMER_ANCHOR,
     TIMER_KIND_COUNT,
 };
@@ -114,9 +115,11 @@ struct connection {
     uint16_t generation; /* the last, of one that we open */
     uint16_t alias;      /* of one that a domain opened: the port where it is listening; 0 = none */
     uint64_t domain;     /* policy_hash of that domain; 0 = it was for none */
+    bool is_proven;      /* to be of some domain, perhaps since a request of it (core/claims) */
     struct block proven; /* lines of the domains that the peer has proven to be */
-    uint32_t first_client; /* transactions whose request went by it; of a free place that we may
-                              open the next such, 0 = none */
+    struct block credential; /* what it has shown (core/credential), or empty */
+    uint32_t first_client;   /* transactions whose request went by it; of a free place that we may
+                                open the next such, 0 = none */
 };
 
 /* A domain that has proven itself by TLS (core/policy.h). */
@@ -229,8 +232,8 @@ struct context {
     instant opened_at;
     struct block answer;     /* a response that waits for a certificate (core/hearing), */
     struct flow answer_flow; /* and by which flow it came */
-    uint32_t held_by;   /* 1 + the certificate that the request, or that, waits for; 0 = none */
-    uint32_t next_held; /* that waits for the same */
+    uint32_t held_by;        /* what the request, or that, waits for (core/awaited); 0 = nothing */
+    uint32_t next_held;      /* that waits for the same */
     struct handle branches[BRANCH_LIMIT];
 };
 
@@ -306,14 +309,27 @@ struct penalty {
     instant until;
 };
 
-/* A certificate of another domain (core/certificates), or where one was looked for. */
-struct kept_certificate {
-    struct hash128 key; /* of its place, whom it speaks for, and where it may lie; 0 = never used */
-    struct certificate certificate;
-    instant found_at, until;        /* it is good until then */
-    uint64_t question;              /* under which the shell fetches it; 0 = it does not */
+/* What is kept for some time, and was asked for, or is (core/awaited). */
+struct awaited {
+    struct hash128 key;             /* 0 = never used */
+    instant until;                  /* what was found is good until then */
+    uint64_t question;              /* under which it is asked for; 0 = it is not */
     uint32_t first_held, last_held; /* contexts whose requests wait for it */
     struct timer timer;
+};
+
+/* A certificate of another domain (core/certificates), or where one was looked for. */
+struct kept_certificate {
+    struct awaited awaited; /* by its place, whom it speaks for, and where it may lie */
+    struct certificate certificate;
+    instant found_at;
+};
+
+/* Whether a certificate is of a domain, by what DNS says (core/claims). */
+struct kept_claim {
+    struct awaited awaited;
+    bool is_proven;
+    uint32_t lookup; /* which finds it out, while it is asked for */
 };
 
 /* The walk of a checkpoint over all that must be in the newest segment. */
@@ -369,6 +385,8 @@ struct core {
     struct pace *paces;
     struct rehearsal *rehearsals;
     struct kept_certificate *certificates;
+    struct kept_claim *claims;
+    struct claim_lookup *claim_lookups;
     struct pool anchors; /* struct anchor */
     struct table anchors_by_call, anchors_by_id, anchors_by_payer;
     struct ports ports;           /* the relay's */
@@ -380,7 +398,8 @@ struct core {
     bool is_adopting;             /* what its table lacks is being opened, ... */
     uint32_t adopted;             /* ... up to this anchor */
     uint64_t fetches_asked;       /* so far */
-    uint32_t fetches, held;       /* of them under way, and requests that wait for one */
+    uint64_t claims_asked;        /* so far */
+    uint32_t fetches, held;       /* fetches under way, and requests that wait (core/awaited) */
     instant penalties_until;      /* before it some place may have one */
     uint32_t free_connection;     /* place of the first that we may open */
     uint64_t next_call;

@@ -713,8 +713,10 @@ static bool next_begun(struct streams *streams, struct event *event)
     streams->fresh = stream->next;
     stream->is_known = true;
     *event = (struct event){.kind = EVENT_OPENED, .flow = stream->flow};
-    if (stream->channel)
+    if (stream->channel) {
         event->bytes = tls_proven(stream->channel);
+        event->credential = tls_credential(stream->channel);
+    }
     return true;
 }
 

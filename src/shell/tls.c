@@ -1,5 +1,6 @@
 #include "shell/tls.h"
 
+#include "core/credential.h"
 #include "core/identity.h"
 #include "shell/certificate.h"
 #include "shell/netaddr.h"
@@ -9,6 +10,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
+#include <openssl/sha.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +42,8 @@ struct tls_channel {
     struct slice octets; /* of tls->octets, not yet read */
     struct peer_plan *plan;
     char *proven; /* lines; NULL = none */
+    char *shown;  /* shown_len bytes of a credential; NULL = none */
+    size_t shown_len;
 };
 
 static struct tls_channel *channel_at(struct channel *channel)
@@ -135,11 +139,106 @@ static bool is_by_dane(const struct tls_channel *c)
            SSL_get_verify_result(c->ssl) == X509_V_OK;
 }
 
+static void hash_both(unsigned char *der, int len, struct shown_certificate *to, unsigned selector)
+{
+    SHA256(der, (size_t)len, to->sha256[selector]);
+    SHA512(der, (size_t)len, to->sha512[selector]);
+    OPENSSL_free(der);
+}
+
+static bool take_fingerprints(X509 *certificate, struct shown_certificate *to)
+{
+    unsigned char *whole = NULL, *key = NULL;
+    int whole_len = i2d_X509(certificate, &whole);
+    int key_len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &key);
+
+    if (whole_len <= 0 || key_len <= 0) {
+        OPENSSL_free(whole);
+        OPENSSL_free(key);
+        return false;
+    }
+    hash_both(whole, whole_len, to, 0);
+    hash_both(key, key_len, to, 1);
+    return true;
+}
+
+/* Those that signed it, one the other, up to the last that the peer sent: whether that one is to be
+ * trusted is another question.  NULL if they did not. */
+static STACK_OF(X509) * follow(X509 *certificate, STACK_OF(X509) * sent)
+{
+    X509 *last = sk_X509_num(sent) > 0 ? sk_X509_value(sent, sk_X509_num(sent) - 1) : NULL;
+    X509_STORE_CTX *judging = X509_STORE_CTX_new();
+    STACK_OF(X509) *trusted = sk_X509_new_null(), *chain = NULL;
+
+    if (last && X509_cmp(last, certificate) != 0 && judging && trusted &&
+        sk_X509_push(trusted, last) > 0 &&
+        X509_STORE_CTX_init(judging, NULL, certificate, sent) == 1) {
+        X509_STORE_CTX_set0_trusted_stack(judging, trusted);
+        X509_STORE_CTX_set_depth(judging, (int)CREDENTIAL_CHAIN);
+        X509_STORE_CTX_set_flags(judging, X509_V_FLAG_PARTIAL_CHAIN);
+        if (X509_verify_cert(judging) == 1)
+            chain = X509_STORE_CTX_get1_chain(judging);
+    }
+    X509_STORE_CTX_free(judging);
+    sk_X509_free(trusted);
+    return chain;
+}
+
+/* From it to a CA; NULL where it was verified earlier, in a session that is resumed. */
+static STACK_OF(X509) * verified_chain(const struct tls_channel *c)
+{
+    STACK_OF(X509) *chain = SSL_get0_verified_chain(c->ssl);
+
+    return chain ? X509_chain_up_ref(chain) : NULL;
+}
+
+/* Without the memory for it the peer has shown nothing. */
+static void keep_shown(struct tls_channel *c, const struct credential *credential)
+{
+    char bytes[CREDENTIAL_BYTES];
+    struct writer w = writer_over(bytes, sizeof bytes);
+
+    credential_write(&w, credential);
+    c->shown = w.failed ? NULL : malloc(w.len);
+    if (!c->shown)
+        return;
+    memcpy(c->shown, bytes, w.len);
+    c->shown_len = w.len;
+}
+
+/* Names matter for what others have signed alone (core/credential). */
+static void show(struct tls_channel *c, X509 *certificate)
+{
+    bool is_vouched = SSL_get_verify_result(c->ssl) == X509_V_OK && !is_by_dane(c);
+    struct credential credential = {.is_vouched = is_vouched};
+    STACK_OF(X509) *chain =
+        is_vouched ? verified_chain(c) : follow(certificate, SSL_get_peer_cert_chain(c->ssl));
+    int len = sk_X509_num(chain);
+    char names[CREDENTIAL_NAMES];
+    struct writer w = writer_over(names, sizeof names);
+
+    if (take_fingerprints(certificate, &credential.chain[0]))
+        credential.count = 1;
+    while (credential.count && credential.count < CREDENTIAL_CHAIN && (int)credential.count < len &&
+           take_fingerprints(sk_X509_value(chain, (int)credential.count),
+                             &credential.chain[credential.count]))
+        credential.count++;
+    if (is_vouched || credential.count > 1)
+        certificate_write_domains(certificate, &w);
+    credential.names = writer_slice(&w);
+    if (credential.count)
+        keep_shown(c, &credential);
+    sk_X509_pop_free(chain, X509_free);
+}
+
 static void prove(struct tls_channel *c)
 {
     X509 *certificate = SSL_get0_peer_certificate(c->ssl);
 
-    if (!certificate || SSL_get_verify_result(c->ssl) != X509_V_OK)
+    if (!certificate)
+        return;
+    show(c, certificate);
+    if (SSL_get_verify_result(c->ssl) != X509_V_OK)
         return;
     /* By DANE the domain's own records say so, whatever names the certificate has. */
     keep_names(c, certificate, c->plan && is_by_dane(c) ? c->plan->domain : NO_SLICE);
@@ -296,6 +395,7 @@ static void drop(struct channel *channel)
     SSL_free(c->ssl);
     free(c->plan);
     free(c->proven);
+    free(c->shown);
     free(c);
 }
 
@@ -304,6 +404,13 @@ static const struct channel_kind kind = {ready, take, give, end, drop};
 struct slice tls_proven(const struct channel *channel)
 {
     return slice_text(((const struct tls_channel *)(const void *)channel)->proven);
+}
+
+struct slice tls_credential(const struct channel *channel)
+{
+    const struct tls_channel *c = (const struct tls_channel *)(const void *)channel;
+
+    return slice_of(c->shown, c->shown_len);
 }
 
 static bool write_memory(struct writer *w, BIO *memory)

@@ -2,9 +2,11 @@
  * TLS 1.2 and 1.3 (RFC 8446, RFC 9325) as a channel of a stream, by OpenSSL.
  *
  * A server's side shows the certificate of the name that was asked for, and asks for one of the
- * peer, who need have none.  A client's side asks for the domain of its plan.  When a handshake is
- * done the channel knows which SIP domains the peer has proven to be: by a CA (RFC 5922), or by
- * DANE (RFC 7673).  A plan may demand it.
+ * peer, who need have none.  A client's side asks for the domain of its plan, and shows the
+ * certificate of ours.  When a handshake is done the channel knows which SIP domains the peer has
+ * proven to be: by a CA (RFC 5922), or by DANE (RFC 7673).  A plan may demand it.  What else DANE
+ * may say of the peer is the core's to find out (core/claims), by the fingerprints of what it has
+ * shown.
  */
 #pragma once
 
@@ -33,6 +35,9 @@ struct channel *tls_connect(struct tls *tls, int descriptor, const struct peer_p
 
 /* The domains that the peer has proven to be, a line each; empty if there are none. */
 struct slice tls_proven(const struct channel *channel);
+
+/* What it has shown, as core/credential has it; empty if that was nothing. */
+struct slice tls_credential(const struct channel *channel);
 
 /* Writes the certificate that a server's side showed, and those that lead from it to a CA, in PEM;
  * false if there is no room. */

@@ -18,9 +18,9 @@ sys.dont_write_bytecode = True
 
 import domains_test
 import lab
-from certificates import PAST, Authority, certificate_hash, key_hash, read, self_signed, write
+from certificates import Authority, PAST, certificate_hash, key_hash, read, self_signed, write
 from domains_test import A, A6, B, B6, BOTH_FAMILIES, Domain, call, hosts, refused, service
-from sip import Attempt, Call, Message, expect
+from sip import Attempt, Call, Message, expect, unique
 
 SIPWITCH = os.path.join(lab.ROOT, "build/release/src/sipwitch")
 
@@ -460,6 +460,131 @@ def a_server_that_cannot_be_found_does_not_lead_to_one_without_tls(world):
     refused(dane.alice, "sip:bob@b.test", 504, "DNS Does Not Answer")
 
 
+# ---- who calls, and is proven by DANE alone
+
+def told(request):
+    return request.get("P-SIPWITCH-Caller")
+
+
+def shown_as(caller, callee, domain):
+    """A call by TLS, whose callee is told that the caller is of that domain."""
+    invite = call(caller, callee)
+    goes_by_tls(invite)
+    expect(told(invite) == f"verified;domain={domain};by=tls", told(invite))
+
+
+def published(world, stack=""):
+    """Both domains show certificates that they have made themselves, and publish their keys."""
+    made = {name: self_signed(world.folder, f"{name}.test") for name in "ab"}
+    world.publish(SECURE + "".join(f"_5061._tcp.p{name} TLSA 3 1 1 {key_hash(text)}\n"
+                                   for name, text in made.items()))
+    world.a, world.b = Domain(world, "a.test", A, "alice"), Domain(world, "b.test", B, "bob")
+    for domain, name in (world.a, "a"), (world.b, "b"):
+        if stack:
+            configure(domain, stack)
+        install(domain, made[name])
+        domain.start()
+    return world.a.phone(), world.b.phone()
+
+
+def domains_without_a_ca_prove_themselves_both_ways(world):
+    alice, bob = published(world)
+    for _ in range(2):
+        shown_as(alice, bob, "a.test")
+        shown_as(bob, alice, "b.test")
+    expect(connections() == 1, f"{connections()} connections")
+    for domain, other in (world.a, "b.test"), (world.b, "a.test"):
+        expect(is_remembered(domain, other), f"{domain.domain} does not count {other} as proven")
+
+
+def they_prove_themselves_where_dane_is_demanded(world):
+    alice, bob = published(world, stack="<tls-policy>dane</tls-policy>")
+    shown_as(bob, alice, "b.test")
+    shown_as(alice, bob, "a.test")
+    expect(connections() == 1, f"{connections()} connections")
+
+
+def they_prove_themselves_again_after_a_crash(world):
+    alice, bob = published(world)
+    shown_as(bob, alice, "b.test")
+    one = Call(bob, alice)
+    for domain in world.a, world.b:
+        domain.server.kill()
+    for domain in world.a, world.b:
+        domain.server.start()
+    one.exchange(one.far, bob, "INFO")
+    shown_as(bob, alice, "b.test")
+    shown_as(alice, bob, "a.test")
+    restart(world.b)
+    one.exchange(one.far, bob)
+
+
+def an_impostor_hears_nothing_of_a_call_from_who_was_proven_by_dane(world):
+    alice, bob = published(world)
+    one = Call(bob, alice)
+    hears_nothing(world, one, "Server Does Not Prove To Be That Domain", one.far)
+
+
+def a_caller_may_be_proven_by_its_authority(world):
+    dane = Dane(world, by_authority, chain=True)
+    shown_as(dane.bob, dane.alice, "b.test")
+
+
+def a_caller_may_be_proven_by_records_that_want_a_ca_as_well(world):
+    """The CA vouches for the server's name alone, and the records for that as the domain's."""
+    dane = Dane(world, by_key_and_a_ca, known=True)
+    shown_as(dane.bob, dane.alice, "b.test")
+
+
+def speak(world, phone, sender, shown):
+    """What the phone is told of a MESSAGE from that sender, by somebody who connects to its server
+    with that certificate, or none."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if shown:
+        path = os.path.join(world.folder, "shown.pem")
+        write(path, shown)
+        context.load_cert_chain(path)
+    with socket.create_connection((A, 5061), 10, (B, 0)) as plain, \
+            context.wrap_socket(plain) as stream:
+        stream.sendall(phone.request("MESSAGE", phone.aor(), sender=f"<sip:x@{sender}>;tag=x",
+                                     via=f"SIP/2.0/TLS {B}:5061;branch={unique('z9hG4bK')}").encode())
+        message = phone.take("MESSAGE", 200)
+        expect(stream.recv(65535).startswith(b"SIP/2.0 200 "), "no 200")
+    return told(message)
+
+
+def only_records_that_are_the_domains_own_and_signed_prove_a_caller(world):
+    shown, others = (self_signed(world.folder, "right.test") for _ in range(2))
+    right = f"TLSA 3 1 1 {key_hash(shown)}\n"
+    server = f"_sips._tcp SRV 1 1 5061 p\np A {B}\n_5061._tcp.p {right}"
+    world.publish(
+        hosts(pa=A, pb=B) + secure("a", "pa") + "".join(secure(name, f"p{name}") for name in
+                                                       ("right", "wrong", "none", "old")) +
+        f"_5061._tcp.pright {right}_5061._tcp.pwrong TLSA {WRONG}\n" +
+        f"_5061._tcp.pold {right}_5061._tcp.pold TLSA {WRONG}\n" +
+        f"plain NS ns\nforged NS ns\nforged DS 1 {domains_test.FORGED}\nlame NS ns\n",
+        plain=server, forged=server, lame=None)
+    world.a = Domain(world, "a.test", A, "alice").start()
+    alice = world.a.phone()
+    proven = "verified;domain={};by=tls".format
+    for sender, certificate, wanted in (
+            ("right.test", shown, proven("right.test")),
+            ("old.test", shown, proven("old.test")), # one of two records, as while a key is replaced
+            ("right.test", others, "unverified"), # its name in a certificate, with another key
+            ("right.test", None, "unverified"),
+            ("wrong.test", shown, "unverified"),
+            ("none.test", shown, "unverified"),
+            ("nobody.test", shown, "unverified"),
+            ("plain.test", shown, "unverified"),
+            ("forged.test", shown, "unverified"),
+            ("lame.test", shown, "unverified"),
+            ("a.right.test", shown, "unverified"),
+    ):
+        said = speak(world, alice, sender, certificate)
+        expect(said == wanted, f"{sender} is {said}, not {wanted}")
+
+
 # ---- in a dialog, after its connection has gone: what was proven then is proven again
 
 def restart(domain):
@@ -511,12 +636,13 @@ class Impostor:
                         self.heard += stream.recv(65535)
 
 
-def hears_nothing(world, one, why):
-    """b.test's server is gone, and the caller hangs up."""
+def hears_nothing(world, one, why, end=None):
+    """b.test's server is gone, and the caller hangs up, or the other end that is named."""
+    end = end or one.near
     world.b.server.stop()
     impostor = Impostor(world)
-    one.near.phone.send(one.near.write("BYE"))
-    answer = one.near.phone.await_message(
+    end.phone.send(end.write("BYE"))
+    answer = end.phone.await_message(
         lambda m: m.status >= 200 and "BYE" in m.get("CSeq"), "answer to BYE", 30)
     expect(answer.status == 502 and why in answer.text, answer.text)
     expect(impostor.came.is_set(), "the impostor was not even asked")
@@ -620,6 +746,13 @@ CHECKS = [
     records_that_cannot_be_had_are_not_taken_as_absent,
     servers_that_cannot_be_had_are_not_taken_as_absent,
     a_server_that_cannot_be_found_does_not_lead_to_one_without_tls,
+    domains_without_a_ca_prove_themselves_both_ways,
+    they_prove_themselves_where_dane_is_demanded,
+    they_prove_themselves_again_after_a_crash,
+    an_impostor_hears_nothing_of_a_call_from_who_was_proven_by_dane,
+    a_caller_may_be_proven_by_its_authority,
+    a_caller_may_be_proven_by_records_that_want_a_ca_as_well,
+    only_records_that_are_the_domains_own_and_signed_prove_a_caller,
 ]
 
 

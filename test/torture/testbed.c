@@ -1,5 +1,6 @@
 #include "testbed.h"
 
+#include "core/credential.h"
 #include "core/recall.h"
 
 #include <stdlib.h>
@@ -326,14 +327,30 @@ void testbed_step(struct testbed *server, enum event_kind kind, const struct flo
     run_event(server, &event);
 }
 
+/* A certificate and its key whose hashes are all 'k'. */
+static struct slice write_credential(char *bytes)
+{
+    struct credential credential = {.count = 1};
+    struct writer w = writer_over(bytes, CREDENTIAL_BYTES);
+
+    memset(&credential.chain[0], 'k', sizeof credential.chain[0]);
+    credential_write(&w, &credential);
+    return writer_slice(&w);
+}
+
 struct flow testbed_open(struct testbed *server, enum arrival arrival, unsigned place,
                          uint16_t port)
 {
     struct flow flow = testbed_flow(arrival, place, port);
+    struct event event = {.kind = EVENT_OPENED};
+    char bytes[CREDENTIAL_BYTES];
 
     flow.connection = connection_name(place, ++server->opened);
     keep_stream(server, &flow);
-    testbed_step(server, EVENT_OPENED, &flow, NO_SLICE);
+    event.flow = flow;
+    if (arrival == BY_TLS)
+        event.credential = write_credential(bytes);
+    run_event(server, &event);
     return flow;
 }
 

@@ -1,6 +1,7 @@
 /* TLS between two of us over a pair of sockets: who is believed to be what, under which policy. */
 #include "unit.h"
 
+#include "core/credential.h"
 #include "shell/tls.h"
 
 #include <openssl/pem.h>
@@ -125,6 +126,24 @@ static struct tlsa key_of_net(uint8_t *digest)
     OPENSSL_free(key);
     X509_free(certificate);
     return (struct tlsa){3, 1, 1, slice_of((const char *)digest, 32)};
+}
+
+/* Both ask for the other's certificate, and neither demands it. */
+static void what_the_peer_has_shown_is_told_by_its_fingerprints(void **state)
+{
+    struct credential of_net, of_com;
+    uint8_t digest[32];
+
+    (void)state;
+    key_of_net(digest);
+    assert_true(shake_hands_for("example.net", POLICY_OPPORTUNISTIC));
+    assert_true(credential_read(tls_credential(asking), &of_net));
+    assert_true(credential_read(tls_credential(answering), &of_com));
+    assert_memory_equal(of_net.chain[0].sha256[1], digest, sizeof digest);
+    assert_int_equal(of_net.count, 1);
+    assert_int_equal(of_com.count, 1);
+    assert_false(of_com.is_vouched);
+    assert_memory_not_equal(of_com.chain[0].sha256[1], digest, sizeof digest);
 }
 
 static void who_cannot_be_verified_has_proven_nothing(void **state)
@@ -262,7 +281,8 @@ static void an_end_is_told_behind_the_last_bytes(void **state)
 
 int main(void)
 {
-    RUN(TEST(who_cannot_be_verified_has_proven_nothing),
+    RUN(TEST(what_the_peer_has_shown_is_told_by_its_fingerprints),
+        TEST(who_cannot_be_verified_has_proven_nothing),
         TEST(who_is_verified_is_what_its_certificate_names), TEST(who_connects_is_verified_too),
         TEST(who_must_be_verified_and_cannot_be_is_not_spoken_with),
         TEST(another_name_is_another_domain),
