@@ -1031,6 +1031,24 @@ bool context_find_flow(struct core *core, struct client_transaction *client, str
     return true;
 }
 
+struct slice context_bound_domain(struct core *core, const struct client_transaction *client,
+                                  struct request *req, struct flow *place)
+{
+    const struct context *context =
+        client->is_left ? NULL : read_context(core, client, core->now, req);
+    const struct target *target;
+    struct peer_plan plan;
+
+    if (!context)
+        return NO_SLICE;
+    target = &context_targets(context)[client->branch];
+    if (!make_plan(core, target, client, context_target_uri(context, client->branch), req, &plan) ||
+        plan.policy != POLICY_DANE || plan.tlsa_count)
+        return NO_SLICE;
+    *place = target->flow;
+    return plan.domain;
+}
+
 static void send_again(struct core *core, struct context *context,
                        struct client_transaction *client, const struct request *req,
                        const struct flow *way, struct actions *out)

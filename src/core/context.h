@@ -52,6 +52,12 @@ void context_accept_left(struct core *core, struct context *context,
  * is none. */
 bool context_find_flow(struct core *core, struct client_transaction *client, struct actions *out);
 
+/* What a new connection to a branch's server must match, and is not known: the domain of which TLSA
+ * records are to be sought, and the place that must have them.  Empty if there is no such lack.
+ * `req` becomes the request of the context, and has it. */
+struct slice context_bound_domain(struct core *core, const struct client_transaction *client,
+                                  struct request *req, struct flow *place);
+
 /* The way to a target of a request that makes no transaction, as far as it is known.  False if
  * there is none. */
 bool context_find_way(struct core *core, const struct request *req, unsigned index,

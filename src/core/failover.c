@@ -2,6 +2,7 @@
 
 #include "core/branch.h"
 #include "core/context.h"
+#include "core/courier.h"
 #include "core/fault.h"
 #include "core/inside.h"
 #include "core/locate.h"
@@ -303,6 +304,8 @@ void failover_look(struct core *core, struct client_transaction *client, struct 
 
     if (client->is_rehearsal)
         rehearse_look(core, client, now, out);
+    else if (courier_waits(client))
+        courier_look(core, client, now, out);
     else if (client->lacks_flow)
         context_seek(core, client, now, out);
     else if (context && is_unheard(client))

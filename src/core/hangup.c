@@ -1,9 +1,12 @@
 #include "core/hangup.h"
 
 #include "core/connection.h"
+#include "core/courier.h"
 #include "core/dialog.h"
 #include "core/forward.h"
+#include "core/inside.h"
 #include "core/location.h"
+#include "core/peer.h"
 #include "core/policy.h"
 #include "core/transaction.h"
 
@@ -70,22 +73,39 @@ static void write_routes(struct writer *w, const struct route_set *set, bool to_
         }
 }
 
-/* The way to where an end is now; false if there is none, or nobody could prove that it leads
- * there: by a new connection to another domain only what is demanded without TLSA records is
- * proven. */
-static bool find_flow(struct core *core, const struct end *end, struct flow *flow,
-                      struct actions *out)
+/* Where what is sent to an end goes (12.2.1.1): to the nearest proxy on the way, or to itself. */
+static bool read_hop(const struct dialog *dialog, const struct route_set *set, bool to_callee,
+                     struct uri *hop)
+{
+    struct slice text =
+        dialog_part(dialog, to_callee ? DIALOG_CALLEE_CONTACT : DIALOG_CALLER_CONTACT);
+    struct slice value = NO_SLICE;
+    struct address route;
+
+    if (to_callee && set->first_own)
+        value = set->values[set->first_own - 1];
+    else if (!to_callee && set->end_own < set->count)
+        value = set->values[set->end_own];
+    if (value.len && address_next(&value, &route))
+        text = route.uri;
+    return uri_parse(text, hop);
+}
+
+/* Where an end is now, and what must be proven there; `plan->domain` is empty if nothing must. */
+static bool find_target(const struct core *core, const struct end *end, const struct uri *hop,
+                        struct target *target, struct peer_plan *plan)
 {
     const struct binding *binding = end->binding ? location_binding(core, end->binding) : NULL;
-    struct target target = {.binding = binding ? end->binding : 0,
-                            .flow = binding ? binding->flow : end->flow};
-    struct peer_plan plan = {.domain = end->domain, .policy = end->policy};
-    bool may_dial = true;
 
-    if (end->domain.len && plan.policy < policy_of(core, end->domain, core->now.wall))
-        plan.policy = policy_of(core, end->domain, core->now.wall);
-    return flow_find_socket(core, &target.flow) &&
-           connection_way(core, &target, end->domain.len ? &plan : NULL, &may_dial, flow, out);
+    *target = (struct target){.binding = binding ? end->binding : 0};
+    *plan = (struct peer_plan){.domain = end->domain, .policy = end->policy};
+    if (binding)
+        target->flow = binding->flow;
+    else
+        inside_flow(core, end, hop, &target->flow);
+    if (end->domain.len && plan->policy < policy_of(core, end->domain, core->now.wall))
+        plan->policy = policy_of(core, end->domain, core->now.wall);
+    return flow_find_socket(core, &target->flow);
 }
 
 static void write_line(struct writer *w, const char *name, struct slice value)
@@ -141,10 +161,17 @@ static bool has_contact(const struct dialog *dialog, bool to_callee)
                      &contact);
 }
 
+/* The way to an end, and what must be proven there; NULL if nothing must. */
+struct bye_way {
+    const struct target *target;
+    const struct peer_plan *plan;
+};
+
 static bool send_bye_by(struct core *core, const struct dialog *dialog, const struct route_set *set,
-                        bool to_callee, const struct flow *flow, struct slice reason, instant now,
+                        bool to_callee, const struct bye_way *way, struct slice reason, instant now,
                         struct actions *out)
 {
+    const struct flow *flow = &way->target->flow;
     uint32_t seen = to_callee ? dialog->caller_cseq : dialog->callee_cseq;
     struct own_request own = {
         .method = METHOD_BYE,
@@ -158,7 +185,7 @@ static bool send_bye_by(struct core *core, const struct dialog *dialog, const st
     if (!client)
         return false;
     bye = write_own(core, dialog, set, &own, flow, client_branch(core, client), out);
-    if (client_send(core, client, bye, now, out))
+    if (courier_send(core, client, way->target, way->plan, bye, now, out))
         return true;
     client_close(core, client);
     return false;
@@ -168,15 +195,22 @@ static bool send_bye(struct core *core, const struct dialog *dialog, const struc
                      bool to_callee, struct slice reason, instant now, struct actions *out)
 {
     const struct end *end = to_callee ? &set->cookie.callee : &set->cookie.caller;
-    struct flow flow;
+    struct target target;
+    struct peer_plan plan;
+    const struct bye_way way = {&target, end->domain.len ? &plan : NULL};
+    struct uri hop;
+    bool has_hop = read_hop(dialog, set, to_callee, &hop);
 
-    return has_contact(dialog, to_callee) && find_flow(core, end, &flow, out) &&
-           send_bye_by(core, dialog, set, to_callee, &flow, reason, now, out);
+    return has_contact(dialog, to_callee) &&
+           find_target(core, end, has_hop ? &hop : NULL, &target, &plan) &&
+           send_bye_by(core, dialog, set, to_callee, &way, reason, now, out);
 }
 
 void hangup_refuse(struct core *core, const struct message *response, const struct flow *flow,
                    struct moment now, struct actions *out)
 {
+    const struct target target = {.flow = *flow};
+    const struct bye_way way = {&target, NULL};
     struct own_request ack = {METHOD_ACK, response->cseq.number, true, NO_SLICE};
     char text[DIALOG_SKETCH];
     struct dialog dialog;
@@ -190,7 +224,7 @@ void hangup_refuse(struct core *core, const struct message *response, const stru
                           .flow = *flow,
                           .bytes = write_own(core, &dialog, &set, &ack, flow, 0, out),
                       });
-    send_bye_by(core, &dialog, &set, true, flow, S("SIP;cause=502;text=\"Answer was changed\""),
+    send_bye_by(core, &dialog, &set, true, &way, S("SIP;cause=502;text=\"Answer was changed\""),
                 now.boot, out);
 }
 

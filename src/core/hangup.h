@@ -3,7 +3,8 @@
  *
  * It is made of the observer's record: From, To and Call-ID, the Contact and the route set of the
  * end it goes to (12.2.1.1), and a CSeq that leaps over what the observer may have missed.  It
- * takes the way that requests in the dialog take: by the current flow of the end's binding.
+ * takes the way that requests in the dialog take: by the current flow of the end's binding, or to
+ * another domain's server, which proves to be that first (core/courier).
  */
 #pragma once
 

@@ -80,31 +80,49 @@ static bool stands(const struct core *core, const struct end *end)
            (!end->domain.len || connection_is_for(core, &end->flow, end->domain));
 }
 
-/* Another stream to the same host: where the next hop says that it listens, if that is there, or
- * where we had found it. */
-static void renew_flow(const struct core *core, const struct request *req, struct flow *flow)
+/* The port of a URI is one of that transport, at that host. */
+static bool listens_there(const struct uri *hop, const struct flow *flow)
 {
     struct address_bytes address;
-    struct uri hop;
+    struct slice name;
+    bool is_so = uri_param(hop, S("transport"), &name) &&
+                 transport_of(name) == (enum transport)flow->transport;
 
+    return hop->port && (is_so || (hop->scheme == SCHEME_SIPS && flow_is_secure(flow))) &&
+           host_numeric(hop->host, &address) && address.is_v6 == flow->is_v6 &&
+           memcmp(address.at, flow->address, sizeof flow->address) == 0;
+}
+
+/* Another stream to the same host: where the next hop says that it listens, if that is there, or
+ * where we had found it. */
+static void renew_flow(const struct core *core, const struct uri *hop, struct flow *flow)
+{
     if (!connection_is_ours(core, flow))
         flow->port = transport_port(flow->transport);
     flow->connection = 0;
-    if (read_hop(req, &hop) && host_numeric(hop.host, &address) && address.is_v6 == flow->is_v6 &&
-        memcmp(address.at, flow->address, sizeof flow->address) == 0 && hop.port)
-        flow->port = (uint16_t)hop.port;
+    if (hop && listens_there(hop, flow))
+        flow->port = (uint16_t)hop->port;
+}
+
+bool inside_flow(const struct core *core, const struct end *end, const struct uri *hop,
+                 struct flow *flow)
+{
+    bool is_there = stands(core, end);
+
+    *flow = end->flow;
+    if (!is_there)
+        renew_flow(core, hop, flow);
+    return is_there;
 }
 
 void inside_target(struct core *core, struct request *req)
 {
     const struct end *end = inside_to(req);
-    struct target target = {.flow = end->flow, .q = 1000};
-    bool is_there = stands(core, end);
+    struct target target = {.q = 1000};
     struct uri hop;
+    bool is_there = inside_flow(core, end, read_hop(req, &hop) ? &hop : NULL, &target.flow);
 
-    if (!is_there)
-        renew_flow(core, req, &target.flow);
-    /* An ACK makes no transaction, and waits for nothing. */
+    /* An ACK makes no transaction, and is for who has just answered. */
     if (req->message.method != METHOD_ACK && inside_hop(core, req, &hop)) {
         target.way = is_there ? WAY_CHOSEN : WAY_SOUGHT;
         target.tries = is_there;

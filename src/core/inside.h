@@ -6,7 +6,8 @@
  * address, by a new one.  By TLS whoever answers there then must prove to be of the domain that the
  * dialog is with (RFC 5922): the cookie has it, and what was demanded of it at first.  Where the
  * next hop of a request (RFC 3261 16.6 step 6) has a name, that is looked for in DNS as soon as the
- * connection is gone or the address fails; where its server must match TLSA records, they are.
+ * connection is gone or the address fails; where its server must match TLSA records, they are.  An
+ * ACK goes where the dialog began, and waits for records like all others (core/courier).
  */
 #pragma once
 
@@ -15,6 +16,11 @@
 /* The end that a request with a cookie goes to, and the one that it comes from. */
 const struct end *inside_to(const struct request *req);
 const struct end *inside_from(const struct request *req);
+
+/* The flow to an end without a binding: that of the dialog's beginning, or where that was a stream
+ * that has gone, another to the same host; `hop` is the next hop, or NULL.  True if it is there. */
+bool inside_flow(const struct core *core, const struct end *end, const struct uri *hop,
+                 struct flow *flow);
 
 /* Adds the target of a request to an end without a binding. */
 void inside_target(struct core *core, struct request *req);

@@ -138,6 +138,10 @@
 /* Requests that wait for a certificate or a claim: strangers cause it. */
 #define HELD_LIMIT 256u
 
+/* ACKs that wait for the proof of another domain (core/courier): who is in a dialog with it causes
+ * any number of them, and each has a lookup. */
+#define WAITING_ACKS_LIMIT 64u
+
 /* Bytes of a request below which its answer may be longer (core/reply). */
 #define UNPROVEN_FREE 300u
 

@@ -187,15 +187,23 @@ static bool is_same_place(const struct flow *a, const struct flow *b)
            memcmp(a->address, b->address, sizeof a->address) == 0;
 }
 
+static struct slice domain_of(const struct lookup *lookup)
+{
+    return slice_of(lookup->resolve.text + lookup->resolve.host.at, lookup->resolve.host.len);
+}
+
+struct slice locate_domain(const struct core *core, const struct client_transaction *client)
+{
+    return domain_of(lookup_of(core, client));
+}
+
 /* The domain may have proven itself since this lookup began, perhaps at its first place: from then
  * on nobody is asked in clear for it (core/policy). */
 static bool is_too_open(const struct core *core, const struct lookup *lookup,
                         const struct flow *flow)
 {
-    const struct resolve *r = &lookup->resolve;
-
-    return !flow_is_secure(flow) && policy_of(core, slice_of(r->text + r->host.at, r->host.len),
-                                              core->now.wall) != POLICY_OPPORTUNISTIC;
+    return !flow_is_secure(flow) &&
+           policy_of(core, domain_of(lookup), core->now.wall) != POLICY_OPPORTUNISTIC;
 }
 
 /* False for one that is not to be tried at all. */

@@ -55,6 +55,9 @@ struct locate_aim {
 bool locate_begin(struct core *core, struct client_transaction *client,
                   const struct locate_aim *aim, instant now);
 
+/* The domain that is looked for; the lookup's. */
+struct slice locate_domain(const struct core *core, const struct client_transaction *client);
+
 /* It looks, or has looked, for one place alone. */
 bool locate_is_narrow(const struct core *core, const struct client_transaction *client);
 

@@ -8,6 +8,7 @@
 #include "core/claims.h"
 #include "core/connection.h"
 #include "core/context.h"
+#include "core/courier.h"
 #include "core/dial.h"
 #include "core/dialog.h"
 #include "core/failover.h"
@@ -21,6 +22,7 @@
 #include "core/load.h"
 #include "core/locate.h"
 #include "core/location.h"
+#include "core/peer.h"
 #include "core/penalty.h"
 #include "core/pending.h"
 #include "core/realm.h"
@@ -785,6 +787,26 @@ static enum verdict find_target_set(struct core *core, struct request *req, stru
     return target_dialed(core, req, out);
 }
 
+/* To another domain's server, as soon as it is known what a connection there must match. */
+static void forward_when_proven(struct core *core, const struct request *req, struct actions *out)
+{
+    const struct target *target = &req->targets.at[0];
+    struct forwarding to = {.flow = target->flow, .uri = req->targets.uris[0]};
+    uint8_t policy = POLICY_OPPORTUNISTIC;
+    struct slice domain = NO_SLICE;
+    struct client_transaction *client;
+
+    if (inside_is_to_outside(req, target) && flow_is_secure(&target->flow))
+        domain = inside_domain(core, req, target, &policy);
+    client = domain.len && policy == POLICY_DANE ? client_open(core, METHOD_ACK, &to.flow) : NULL;
+    if (!client)
+        return; /* the callee's 2xx will come again, and so will this */
+    anchor_ack(core, req, &to.description, out);
+    if (!courier_await(core, client, domain, forward_request(core, req, &to, out), req->now.boot,
+                       out))
+        client_close(core, client);
+}
+
 /* An ACK makes no transaction: it is sent on, once for each time it came (16.11). */
 static enum verdict forward_statelessly(struct core *core, struct request *req, struct actions *out)
 {
@@ -794,8 +816,10 @@ static enum verdict forward_statelessly(struct core *core, struct request *req, 
 
     while (i < req->targets.count && !context_find_way(core, req, i, &to.flow, out))
         i++;
-    if (i == req->targets.count)
-        return FINISH; /* the callee's 2xx will come again, and so will this */
+    if (i == req->targets.count) {
+        forward_when_proven(core, req, out);
+        return FINISH;
+    }
     to.uri = req->targets.uris[i];
     anchor_ack(core, req, &to.description, out);
     bytes = forward_request(core, req, &to, out);

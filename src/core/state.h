@@ -381,6 +381,7 @@ struct core {
     struct table proven_by_domain;
     struct table connections_by_peer;
     struct pool lookups;
+    struct handle waiting_acks[WAITING_ACKS_LIMIT]; /* client transactions of core/courier */
     struct penalty *penalties;
     struct pace *paces;
     struct rehearsal *rehearsals;

@@ -2,6 +2,7 @@
 
 #include "core/connection.h"
 #include "core/context.h"
+#include "core/courier.h"
 #include "core/failover.h"
 #include "core/fault.h"
 #include "core/forward.h"
@@ -310,17 +311,17 @@ void client_await(struct core *core, struct client_transaction *client, instant 
 static void send_cancel(struct core *core, struct client_transaction *client, instant now,
                         struct actions *out)
 {
-    struct slice reason = proxy_cancel_reason(core, client);
-    struct client_transaction *cancel;
+    struct slice reason = proxy_cancel_reason(core, client), bytes;
+    bool has_way = context_find_flow(core, client, out);
+    struct client_transaction *cancel = client_open(core, METHOD_CANCEL, &client->flow);
 
     ctrans_hurry(&client->machine, now);
     client_arm(core, client);
-    cancel = context_find_flow(core, client, out) ? client_open(core, METHOD_CANCEL, &client->flow)
-                                                  : NULL;
     if (!cancel)
         return; /* its 64 T1 end the branch all the same */
-    if (client_send(core, cancel, forward_cancel(block_slice(&client->request), reason, out), now,
-                    out))
+    bytes = forward_cancel(block_slice(&client->request), reason, out);
+    if (has_way ? client_send(core, cancel, bytes, now, out)
+                : courier_follow(core, client, cancel, bytes, now, out))
         client->cancel = pool_handle(&core->clients, cancel);
     else
         client_close(core, cancel);
@@ -350,6 +351,19 @@ static void send_ack(const struct client_transaction *client, const struct messa
         send_bytes(&client->flow, forward_ack(block_slice(&client->request), response, out), out);
 }
 
+/* The same, as soon as it is proven who is there. */
+static void send_ack_later(struct core *core, const struct client_transaction *client,
+                           const struct message *response, instant now, struct actions *out)
+{
+    struct client_transaction *ack = client->request.at && !fault_is(FAULT_ACK_LOST)
+                                         ? client_open(core, METHOD_ACK, &client->flow)
+                                         : NULL;
+
+    if (ack && !courier_follow(core, client, ack,
+                               forward_ack(block_slice(&client->request), response, out), now, out))
+        client_close(core, ack);
+}
+
 /* What is not needed for an ACK or another sending goes back. */
 static void drop_request(struct core *core, struct client_transaction *client)
 {
@@ -362,7 +376,7 @@ static void tell_user(struct core *core, struct client_transaction *client, unsi
                       bool is_unreached, const struct message *response, struct moment now,
                       struct actions *out)
 {
-    if (client->method == METHOD_CANCEL)
+    if (client->method == METHOD_CANCEL || client->method == METHOD_ACK)
         return; /* its outcome changes nothing (9.1) */
     if (effects & CTRANS_PASS)
         proxy_response(core, client, response, now, out);
@@ -415,8 +429,13 @@ void client_step(struct core *core, struct client_transaction *client, enum ctra
         client->lacks_flow = false;
         client_arm(core, client);
     }
-    if (effects & CTRANS_SEND_ACK) /* before the context goes, which knows the way */
+    if (!ctrans_is_open(&client->machine))
+        courier_withdraw(core, client->cancel);
+    if (effects & CTRANS_SEND_ACK) { /* before the context goes, which knows the way */
         has_way = context_find_flow(core, client, out);
+        if (!has_way)
+            send_ack_later(core, client, response, now.boot, out);
+    }
     tell_user(core, client, effects, input == CTRANS_UNREACHED, response, now, out);
     if (has_way) /* after what it ends is recorded */
         send_ack(client, response, out);
@@ -435,7 +454,7 @@ void client_expire(struct core *core, struct client_transaction *client, struct 
     else if (client->is_rehearsal)
         client_await(core, client, locate_due(core, client), now.boot);
     else if (client->lacks_flow)
-        context_seek(core, client, now, out);
+        failover_look(core, client, now, out);
     else if (input == CTRANS_INPUT_COUNT)
         client_arm(core, client);
     else

@@ -342,8 +342,7 @@ void judge_unacknowledged(struct sim *sim, const struct phone *phone, const stru
 {
     instant sent = a->end_at - SECONDS(32);
 
-    if (!a->is_strict || phone_is_rude(phone) || sim->judge.upheaval > sent ||
-        zone_is_out_of_reach(sim, phone))
+    if (!a->is_strict || phone_is_rude(phone) || sim->judge.upheaval > sent)
         return;
     if (a->status >= 300 ? sim->judge.last_start < sent : is_caller_polite(sim, phone, a))
         judge_fail(sim, "in the calm every final response is acknowledged",

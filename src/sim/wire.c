@@ -41,17 +41,6 @@ bool wire_is_proven(const struct sim *sim, const struct flow *flow, struct slice
                      slice_equal(slice_text(wire->domain), domain)));
 }
 
-bool wire_has_dialled(const struct sim *sim, const struct flow *door)
-{
-    for (uint32_t place = WIRES + 1; place <= WIRES + DIALLED; place++) {
-        const struct wire *wire = &sim->wires.at[place];
-        if (wire->is_standing && wire->flow.port == door->port &&
-            memcmp(wire->flow.address, door->address, sizeof door->address) == 0)
-            return true;
-    }
-    return false;
-}
-
 bool wire_is_dialled(const struct sim *sim, const struct flow *flow, struct slice *domain)
 {
     const struct wire *wire = flow_is_secure(flow) ? find(sim, flow) : NULL;

@@ -56,9 +56,6 @@ bool wire_stands(const struct sim *sim, const struct flow *flow);
 /* Its peer has proven to be that domain, or must before anything is sent to it. */
 bool wire_is_proven(const struct sim *sim, const struct flow *flow, struct slice domain);
 
-/* The server has a stream that stands to who listens there. */
-bool wire_has_dialled(const struct sim *sim, const struct flow *door);
-
 /* The server opened it, by TLS, for that domain, or none. */
 bool wire_is_dialled(const struct sim *sim, const struct flow *flow, struct slice *domain);
 

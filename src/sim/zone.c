@@ -521,14 +521,6 @@ void zone_check_dialog(struct sim *sim, const struct flow *flow, uint64_t step)
         zone_check_proof(sim, domain, flow, step);
 }
 
-bool zone_is_out_of_reach(const struct sim *sim, const struct phone *phone)
-{
-    unsigned zone = (unsigned)(phone - &sim->phones[sim->foreign_first]);
-
-    return sim->has_secure && phone->traits & TRAIT_FOREIGN && zone < ZONES &&
-           sim->zones.at[zone].has_tlsa && !wire_has_dialled(sim, &phone->door);
-}
-
 bool zone_is_reachable(const struct sim *sim, const struct phone *phone)
 {
     unsigned zone = (unsigned)(phone - &sim->phones[sim->foreign_first]);

@@ -106,10 +106,6 @@ void zone_planned(struct sim *sim, const struct flow *flow, const struct peer_pl
 void zone_check_proof(struct sim *sim, struct slice target, const struct flow *flow, uint64_t step);
 void zone_check_dialog(struct sim *sim, const struct flow *flow, uint64_t step);
 
-/* Its server must match TLSA records, and no connection to it stands: an ACK, which waits for
- * nothing, is not sent then (core/inside). */
-bool zone_is_out_of_reach(const struct sim *sim, const struct phone *phone);
-
 /* It can be reached at all, as far as what is demanded goes. */
 bool zone_is_reachable(const struct sim *sim, const struct phone *phone);
 

@@ -577,7 +577,8 @@ static void replace(struct writer *w, size_t at, size_t remove, struct slice ins
     if (at + remove > w->len || w->len - remove + insert.len > w->limit)
         return;
     memmove(w->at + at + insert.len, w->at + at + remove, w->len - at - remove);
-    memcpy(w->at + at, insert.at, insert.len);
+    if (insert.len)
+        memcpy(w->at + at, insert.at, insert.len);
     w->len = w->len - remove + insert.len;
 }
 

@@ -20,7 +20,7 @@ import domains_test
 import lab
 from certificates import Authority, PAST, certificate_hash, key_hash, read, self_signed, write
 from domains_test import A, A6, B, B6, BOTH_FAMILIES, Domain, call, hosts, refused, service
-from sip import Attempt, Call, Message, expect, unique
+from sip import Attempt, Call, Dialog, Message, expect, unique
 
 SIPWITCH = os.path.join(lab.ROOT, "build/release/src/sipwitch")
 
@@ -671,6 +671,28 @@ def a_call_proven_by_dane_outlives_both_servers(world):
     one.exchange(one.near, dane.bob)
 
 
+def an_ack_waits_until_it_is_proven_who_gets_it(world):
+    """The connection goes between the answer and its ACK."""
+    dane = Dane(world, by_key, policy="dane")
+    attempt = Attempt(dane.alice, "sip:bob@b.test")
+    dane.bob.answer(dane.bob.await_request("INVITE"), 200)
+    near = Dialog.of_caller(dane.alice, attempt.final())
+    restart(world.b)
+    dane.alice.send(near.write("ACK", cseq=attempt.cseq))
+    dane.bob.await_request("ACK")
+
+
+def a_call_that_is_dropped_ends_at_both_after_its_connection(world):
+    """The server's own BYE goes to who proves to be the other domain, too."""
+    dane = Dane(world, by_key, policy="dane")
+    one = Call(dane.alice, dane.bob)
+    restart(world.b)
+    subprocess.run([SIPWITCH, "--prefixpath", world.a.server.state, "drop", one.call_id],
+                   check=True, stdout=subprocess.DEVNULL)
+    for phone in dane.bob, dane.alice:
+        phone.take("BYE", 200)
+
+
 def an_impostor_hears_nothing_of_a_call_proven_by_dane(world):
     dane = Dane(world, by_key)
     hears_nothing(world, Call(dane.alice, dane.bob), UNPROVEN)
@@ -728,6 +750,8 @@ CHECKS = [
     an_impostor_hears_nothing_of_a_call,
     an_impostor_hears_nothing_after_a_restart_of_ours,
     a_call_proven_by_dane_outlives_both_servers,
+    an_ack_waits_until_it_is_proven_who_gets_it,
+    a_call_that_is_dropped_ends_at_both_after_its_connection,
     an_impostor_hears_nothing_of_a_call_proven_by_dane,
     a_ringing_call_proven_by_dane_outlives_our_restart,
     dane_proves_a_domain_without_a_ca,

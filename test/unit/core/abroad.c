@@ -1,5 +1,7 @@
 #include "abroad.h"
 
+#include <stdio.h>
+
 static const struct socket_settings sockets[] = {{TRANSPORT_UDP, S("192.0.2.1"), 5060},
                                                  {TRANSPORT_TLS, S("192.0.2.1"), 5061}};
 static const struct subnet trusted[] = {
@@ -8,7 +10,12 @@ static const struct subnet trusted[] = {
 
 void abroad_begin(struct abroad *a)
 {
-    world_begin(&a->w, true);
+    abroad_begin_within(a, &world_limits);
+}
+
+void abroad_begin_within(struct abroad *a, const struct limits *limits)
+{
+    world_begin_within(&a->w, true, limits);
     a->w.settings.sockets = sockets;
     a->w.settings.socket_count = COUNT_OF(sockets);
     a->w.settings.networks = trusted;
@@ -33,6 +40,8 @@ bool abroad_look(struct abroad *a)
         a->stream = act->flow;
         is_new = true;
     }
+    if (is_new)
+        snprintf(a->sent, sizeof a->sent, "%s", talk_sent(&a->w));
     return is_new;
 }
 

@@ -17,10 +17,12 @@ struct abroad {
     struct flow stream;    /* the latest that was opened */
     struct peer_plan plan; /* and what its peer must prove */
     char plan_bytes[4096];
+    char sent[128]; /* what was sent in the step that opened it (talk_sent) */
 };
 
 /* A server of UDP and TLS in a network that it trusts, with alice's phone. */
 void abroad_begin(struct abroad *a);
+void abroad_begin_within(struct abroad *a, const struct limits *limits);
 
 /* Notes the stream that was opened in the last step, with its plan. */
 bool abroad_look(struct abroad *a);

@@ -220,19 +220,55 @@ static void nobody_is_reached_without_the_records(void **state)
     assert_sent(&a.w, "502>9");
 }
 
-/* Nothing waits for it: its next copy goes by the connection that another request has opened. */
-static void an_ack_goes_to_nobody_unproven(void **state)
+/* Of its copies one. */
+static void an_ack_waits_until_the_records_are_found(void **state)
 {
     (void)state;
     broken_call(POLICY_OPPORTUNISTIC, bound);
     ask("ACK", CONTACT_CAROL, "");
+    assert_sent(&a.w, "NAPTR?elsewhere.example");
+    ask("ACK", CONTACT_CAROL, "");
     assert_sent(&a.w, "");
-    ask("INFO", CONTACT_CAROL, "");
     assert_true(abroad_settle(&a, bound));
+    assert_demanded(POLICY_DANE, 1);
+    assert_string_equal(a.sent, "connect>2 ACK>2");
     ask("ACK", CONTACT_CAROL, "");
     assert_sent(&a.w, "ACK>2");
-    abroad_prove(&a, "elsewhere.example\n");
-    ANSWER(&a.w, .host = 2, .by = &a.stream, .method = "INFO", .status = 200);
+}
+
+static void an_ack_goes_to_nobody_without_the_records(void **state)
+{
+    (void)state;
+    broken_call(POLICY_OPPORTUNISTIC, bound);
+    ask("ACK", CONTACT_CAROL, "");
+    assert_false(abroad_settle(&a, plain));
+    assert_sent(&a.w, "");
+    assert_int_equal(core_census(a.w.core).lookups, 0);
+}
+
+/* Whoever is in a dialog can send as many as it likes. */
+static void no_more_than_some_acks_wait_at_a_time(void **state)
+{
+    struct limits limits = world_limits;
+
+    (void)state;
+    talk_end(&a.w);
+    limits.lookups = limits.transactions = 2 * WAITING_ACKS_LIMIT;
+    abroad_begin_within(&a, &limits);
+    broken_call(POLICY_OPPORTUNISTIC, bound);
+    for (unsigned n = 0; n < WAITING_ACKS_LIMIT + 8; n++) {
+        char more[2048];
+        snprintf(more, sizeof more, "%sSubject: %u\n", talk_route(&a.w, 2), n);
+        SAY(&a.w, .host = 9, .method = "ACK", .uri = CONTACT_CAROL, .from = ALICE, .to = TO_CAROL,
+            .call_id = "one", .branch = "ACK", .cseq = 2, .more = more);
+        a.w.asked_count = 0; /* nobody answers */
+    }
+    assert_int_equal(core_census(a.w.core).lookups, WAITING_ACKS_LIMIT);
+    for (unsigned n = 0; n < 40; n++) {
+        world_wait(&a.w, SECONDS(1));
+        a.w.asked_count = 0;
+    }
+    assert_int_equal(core_census(a.w.core).lookups, 0);
 }
 
 static void an_ack_may_open_a_connection(void **state)
@@ -321,12 +357,43 @@ static void our_own_bye_demands_the_same(void **state)
     ANSWER(&a.w, .host = 9, .method = "BYE", .status = 200);
 }
 
-/* A call from outside, by TLS, of a domain that has proven itself. */
-static void a_caller_that_has_proven_its_domain_must_prove_it_again(void **state)
+/* alice's phone agrees to our BYE, and nobody waits for another. */
+static void alice_is_the_last_to_agree(void)
+{
+    ANSWER(&a.w, .host = 9, .method = "BYE", .status = 200);
+    assert_int_equal(core_census(a.w.core).dialogs, 0);
+}
+
+static void our_own_bye_waits_until_the_records_are_found(void **state)
+{
+    (void)state;
+    a.w.settings.call_longest = SECONDS(60);
+    broken_call(POLICY_OPPORTUNISTIC, bound);
+    world_wait(&a.w, SECONDS(61));
+    assert_true(abroad_settle(&a, bound));
+    assert_demanded(POLICY_DANE, 1);
+    assert_string_equal(a.sent, "connect>2 BYE>2");
+    abroad_prove(&a, "elsewhere.example\n");
+    ANSWER(&a.w, .host = 2, .by = &a.stream, .method = "BYE", .status = 200);
+    alice_is_the_last_to_agree();
+}
+
+static void our_own_bye_goes_to_nobody_without_the_records(void **state)
+{
+    (void)state;
+    a.w.settings.call_longest = SECONDS(60);
+    broken_call(POLICY_OPPORTUNISTIC, bound);
+    world_wait(&a.w, SECONDS(61));
+    assert_false(abroad_settle(&a, plain));
+    alice_is_the_last_to_agree();
+}
+
+/* A call from outside, by TLS, of a domain that has proven itself, and whose connection has gone
+ * since it was answered. */
+static void broken_call_from_outside(void)
 {
     struct flow flow;
 
-    (void)state;
     flow = world_open(&a.w, 7, 40000);
     world_close(&a.w, &flow);
     flow.transport = TRANSPORT_TLS;
@@ -337,16 +404,40 @@ static void a_caller_that_has_proven_its_domain_must_prove_it_again(void **state
         .to = "<sip:alice@example.com>", .call_id = "in", .branch = "in");
     ANSWER(&a.w, .host = 9, .status = 200);
     world_close(&a.w, &flow);
-    SAY(&a.w, .host = 9, .method = "BYE", .uri = "sip:carol@198.51.100.7:5061;transport=tls",
-        .from = "<sip:alice@example.com>;tag=h9", .to = CAROL, .call_id = "in", .branch = "bye",
-        .cseq = 2, .more = talk_route(&a.w, 9));
+}
+
+/* By a new connection to where it listens. */
+static void caller_is_to_prove_it(void)
+{
     assert_true(abroad_look(&a));
     assert_int_equal(a.stream.address[3], 7);
     assert_int_equal(a.stream.port, 5061);
     assert_true(slice_equal(a.plan.domain, S("elsewhere.example")));
     assert_int_equal(a.plan.policy, POLICY_VERIFIED);
+}
+
+static void a_caller_that_has_proven_its_domain_must_prove_it_again(void **state)
+{
+    (void)state;
+    broken_call_from_outside();
+    SAY(&a.w, .host = 9, .method = "BYE", .uri = "sip:carol@198.51.100.7:5061;transport=tls",
+        .from = "<sip:alice@example.com>;tag=h9", .to = CAROL, .call_id = "in", .branch = "bye",
+        .cseq = 2, .more = talk_route(&a.w, 9));
+    caller_is_to_prove_it();
     abroad_fail_to_prove(&a);
     assert_sent(&a.w, "502>9");
+}
+
+static void our_own_bye_finds_such_a_caller(void **state)
+{
+    (void)state;
+    a.w.settings.call_longest = SECONDS(60);
+    broken_call_from_outside();
+    world_wait(&a.w, SECONDS(61));
+    caller_is_to_prove_it();
+    abroad_prove(&a, "elsewhere.example\n");
+    ANSWER(&a.w, .host = 7, .by = &a.stream, .method = "BYE", .status = 200);
+    alice_is_the_last_to_agree();
 }
 
 /* Who has no more than a dialog is carried to its other end alone. */
@@ -366,20 +457,26 @@ static void a_stranger_names_no_next_hop(void **state)
     ANSWER(&a.w, .host = 9, .method = "BYE", .status = 200);
 }
 
-/* The connection has gone, and the answer comes by another that proves nothing: what follows the
- * INVITE goes where that went, to who proves to be there. */
-static void ack_and_cancel_follow_the_invite(void **state)
-{
-    static const struct flow elsewhere = {
-        .transport = TRANSPORT_UDP, .port = 5060, .address = {198, 51, 100, 2}};
+/* Another way by which the server says something, and that proves nothing. */
+static const struct flow elsewhere = {
+    .transport = TRANSPORT_UDP, .port = 5060, .address = {198, 51, 100, 2}};
 
-    (void)state;
-    demand(POLICY_VERIFIED);
-    ringing_call(plain);
+/* A call whose connection has gone while it rang, and that alice gives up. */
+static void cancelled_call(const zone_lines zone)
+{
+    ringing_call(zone);
     break_connection();
     ANSWER(&a.w, .host = 2, .by = &elsewhere, .status = 183);
     SAY(&a.w, .host = 9, .method = "CANCEL", .uri = OUTSIDE, .from = ALICE,
         .to = "<sip:carol@elsewhere.example>", .call_id = "one", .branch = "one");
+}
+
+/* What follows the INVITE goes where that went, to who proves to be there. */
+static void ack_and_cancel_follow_the_invite(void **state)
+{
+    (void)state;
+    demand(POLICY_VERIFIED);
+    cancelled_call(plain);
     assert_true(abroad_look(&a));
     assert_demanded(POLICY_VERIFIED, 0);
     assert_sent(&a.w, "connect>2 CANCEL>2 200>9");
@@ -390,6 +487,34 @@ static void ack_and_cancel_follow_the_invite(void **state)
     assert_demanded(POLICY_VERIFIED, 0);
     assert_sent(&a.w, "connect>2 487>9 ACK>2");
     assert_int_equal(world_sent_to(&a.w, 1).transport, TRANSPORT_TLS);
+}
+
+static void ack_and_cancel_wait_until_the_records_are_found(void **state)
+{
+    (void)state;
+    cancelled_call(bound);
+    assert_sent(&a.w, "NAPTR?elsewhere.example 200>9");
+    assert_true(abroad_settle(&a, bound));
+    assert_demanded(POLICY_DANE, 1);
+    assert_string_equal(a.sent, "connect>2 CANCEL>2");
+    abroad_prove(&a, "elsewhere.example\n");
+    ANSWER(&a.w, .host = 2, .by = &a.stream, .method = "CANCEL", .status = 200);
+    break_connection();
+    ANSWER(&a.w, .host = 2, .by = &elsewhere, .status = 487);
+    assert_sent(&a.w, "NAPTR?elsewhere.example 487>9");
+    assert_true(abroad_settle(&a, bound));
+    assert_demanded(POLICY_DANE, 1);
+    assert_string_equal(a.sent, "connect>2 ACK>2");
+}
+
+/* It answers before the CANCEL could be sent. */
+static void a_cancel_that_waits_is_dropped_when_it_is_late(void **state)
+{
+    (void)state;
+    cancelled_call(bound);
+    ANSWER(&a.w, .host = 2, .by = &elsewhere, .status = 486);
+    assert_true(abroad_settle(&a, bound));
+    assert_string_equal(a.sent, "connect>2 ACK>2");
 }
 
 /* A pending INVITE: its server must match what it had to match before. */
@@ -427,13 +552,20 @@ int main(void)
         TEST(records_that_it_matched_are_sought_again),
         TEST(a_restart_does_not_forget_that_there_were_records),
         TEST(nobody_is_reached_without_the_records), TEST(an_ack_may_open_a_connection),
-        TEST(an_ack_goes_to_nobody_unproven), TEST(a_server_with_a_name_is_looked_for_anew),
+        TEST(an_ack_waits_until_the_records_are_found),
+        TEST(an_ack_goes_to_nobody_without_the_records),
+        TEST(no_more_than_some_acks_wait_at_a_time), TEST(a_server_with_a_name_is_looked_for_anew),
         TEST(a_domain_as_next_hop_has_other_servers),
         TEST(a_server_with_a_name_must_have_records_if_that_before_had),
         TEST(a_name_that_leads_nowhere_leads_where_the_call_began),
         TEST(a_server_of_another_name_must_prove_that), TEST(our_own_bye_demands_the_same),
+        TEST(our_own_bye_waits_until_the_records_are_found),
+        TEST(our_own_bye_goes_to_nobody_without_the_records),
         TEST(a_caller_that_has_proven_its_domain_must_prove_it_again),
-        TEST(a_stranger_names_no_next_hop), TEST(ack_and_cancel_follow_the_invite),
+        TEST(our_own_bye_finds_such_a_caller), TEST(a_stranger_names_no_next_hop),
+        TEST(ack_and_cancel_follow_the_invite),
+        TEST(ack_and_cancel_wait_until_the_records_are_found),
+        TEST(a_cancel_that_waits_is_dropped_when_it_is_late),
         TEST(a_restart_looks_for_the_records_of_a_ringing_call),
         TEST(a_ringing_call_is_not_repeated_to_who_has_no_records));
 }
