@@ -27,6 +27,7 @@ enum fault_number {
     FAULT_CONNECTION_SHARED, /* one to a domain is used for another at the same address */
     FAULT_FLOW_GIVEN_UP,     /* where one flow of a phone fails, the next is not tried */
     FAULT_KEYS_UNCHECKED,    /* media keys that were not signed are let in */
+    FAULT_DIALOG_UNPROVEN, /* who answers a new connection of a dialog need not prove its domain */
     FAULT_COUNT,
 };
 

@@ -1,6 +1,7 @@
 #include "core/inside.h"
 
 #include "core/connection.h"
+#include "core/fault.h"
 #include "core/location.h"
 #include "core/policy.h"
 #include "core/target.h"
@@ -63,11 +64,15 @@ struct slice inside_domain(const struct core *core, const struct request *req,
     struct slice domain = end->domain;
     struct uri hop;
 
+    *policy = POLICY_OPPORTUNISTIC;
+    if (fault_is(FAULT_DIALOG_UNPROVEN))
+        return NO_SLICE;
     /* A server elsewhere that the domain has sent us to is that of its own name. */
     if (target->way != WAY_GIVEN && inside_hop(core, req, &hop) &&
         (!domain.len || !is_within(hop.host, domain)))
         domain = hop.host;
-    *policy = domain.len ? policy_of(core, domain, core->now.wall) : POLICY_OPPORTUNISTIC;
+    if (domain.len)
+        *policy = policy_of(core, domain, core->now.wall);
     if (*policy < end->policy)
         *policy = end->policy;
     return domain;
