@@ -66,7 +66,7 @@ bool wire_open(struct sim *sim, struct flow *flow, struct slice proven)
     copy_text(wires->at[place].proven, sizeof wires->at[place].proven, proven);
     sim->report.counts[COUNT_STREAMS]++;
     machine_stream(sim, EVENT_OPENED, flow, proven);
-    return true;
+    return wire_stands(sim, flow); /* the server may have been killed meanwhile */
 }
 
 /* -- that the server opens -- */
