@@ -259,6 +259,32 @@ static void leave(struct core *core, struct context *context, struct client_tran
     client_arm(core, client);
 }
 
+void failover_return(struct core *core, struct client_transaction *client, struct moment now,
+                     struct actions *out)
+{
+    struct context *context = context_of(core, client);
+    struct client_transaction *other =
+        context ? pool_get(&core->clients, context->branches[client->branch]) : NULL;
+    struct target *target;
+
+    if (!other || !is_unheard(other) || other->is_decided || !is_unheard(client) ||
+        flow_is_reliable(&client->flow) || context_is_over(context))
+        return;
+    target = target_of(context, client);
+    locate_end(core, other);
+    if (other->request.at)
+        leave(core, context, other);
+    else
+        client_close(core, other);
+    client->is_left = client->is_decided = client->is_cancelled = false;
+    context->branches[client->branch] = pool_handle(&core->clients, client);
+    target->flow = client->flow;
+    target->way = WAY_LAST;
+    target->is_bound = false;
+    penalty_lift(core, &target->flow, now.boot);
+    record(core, context, out);
+}
+
 static void stay(struct core *core, struct context *context, struct client_transaction *client)
 {
     target_of(context, client)->way = WAY_LAST;

@@ -6,7 +6,8 @@
  * that CANCEL, ACK and a restart stay with the same server (RFC 3261 9.1, 17.1.1.3).  A server that
  * cannot be reached, does not answer or says 503 is left for the next, by a client transaction, and
  * so a branch, of its own.  One that does not say a word for seconds is left too, though a word of
- * it still counts: a provisional response is answered by CANCEL, a 2xx is accepted.
+ * it still counts: while nobody else has said one, it is taken back; else a provisional response is
+ * answered by CANCEL, and a 2xx is accepted.
  */
 #pragma once
 
@@ -40,6 +41,11 @@ enum seclusion failover_widest(const struct core *core, const struct flow *calle
 /* Its lookup may know more than before: an answer came, or will not. */
 void failover_look(struct core *core, struct client_transaction *client, struct moment now,
                    struct actions *out);
+
+/* A response comes from a place that was left, and the one that took over has said nothing yet:
+ * they change roles, before it is looked at. */
+void failover_return(struct core *core, struct client_transaction *client, struct moment now,
+                     struct actions *out);
 
 /* EVENT_UNREACHED: what was sent there did not arrive (RFC 3261 18.4).  Anybody can say so, but who
  * repeats our branch has seen what we sent. */

@@ -6,8 +6,11 @@
 #include "core/policy.h"
 
 #define HURRY MS(50)               /* for the other family of addresses (RFC 8305 3) */
-#define ANSWER_PATIENCE SECONDS(5) /* for what DNS is asked at a time */
-#define PLACE_PATIENCE SECONDS(4)  /* a server that has not said a word to four copies is left */
+#define ANSWER_PATIENCE SECONDS(5) /* for what DNS is asked at a time, */
+#define NAPTR_PATIENCE SECONDS(2)  /* for what tells nothing that SRV would not, */
+#define DEAF_PATIENCE SECONDS(3)   /* and once an answer has not come: a caller hears soon */
+#define INVITE_PATIENCE SECONDS(2) /* a server that has not said a word to three copies is left */
+#define PLACE_PATIENCE SECONDS(4)  /* to other requests it may, and a connection takes its time */
 #define ASIDE_LIMIT 8u
 
 /* What a server that was looked up must prove (resolve_demand). */
@@ -26,6 +29,7 @@ struct lookup {
     bool is_dane;     /* only places with TLSA records will do, */
     bool is_unproven; /* and one had none */
     bool is_narrow;   /* none will do but `only` */
+    bool is_deaf;     /* an answer was waited for in vain */
     uint8_t widest;   /* enum seclusion */
     uint16_t failed;  /* by what the place tried last did; 0 = none was */
     uint8_t aside_count, aside_given;
@@ -136,10 +140,10 @@ static uint64_t question_name(const struct core *core, const struct lookup *look
            (uint64_t)(lookup->item.generation & 0xffffff) << 16 | id;
 }
 
-bool locate_ask(struct resolve *resolve, uint64_t name, struct actions *out)
+unsigned locate_ask(struct resolve *resolve, uint64_t name, struct actions *out)
 {
     struct resolve_question question;
-    bool has_asked = false;
+    unsigned last = 0;
 
     while (resolve_ask(resolve, &question)) {
         size_t start = out->bytes.len;
@@ -150,16 +154,23 @@ bool locate_ask(struct resolve *resolve, uint64_t name, struct actions *out)
                               .ask = {name | question.id, question.type},
                               .bytes = slice_of(out->bytes.at + start, question.name.len),
                           });
-        has_asked = true;
+        last = question.type;
     }
-    return has_asked;
+    return last;
+}
+
+static duration answer_patience(const struct lookup *lookup, unsigned type)
+{
+    return lookup->is_deaf ? DEAF_PATIENCE : type == DNS_NAPTR ? NAPTR_PATIENCE : ANSWER_PATIENCE;
 }
 
 static void ask(struct core *core, struct lookup *lookup, instant now, struct actions *out)
 {
-    if (!locate_ask(&lookup->resolve, question_name(core, lookup, 0), out))
+    unsigned last = locate_ask(&lookup->resolve, question_name(core, lookup, 0), out);
+
+    if (!last)
         return;
-    lookup->due = now + ANSWER_PATIENCE;
+    lookup->due = now + answer_patience(lookup, last);
     lookup->is_hurrying = false;
 }
 
@@ -323,6 +334,15 @@ void locate_failed(struct core *core, const struct client_transaction *client, u
     lookup_of(core, client)->failed = (uint16_t)status;
 }
 
+/* An INVITE is answered by 100 within 200 ms (RFC 3261 17.2.1), and who is left too early is taken
+ * back (core/failover).  Another request is answered perhaps after 3.5 s (RFC 4320 4.1), and a
+ * second server that gets it might do it a second time. */
+static duration place_patience(const struct client_transaction *client, const struct flow *place)
+{
+    return client->method == METHOD_INVITE && !flow_is_reliable(place) ? INVITE_PATIENCE
+                                                                       : PLACE_PATIENCE;
+}
+
 void locate_tried(struct core *core, const struct client_transaction *client,
                   const struct flow *place, instant now)
 {
@@ -334,7 +354,7 @@ void locate_tried(struct core *core, const struct client_transaction *client,
     lookup->tried = *place;
     lookup->demand = lookup->given;
     lookup->is_hurrying = false;
-    lookup->due = now + PLACE_PATIENCE;
+    lookup->due = now + place_patience(client, place);
 }
 
 void locate_demand(const struct core *core, const struct client_transaction *client,
@@ -369,6 +389,7 @@ bool locate_expire(struct core *core, const struct client_transaction *client, i
         note(core, SIGHT_HURRY);
     } else if (lookup->is_awaited) {
         resolve_give_up(&lookup->resolve, &core->random);
+        lookup->is_deaf = true;
         note(core, SIGHT_LATE);
     }
     return true;

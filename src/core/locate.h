@@ -95,8 +95,9 @@ instant locate_due(const struct core *core, const struct client_transaction *cli
 bool locate_expire(struct core *core, const struct client_transaction *client, instant now);
 
 /* Asks what a lookup wants to know; `name` is that of its questions, whose lowest 16 bits are its
- * own.  The highest bit is left to others (core/claims).  False if it wants to know nothing. */
-bool locate_ask(struct resolve *resolve, uint64_t name, struct actions *out);
+ * own.  The highest bit is left to others (core/claims).  The last one's type; 0: it wants to know
+ * nothing. */
+unsigned locate_ask(struct resolve *resolve, uint64_t name, struct actions *out);
 
 /* EVENT_DNS: the branch to be woken, or NULL. */
 struct client_transaction *locate_tell(struct core *core, uint64_t question,

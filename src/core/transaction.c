@@ -512,5 +512,7 @@ void client_receive(struct core *core, const struct message *m, const struct flo
         return;
     if (answers_from_elsewhere(core, client, flow))
         client->flow = *flow;
+    if (client->is_left && m->status != 503)
+        failover_return(core, client, now, out);
     client_step(core, client, ctrans_input_of(m->status), m, now, out);
 }
