@@ -285,16 +285,45 @@ static void hang_up(struct sim *sim, struct phone *phone, struct call *c)
 
 /* -- the caller -- */
 
+/* Its domain calls by TLS, and in its own name. */
+static void go_by_tls(struct sim *sim, struct phone *phone, struct call *c)
+{
+    struct slice domain = zone_calls_by_tls(sim, phone);
+    struct flow flow = {.transport = TRANSPORT_TLS, .socket = SOCKET_TLS_V4};
+
+    if (!domain.len)
+        return;
+    phone_renew_flow(sim, phone, &flow);
+    if (!wire_stands(sim, &flow))
+        return;
+    c->flow = flow;
+    c->is_proven = wire_is_proven(sim, &flow, domain);
+    if (c->is_proven || zone_must_prove(sim, phone))
+        c->domain = domain;
+    sim->report.counts[COUNT_CALLERS] += c->is_proven;
+}
+
+static void put_from(struct writer *w, const struct sim *sim, const struct phone *phone,
+                     const struct call *c)
+{
+    if (c->flow.transport)
+        put(w, "<sip:%s@%s>;tag=%s", phone->user_name, zone_name(sim, phone).at, c->local_tag);
+    else
+        put(w, "<%s>;tag=%s", phone->aor, c->local_tag);
+}
+
 void call_start(struct sim *sim, struct phone *phone, struct slice uri)
 {
-    char branch[48], from[256], to[256], contact[160];
+    char branch[48], from[256], to[256], contact[160], door[64];
     struct writer f = writer_over(from, sizeof from), t = writer_over(to, sizeof to);
     struct writer k = writer_over(contact, sizeof contact);
     struct call *c = begin_call(sim, phone, true);
     struct letter letter = phone_letter(phone, METHOD_INVITE, branch, sizeof branch);
 
     phone_name(phone, "call", c->call_id, sizeof c->call_id);
-    put(&f, "<%s>;tag=%s", phone->aor, c->local_tag);
+    go_by_tls(sim, phone, c);
+    send_by_call(sim, phone, c, &letter, door, sizeof door);
+    put_from(&f, sim, phone, c);
     put(&t, "<%.*s>", (int)uri.len, uri.at);
     put_contact(&k, phone, c);
     c->cseq = c->invite_cseq = (uint32_t)dice_between(&sim->dice, 1, 100000);
@@ -330,6 +359,9 @@ static struct call *fork_of(struct sim *sim, struct phone *phone, const struct c
 
     memcpy(c->call_id, first->call_id, sizeof c->call_id);
     memcpy(c->local_tag, first->local_tag, sizeof c->local_tag);
+    c->flow = first->flow;
+    c->domain = first->domain;
+    c->is_proven = first->is_proven;
     c->local = copy_slice(first->local);
     c->remote = copy_slice(first->remote);
     c->cseq = first->cseq;
@@ -348,8 +380,10 @@ void call_accepted(struct sim *sim, struct phone *phone, struct exchange *e,
     if (!first)
         return;
     if (is_known && e->purpose == FOR_CALL) {
-        if (c->ack.len && !(phone->traits & TRAIT_NEVER_ACKS))
+        if (c->ack.len && !(phone->traits & TRAIT_NEVER_ACKS)) {
+            phone_renew_flow(sim, phone, &c->flow);
             phone_send_by(sim, phone, &c->flow, c->ack);
+        }
         return;
     }
     if (e->purpose == FOR_REINVITE) {
@@ -532,6 +566,7 @@ void call_invited(struct sim *sim, struct phone *phone, const struct message *re
         refuse(sim, phone, request, 482);
         return;
     }
+    zone_check_caller(sim, request);
     cseq_parse(message_first(request, HEADER_CSEQ), &cseq);
     a = answer_begin(sim, phone, request);
     c = begin_call(sim, phone, false);

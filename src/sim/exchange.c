@@ -68,7 +68,7 @@ static struct exchange *find_exchange(struct phone *phone, const struct message 
 }
 
 /* The ACK for a failure is part of the transaction (17.1.1.3). */
-static void acknowledge_failure(struct sim *sim, struct phone *phone, const struct exchange *e,
+static void acknowledge_failure(struct sim *sim, struct phone *phone, struct exchange *e,
                                 const struct message *response)
 {
     static struct message request;
@@ -86,6 +86,7 @@ static void acknowledge_failure(struct sim *sim, struct phone *phone, const stru
     letter.knows_timers = false;
     letter.session = 0;
     letter_write(&w, &letter);
+    phone_renew_flow(sim, phone, &e->flow);
     phone_send_by(sim, phone, &e->flow, writer_slice(&w));
 }
 
@@ -102,6 +103,7 @@ void exchange_cancel(struct sim *sim, struct phone *phone, struct exchange *e)
     letter.contact = letter.body = NO_SLICE;
     letter.knows_timers = false;
     letter.session = 0;
+    phone_renew_flow(sim, phone, &e->flow);
     letter.flow = e->flow;
     e->is_cancelled = true;
     e->end_at = sim->now + PATIENCE;

@@ -363,11 +363,13 @@ uint64_t judge_binding_of(const struct sim *sim, const struct phone *phone)
     return 0;
 }
 
-/* The server's idea of where this end is still fits. */
+/* The server's idea of where this end is still fits; and who came by TLS, and cannot prove what is
+ * demanded of its domain, is heard as long as its stream stands. */
 static bool is_end_there(const struct sim *sim, const struct phone *phone, const struct call *c)
 {
-    return phone->traits & TRAIT_FOREIGN ||
-           (c->binding && judge_binding_of(sim, phone) == c->binding);
+    if (phone->traits & TRAIT_FOREIGN)
+        return !flow_is_secure(&c->flow) || zone_is_reachable(sim, phone);
+    return c->binding && judge_binding_of(sim, phone) == c->binding;
 }
 
 void judge_hung_up(struct sim *sim, const struct phone *phone, const struct call *c,

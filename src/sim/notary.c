@@ -200,5 +200,5 @@ void notary_judge(struct sim *sim, struct slice bytes)
     if (has(head, "\r\n" FORGED) && (is_proven || has(head, "\r\nIdentity: ")))
         judge_fail(sim, "what another domain has not signed reaches nobody", "%.*s",
                    (int)slice_find(bytes, '\r'), bytes.at);
-    sim->report.counts[COUNT_SIGNED] += is_proven;
+    sim->report.counts[COUNT_SIGNED] += is_proven && has(head, "\r\n" GENUINE);
 }

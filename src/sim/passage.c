@@ -336,7 +336,7 @@ static void check_request(struct sim *sim, const struct held *held, const struct
         return;
     }
     if (is_in_dialog)
-        zone_check_dialog(sim, flow, held->step);
+        zone_check_dialog(sim, flow, m, held->step);
     reason = find_reason(sim, flow, m);
     if (!reason && m->method == METHOD_BYE) {
         check_hang_up(sim, flow, m);

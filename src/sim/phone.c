@@ -58,13 +58,16 @@ void phone_renew_flow(struct sim *sim, struct phone *phone, struct flow *flow)
 
     if (!is_of_domain(phone, flow) || wire_stands(sim, flow))
         return;
-    fresh = network_new_address(sim, phone->site, flow->is_v6, true);
-    fresh.transport = flow->transport;
-    fresh.socket = flow->socket;
-    if (!wire_open(sim, &fresh, zone_proof(sim, &fresh)))
-        return;
-    network_move(sim, phone->node, NULL, &fresh);
-    *flow = fresh;
+    if (!wire_stands(sim, &phone->stream)) {
+        fresh = network_new_address(sim, phone->site, flow->is_v6, true);
+        fresh.transport = flow->transport;
+        fresh.socket = flow->socket;
+        if (!wire_open(sim, &fresh, zone_proof(sim, &fresh)))
+            return;
+        network_move(sim, phone->node, NULL, &fresh);
+        phone->stream = fresh;
+    }
+    *flow = phone->stream;
 }
 
 struct letter phone_letter(struct phone *phone, enum method method, char *branch, size_t limit)

@@ -58,6 +58,7 @@ struct phone {
     unsigned site;
     struct flow address;  /* as the server sees it */
     struct flow door;     /* where it takes streams; without a transport: nowhere */
+    struct flow stream;   /* of another domain: the latest of TLS that it opened to the server */
     struct flow heard_by; /* what it deals with now came by this flow */
     char user_name[16];
     char aor[64];      /* "sip:u3@sip.example" */
@@ -108,8 +109,8 @@ void phone_send(struct sim *sim, struct phone *phone, struct slice bytes);
 void phone_send_by(struct sim *sim, struct phone *phone, const struct flow *flow,
                    struct slice bytes);
 
-/* A call came by this stream, which may be gone: another of its kind takes its place, if the server
- * is there. */
+/* A call goes by this stream of TLS between domains, which may be gone, or not opened yet: another
+ * takes its place, if the server is there. */
 void phone_renew_flow(struct sim *sim, struct phone *phone, struct flow *flow);
 
 /* A request of its own making is decided: the final response, or NULL after a timeout. */

@@ -36,6 +36,7 @@ static const char *const names[COUNT_COUNT] = {
     [COUNT_QUESTIONS] = "questions to DNS",
     [COUNT_PROVEN] = "proofs",
     [COUNT_UNPROVEN] = "missing proofs",
+    [COUNT_CALLERS] = "proven callers",
     [COUNT_SIGNED] = "signatures",
     [COUNT_LOST] = "lost",
     [COUNT_DUPLICATED] = "duplicated",

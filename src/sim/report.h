@@ -32,6 +32,7 @@ enum count {
     COUNT_QUESTIONS,  /* to DNS */
     COUNT_PROVEN,     /* streams whose peer has proven to be the domain asked for */
     COUNT_UNPROVEN,   /* and those that were refused, since it has not */
+    COUNT_CALLERS,    /* calls of other domains that came by a stream that proves them */
     COUNT_SIGNED,     /* requests whose signature was good */
     /* the faults */
     COUNT_LOST,

@@ -4,6 +4,7 @@
 #include "sim/letter.h"
 #include "sim/sim.h"
 #include "sim/trace.h"
+#include "sip/address.h"
 
 /* A question under way. */
 struct asked {
@@ -508,17 +509,96 @@ void zone_check_proof(struct sim *sim, struct slice target, const struct flow *f
                    "d%d.example, transport %u, port %u", zone, flow->transport, flow->port);
 }
 
-/* Whom a phone of ours is in a dialog with is not asked by another name than that. */
-void zone_check_dialog(struct sim *sim, const struct flow *flow, uint64_t step)
+static const struct call *find_begun(const struct call *calls, struct slice call_id,
+                                     struct slice tag)
 {
-    struct slice domain;
+    for (const struct call *c = calls; c; c = c->next)
+        if (c->is_caller && slice_equal(slice_text(c->call_id), call_id) &&
+            slice_equal(slice_text(c->local_tag), tag))
+            return c;
+    return NULL;
+}
 
-    if (!sim->has_secure || !wire_is_dialled(sim, flow, &domain))
+/* The call that a phone began with this tag; NULL if it did not. */
+static const struct call *call_begun(const struct phone *phone, const struct message *m,
+                                     enum header header)
+{
+    struct slice call_id = message_first(m, HEADER_CALL_ID);
+    struct slice tag = address_tag(message_first(m, header));
+    const struct call *call = find_begun(phone->calls, call_id, tag);
+
+    return call ? call : find_begun(phone->past_calls, call_id, tag);
+}
+
+/* Whom a phone of ours is in a dialog with is not asked by another name than that.  Of who called,
+ * proved nothing and did not have to, no name is known. */
+void zone_check_dialog(struct sim *sim, const struct flow *flow, const struct message *request,
+                       uint64_t step)
+{
+    const struct call *call;
+    struct slice domain;
+    bool is_current;
+    uint32_t node = network_owner(sim, flow, &is_current);
+
+    if (!sim->has_secure || !wire_is_dialled(sim, flow, &domain) || node >= sim->phone_count)
         return;
-    if (!domain.len)
-        judge_fail(sim, "a dialog by TLS is with a domain", "port %u", flow->port);
-    else
+    call = call_begun(&sim->phones[node], request, HEADER_TO);
+    if (domain.len)
         zone_check_proof(sim, domain, flow, step);
+    else if (!call || call->domain.len)
+        judge_fail(sim, "a dialog by TLS is with a domain", "port %u", flow->port);
+    if (call && call->domain.len && !wire_is_proven(sim, flow, call->domain))
+        judge_fail(sim, "who has proven to be a domain proves it again", "%.*s",
+                   (int)call->domain.len, call->domain.at);
+}
+
+static int zone_of_phone(const struct sim *sim, const struct phone *phone)
+{
+    unsigned zone = (unsigned)(phone - &sim->phones[sim->foreign_first]);
+
+    return phone->traits & TRAIT_FOREIGN && zone < ZONES ? (int)zone : -1;
+}
+
+struct slice zone_name(const struct sim *sim, const struct phone *phone)
+{
+    return sim->zones.settings[zone_of_phone(sim, phone)].name;
+}
+
+bool zone_must_prove(const struct sim *sim, const struct phone *phone)
+{
+    return sim->zones.settings[zone_of_phone(sim, phone)].policy != POLICY_OPPORTUNISTIC;
+}
+
+/* Not one whose servers have TLSA records that nobody demands: where it calls from DNS does not
+ * say. */
+struct slice zone_calls_by_tls(struct sim *sim, const struct phone *phone)
+{
+    int zone = sim->has_secure ? zone_of_phone(sim, phone) : -1;
+    const struct zone *at = zone < 0 ? NULL : &sim->zones.at[zone];
+
+    if (!at || !at->has_tls ||
+        (at->has_tlsa && sim->zones.settings[zone].policy != POLICY_DANE) ||
+        !dice_chance(&sim->zones.dice, 600))
+        return NO_SLICE;
+    return zone_name(sim, phone);
+}
+
+void zone_check_caller(struct sim *sim, const struct message *request)
+{
+    static const char told[] = "\r\nP-SIPWITCH-Caller: verified;domain=d";
+    struct slice head = slice_until(request->bytes, request->headers_end);
+    bool is_told = memmem(head.at, head.len, told, sizeof told - 1) != NULL;
+
+    if (!sim->has_secure || !is_told)
+        return;
+    for (unsigned i = 0; i < ZONES; i++) {
+        const struct call *call = call_begun(phone_of(sim, i), request, HEADER_FROM);
+        if (call && call->is_proven)
+            return;
+    }
+    judge_fail(sim, "who is said to be proven has proven itself", "%.*s",
+               (int)message_first(request, HEADER_FROM).len,
+               message_first(request, HEADER_FROM).at);
 }
 
 bool zone_is_reachable(const struct sim *sim, const struct phone *phone)

@@ -8,10 +8,11 @@
  * In secure seeds some domains are reached by TLS, too, with a certificate of their own, of another
  * domain or of nobody; the settings demand proof of some, and proof that was given once is demanded
  * again (core/policy).  Some are signed, and have TLSA records of their servers (RFC 7673),
- * whatever their certificate is else; and of some no less is demanded.  While everything goes wrong
- * somebody on the way shows a certificate of nobody, or hides that there is TLS.  The judge: who
- * must prove it gets nothing before it has, in a dialog neither, and nor does who has TLSA records;
- * nobody connects to a server that has them without knowing them.
+ * whatever their certificate is else; and of some no less is demanded.  Some call our users by TLS,
+ * in their own name.  While everything goes wrong somebody on the way shows a certificate of
+ * nobody, or hides that there is TLS.  The judge: who must prove it gets nothing before it has, in
+ * a dialog neither, and nor does who has TLSA records; nobody connects to a server that has them
+ * without knowing them.
  */
 #pragma once
 
@@ -19,6 +20,7 @@
 #include "core/peer.h"
 #include "core/settings.h"
 #include "sim/dice.h"
+#include "sip/message.h"
 
 struct sim;
 struct phone;
@@ -104,7 +106,19 @@ void zone_power_cut(struct sim *sim);
 void zone_planned(struct sim *sim, const struct flow *flow, const struct peer_plan *plan,
                   uint64_t step);
 void zone_check_proof(struct sim *sim, struct slice target, const struct flow *flow, uint64_t step);
-void zone_check_dialog(struct sim *sim, const struct flow *flow, uint64_t step);
+void zone_check_dialog(struct sim *sim, const struct flow *flow, const struct message *request,
+                       uint64_t step);
+
+/* The domain of a phone, whose name ends with a NUL.  And: if it calls by TLS this time, else
+ * empty. */
+struct slice zone_name(const struct sim *sim, const struct phone *phone);
+struct slice zone_calls_by_tls(struct sim *sim, const struct phone *phone);
+
+/* The settings demand a proof of it. */
+bool zone_must_prove(const struct sim *sim, const struct phone *phone);
+
+/* What a phone is told of who calls: that it has proven to be a domain is true. */
+void zone_check_caller(struct sim *sim, const struct message *request);
 
 /* It can be reached at all, as far as what is demanded goes. */
 bool zone_is_reachable(const struct sim *sim, const struct phone *phone);
