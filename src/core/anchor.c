@@ -3,6 +3,7 @@
 #include "core/caller.h"
 #include "core/context.h"
 #include "core/dialog.h"
+#include "core/fault.h"
 #include "core/legs_record.h"
 #include "core/location.h"
 #include "core/oddity.h"
@@ -233,7 +234,8 @@ void anchor_change(const struct legs_output *output, struct actions *out)
 void anchor_apply(struct core *core, struct anchor *anchor, const struct legs_output *output,
                   struct actions *out)
 {
-    anchor_persist(core, anchor, out);
+    if (!fault_is(FAULT_LEGS_UNRECORDED))
+        anchor_persist(core, anchor, out);
     anchor_change(output, out);
     if (!output->count)
         return;
@@ -251,7 +253,8 @@ void anchor_close(struct core *core, struct anchor *anchor, struct actions *out)
         record_begin(out, RECORD_MEDIA_END, anchor->id);
         record_end(out);
     }
-    anchor_change(&output, out);
+    if (!fault_is(FAULT_LEGS_LEFT))
+        anchor_change(&output, out);
     forget(core, anchor);
 }
 

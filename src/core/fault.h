@@ -28,6 +28,8 @@ enum fault_number {
     FAULT_FLOW_GIVEN_UP,     /* where one flow of a phone fails, the next is not tried */
     FAULT_KEYS_UNCHECKED,    /* media keys that were not signed are let in */
     FAULT_DIALOG_UNPROVEN, /* who answers a new connection of a dialog need not prove its domain */
+    FAULT_LEGS_LEFT,       /* the relay's legs of a call stay after its end */
+    FAULT_LEGS_UNRECORDED, /* what a relayed call agreed on is not persisted */
     FAULT_COUNT,
 };
 

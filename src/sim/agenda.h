@@ -19,6 +19,7 @@ enum due_kind {
     DUE_LOAD,        /* the server looks how full its queue is */
     DUE_DNS,         /* DNS answers */
     DUE_NOTARY,      /* a domain that signs writes something */
+    DUE_LEGS,        /* the relay says what it has */
     DUE_CERTIFICATE, /* a certificate was fetched, or not */
     DUE_UNREACHED,   /* the network says that a datagram did not arrive */
     DUE_PHASE,       /* the next part of the hour */

@@ -235,12 +235,18 @@ static void route_strictly(struct letter *letter, const struct call *c, struct w
     letter->routes = slice_of(w->at + start, w->len - start);
 }
 
+/* The 2xx to its INVITE had the offer (13.2.1). */
+static bool owes_answer(const struct call *c, enum purpose purpose)
+{
+    return c->sound.is_late && purpose == FOR_CALL;
+}
+
 static void send_within(struct sim *sim, struct phone *phone, struct call *c, enum method method,
                         enum purpose purpose)
 {
     static char text[LETTER_LIMIT], bytes[LETTER_LIMIT];
-    char branch[48], from[256], to[256], contact[160], door[64];
-    struct writer w = writer_over(text, sizeof text);
+    char branch[48], from[256], to[256], contact[160], door[64], media[256];
+    struct writer w = writer_over(text, sizeof text), m = writer_over(media, sizeof media);
     struct writer f = writer_over(from, sizeof from), t = writer_over(to, sizeof to);
     struct writer k = writer_over(contact, sizeof contact);
     struct letter letter = phone_letter(phone, method, branch, sizeof branch);
@@ -260,9 +266,11 @@ static void send_within(struct sim *sim, struct phone *phone, struct call *c, en
     letter.cseq = method == METHOD_ACK ? c->invite_cseq : ++c->cseq;
     if (method == METHOD_INVITE) {
         letter.contact = writer_slice(&k);
-        letter.body = S("offer");
         c->invite_cseq = c->cseq;
     }
+    if (method == METHOD_INVITE || (method == METHOD_ACK && owes_answer(c, purpose)))
+        sound_say(sim, phone, c, &m);
+    letter.body = writer_slice(&m);
     if (method == METHOD_INVITE || method == METHOD_UPDATE)
         session_ask(sim, phone, c, &letter);
     if (method != METHOD_ACK) {
@@ -314,9 +322,9 @@ static void put_from(struct writer *w, const struct sim *sim, const struct phone
 
 void call_start(struct sim *sim, struct phone *phone, struct slice uri)
 {
-    char branch[48], from[256], to[256], contact[160], door[64];
+    char branch[48], from[256], to[256], contact[160], door[64], media[256];
     struct writer f = writer_over(from, sizeof from), t = writer_over(to, sizeof to);
-    struct writer k = writer_over(contact, sizeof contact);
+    struct writer k = writer_over(contact, sizeof contact), m = writer_over(media, sizeof media);
     struct call *c = begin_call(sim, phone, true);
     struct letter letter = phone_letter(phone, METHOD_INVITE, branch, sizeof branch);
 
@@ -336,7 +344,10 @@ void call_start(struct sim *sim, struct phone *phone, struct slice uri)
     letter.call_id = slice_text(c->call_id);
     letter.cseq = c->cseq;
     letter.contact = writer_slice(&k);
-    letter.body = S("offer");
+    c->sound.is_late = sim->relay.is_there && c->serial % 8 == 5;
+    if (!c->sound.is_late)
+        sound_say(sim, phone, c, &m);
+    letter.body = writer_slice(&m);
     session_ask(sim, phone, c, &letter);
     sim->report.counts[COUNT_CALLS]++;
     judge_call_begun(sim, phone, c);
@@ -388,6 +399,7 @@ void call_accepted(struct sim *sim, struct phone *phone, struct exchange *e,
     }
     if (e->purpose == FOR_REINVITE) {
         learn_target(first, response);
+        sound_hear(first, message_body(response));
         if (!e->is_learned && first->state == CALL_CONFIRMED)
             session_learn(sim, first, response, e->began);
         e->is_learned = true;
@@ -399,6 +411,10 @@ void call_accepted(struct sim *sim, struct phone *phone, struct exchange *e,
     copy_text(c->remote_tag, sizeof c->remote_tag, address_tag(message_first(response, HEADER_TO)));
     c->routes = route_set(response, true);
     learn_target(c, response);
+    c->sound.is_late = first->sound.is_late;
+    c->sound.has_said |= first->sound.has_said;
+    c->sound.at = first->sound.at;
+    sound_hear(c, message_body(response));
     confirm(sim, phone, c);
     session_learn(sim, c, response, sim->now);
     sim->report.counts[COUNT_ANSWERED]++;
@@ -445,14 +461,17 @@ static void answer_call(struct sim *sim, struct phone *phone, struct call *c, st
                         unsigned status)
 {
     static struct message request;
-    char contact[160], extra[200];
+    char contact[160], extra[200], media[256];
     struct writer k = writer_over(contact, sizeof contact), x = writer_over(extra, sizeof extra);
+    struct writer m = writer_over(media, sizeof media);
     struct reply reply = {.status = status, .to_tag = slice_text(c->local_tag)};
 
     if (status < 300) {
         put_contact(&k, phone, c);
         reply.contact = writer_slice(&k);
-        reply.body = status < 200 ? NO_SLICE : S("answer");
+        if (a->method == METHOD_INVITE && (status == 183 || status >= 200))
+            sound_say(sim, phone, c, &m);
+        reply.body = writer_slice(&m);
     } else if (status == 302) {
         put(&x, "Contact: <sip:elsewhere@93.184.99.1>\r\n");
     }
@@ -546,6 +565,7 @@ static void reinvited(struct sim *sim, struct phone *phone, const struct message
         return;
     }
     learn_target(c, request);
+    sound_hear(c, message_body(request));
     a = answer_begin(sim, phone, request);
     a->call = c->serial;
     answer_call(sim, phone, c, a, 200);
@@ -582,6 +602,7 @@ void call_invited(struct sim *sim, struct phone *phone, const struct message *re
     c->cseq = (uint32_t)dice_between(&sim->dice, 1, 100000);
     c->binding = judge_binding_of(sim, phone);
     learn_target(c, request);
+    sound_hear(c, message_body(request));
     c->manner = throw_manner(sim);
     if (phone->traits & TRAIT_SILENT)
         c->manner = COUNT_OF(manners) - 3 + (c->serial & 1);
@@ -628,6 +649,7 @@ void call_acknowledged(struct sim *sim, struct phone *phone, const struct messag
             a->resend_at = NEVER;
         }
     }
+    sound_hear(c, message_body(request));
     if (c->state == CALL_ANSWERED)
         confirm(sim, phone, c);
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "sim/exchange.h"
+#include "sim/relay.h"
 #include "sim/session.h"
 
 enum call_state {
@@ -49,6 +50,7 @@ struct call {
     bool wants_reinvite;
     bool wants_cancel; /* caller: as soon as a provisional response has come */
     struct session session;
+    struct sound sound;
     bool was_confirmed;
     bool was_hung_up; /* its own BYE was answered with 2xx */
     bool was_lost;    /* the phone lost its power meanwhile, or its BYE had no answer */

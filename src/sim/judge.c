@@ -412,7 +412,7 @@ static unsigned count_observed(const struct sim *sim, const struct call *c)
 }
 
 /* A caller's call that both sides consider up must be in the table, once. */
-static void check_observed(struct sim *sim, const struct call *c)
+static void check_observed(struct sim *sim, const struct phone *phone, const struct call *c)
 {
     const struct phone *peer;
     const struct call *other;
@@ -431,6 +431,8 @@ static void check_observed(struct sim *sim, const struct call *c)
         judge_fail(sim, "the observer's table equals the phones' truth",
                    "%s (%s, %s) stands and is there %u times", c->call_id, c->local_tag,
                    c->remote_tag, count);
+    else
+        relay_judge_call(sim, phone, c, peer, other);
 }
 
 #define END_SLACK (HANGUP_LONGEST + SECONDS(5)) /* both are told, and may be away */
@@ -496,7 +498,7 @@ void judge_observer(struct sim *sim)
         return;
     for (unsigned i = 0; i < sim->phone_count; i++)
         for (const struct call *c = sim->phones[i].calls; c; c = c->next)
-            check_observed(sim, c);
+            check_observed(sim, &sim->phones[i], c);
     for (uint32_t cursor = 0; core_next_dialog(sim->machine.core, &cursor, &view);) {
         check_view(sim, &view);
         check_expired(sim, &view);
@@ -523,6 +525,7 @@ void judge_rest(struct sim *sim)
         judge_fail(sim, "what ended is forgotten", "%u dialogs, %u bindings, %u records are left",
                    census.dialogs, census.bindings, census.calls);
     archive_judge(sim);
+    relay_judge_rest(sim);
     if (census.text_bytes != sim->judge.text_at_rest)
         judge_fail(sim, "memory returns to rest", "%zu bytes of text, at rest %zu",
                    census.text_bytes, sim->judge.text_at_rest);

@@ -27,10 +27,16 @@ void put_field(struct writer *w, const char *name, struct slice value)
     write_slice(w, S("\r\n"));
 }
 
+/* What a body is, if the letter does not say. */
+static struct slice type_of(struct slice body)
+{
+    return slice_starts(body, S("v=0")) ? S("application/sdp") : S("text/plain");
+}
+
 static void put_body(struct writer *w, struct slice type, struct slice body)
 {
     if (body.len)
-        put_field(w, "Content-Type", type.len ? type : S("text/plain"));
+        put_field(w, "Content-Type", type.len ? type : type_of(body));
     put(w, "Content-Length: %zu\r\n\r\n", body.len);
     write_slice(w, body);
 }

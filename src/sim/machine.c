@@ -144,6 +144,7 @@ void machine_cut_power(struct sim *sim, duration down_time)
         return;
     trace_note(sim, "power cut");
     sim->report.counts[COUNT_POWER_CUTS]++;
+    relay_cut_power(sim);
     judge_killed(sim, true);
     if (file->write_second != sim->now / SECONDS(1))
         file->synced = file->len;
@@ -241,8 +242,8 @@ static void carry_out(struct sim *sim, const struct held *held)
     case ACTION_LOG: trace_note(sim, "log: %.*s", (int)held->bytes.len, held->bytes.at); break;
     case ACTION_ASK: zone_asked(sim, &held->ask, held->bytes); break;
     case ACTION_FETCH: notary_asked(sim, &held->fetch, held->bytes); break;
-    case ACTION_LEG:
-    case ACTION_LOOK: break;   /* there is no relay */
+    case ACTION_LEG: relay_change(sim, held->bytes); break;
+    case ACTION_LOOK: relay_look(sim, held->bytes); break;
     case ACTION_ANSWER: break; /* no administrator asks here */
     }
 }
@@ -441,6 +442,12 @@ void machine_certificate(struct sim *sim, uint64_t question, const struct certif
                         .kind = EVENT_CERTIFICATE, .question = question, .certificate = found});
 }
 
+void machine_legs(struct sim *sim, const struct event *event)
+{
+    if (sim->machine.is_up)
+        handle(sim, event);
+}
+
 void machine_unreached(struct sim *sim, const struct flow *flow, struct slice head)
 {
     trace_note(sim, "the network refuses %.*s", (int)slice_find(head, '\r'), head.at);
@@ -585,6 +592,7 @@ void machine_restart(struct sim *sim)
         return;
     step(sim, &(struct event){.kind = EVENT_STARTED});
     judge_started(sim);
+    relay_server_started(sim, step);
     past_note(sim);
     if (m->disk != DISK_FULL)
         checkpoint(sim);
@@ -704,6 +712,7 @@ void machine_init(struct sim *sim)
                    .transactions = 8192,
                    .contexts = 1024,
                    .dialogs = 1024,
+                   .anchors = 1024,
                    .calls = 4096,
                    .nonces = 4096,
                    .accepted = WIRES,
@@ -714,6 +723,7 @@ void machine_init(struct sim *sim)
         .digests = &sim_digests,
         .secret = dice_key(&sim->dice),
     };
+    relay_init(sim);
     if (notary_is_seed(sim->report.seed))
         notary_equip(sim);
     m->out.limit = STEP_ACTIONS;

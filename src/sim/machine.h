@@ -127,6 +127,9 @@ void machine_receive(struct sim *sim, const struct flow *flow, uint32_t sender, 
 /* DNS has answered. */
 void machine_dns(struct sim *sim, uint64_t question, const struct dns_answer *answer);
 
+/* The relay says what it has of a call. */
+void machine_legs(struct sim *sim, const struct event *event);
+
 /* A certificate was fetched, or was not to be had. */
 void machine_certificate(struct sim *sim, uint64_t question, const struct certificate *found);
 

@@ -248,7 +248,9 @@ static bool is_same_peer(const struct sim *sim, const struct flow *a, const stru
 
     if (flow_equal(a, b))
         return true;
-    if (flow_is_reliable(a) && flow_is_reliable(b) &&
+    /* What is too long for a datagram goes by one all the same where no stream can be opened
+     * (RFC 3261 18.1.1). */
+    if (flow_is_reliable(a) && (flow_is_reliable(b) || a->port == b->port) &&
         memcmp(a->address, b->address, sizeof a->address) == 0)
         return true;
     return is_flow_of(sim, device_of(sim, network_owner(sim, a, &is_current)), b);

@@ -38,6 +38,7 @@ static const char *const names[COUNT_COUNT] = {
     [COUNT_UNPROVEN] = "missing proofs",
     [COUNT_CALLERS] = "proven callers",
     [COUNT_SIGNED] = "signatures",
+    [COUNT_HEARD] = "relayed calls heard",
     [COUNT_LOST] = "lost",
     [COUNT_DUPLICATED] = "duplicated",
     [COUNT_REORDERED] = "reordered",

@@ -34,6 +34,7 @@ enum count {
     COUNT_UNPROVEN,   /* and those that were refused, since it has not */
     COUNT_CALLERS,    /* calls of other domains that came by a stream that proves them */
     COUNT_SIGNED,     /* requests whose signature was good */
+    COUNT_HEARD,      /* calls whose packets went through the relay */
     /* the faults */
     COUNT_LOST,
     COUNT_DUPLICATED,

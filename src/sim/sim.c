@@ -253,6 +253,7 @@ static void dispatch(struct sim *sim, const struct due *due)
     case DUE_RELIEF: relieve(sim, due->who); break;
     case DUE_LOAD: look_at_load(sim); break;
     case DUE_DNS: zone_answer(sim, due->who, due->what); break;
+    case DUE_LEGS: relay_answer(sim, due->who, due->what); break;
     case DUE_NOTARY: notary_act(sim); break;
     case DUE_CERTIFICATE: notary_answer(sim, due->who, due->what); break;
     case DUE_UNREACHED: network_refuse(sim, due->who, due->what); break;
@@ -438,6 +439,7 @@ void sim_free(struct sim *sim)
         phone_free(&sim->phones[i]);
     stranger_free_ears(&sim->ears);
     machine_free(sim);
+    relay_free(sim);
     network_free(sim);
     pipe_free(sim);
     judge_free(sim);

@@ -18,6 +18,7 @@
 #include "sim/notary.h"
 #include "sim/phone.h"
 #include "sim/pipe.h"
+#include "sim/relay.h"
 #include "sim/report.h"
 #include "sim/stranger.h"
 #include "sim/wire.h"
@@ -57,6 +58,7 @@ struct sim {
     struct pipes pipes;
     struct zones zones;
     struct notary notary;
+    struct relay relay;
     struct machine machine;
     struct phone phones[PHONES_LIMIT];
     unsigned phone_count;
