@@ -322,9 +322,10 @@ static void put_from(struct writer *w, const struct sim *sim, const struct phone
 
 void call_start(struct sim *sim, struct phone *phone, struct slice uri)
 {
-    char branch[48], from[256], to[256], contact[160], door[64], media[256];
+    char branch[48], from[256], to[256], contact[160], door[64], media[256], vouched[4096];
     struct writer f = writer_over(from, sizeof from), t = writer_over(to, sizeof to);
     struct writer k = writer_over(contact, sizeof contact), m = writer_over(media, sizeof media);
+    struct writer v = writer_over(vouched, sizeof vouched);
     struct call *c = begin_call(sim, phone, true);
     struct letter letter = phone_letter(phone, METHOD_INVITE, branch, sizeof branch);
 
@@ -349,6 +350,10 @@ void call_start(struct sim *sim, struct phone *phone, struct slice uri)
         sound_say(sim, phone, c, &m);
     letter.body = writer_slice(&m);
     session_ask(sim, phone, c, &letter);
+    if (c->flow.transport && notary_vouch(sim, &letter, zone_name(sim, phone), &v)) {
+        c->is_signed = true;
+        letter.extra = writer_slice(&v);
+    }
     sim->report.counts[COUNT_CALLS]++;
     judge_call_begun(sim, phone, c);
     phone_request(sim, phone, FOR_CALL, &letter, c->serial);
@@ -373,6 +378,7 @@ static struct call *fork_of(struct sim *sim, struct phone *phone, const struct c
     c->flow = first->flow;
     c->domain = first->domain;
     c->is_proven = first->is_proven;
+    c->is_signed = first->is_signed;
     c->local = copy_slice(first->local);
     c->remote = copy_slice(first->remote);
     c->cseq = first->cseq;

@@ -29,9 +29,9 @@ struct call {
     char local_tag[32];
     char remote_tag[64];
     struct slice local, remote; /* From and To values without tags; owned */
-    struct flow flow;           /* of another domain: by which it goes, if that is a stream of TLS */
+    struct flow flow;           /* another domain's: by which it goes, if that is TLS */
     struct slice domain;        /* caller: what it must be by TLS, or has proven to be; or empty */
-    bool is_proven;             /* it has */
+    bool is_proven, is_signed;  /* it has; and it has signed its INVITE */
     struct slice target;        /* the peer's Contact URI; owned */
     struct slice routes;        /* Route fields; owned */
     uint32_t cseq;              /* the last sent */

@@ -11,6 +11,7 @@
 
 #include "core/action.h"
 #include "sim/dice.h"
+#include "sim/letter.h"
 
 struct sim;
 
@@ -29,6 +30,11 @@ void notary_init(struct sim *sim, uint64_t seed);
 
 /* DUE_NOTARY: what it writes next. */
 void notary_act(struct sim *sim);
+
+/* Writes the lines by which another domain signs an INVITE of its own, in seeds with a notary, and
+ * mostly.  False if it does not. */
+bool notary_vouch(struct sim *sim, const struct letter *letter, struct slice domain,
+                  struct writer *lines);
 
 /* The core wants a certificate; DUE_CERTIFICATE: it has it, or not. */
 void notary_asked(struct sim *sim, const struct fetch_question *question, struct slice what);

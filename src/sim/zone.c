@@ -576,29 +576,41 @@ struct slice zone_calls_by_tls(struct sim *sim, const struct phone *phone)
     int zone = sim->has_secure ? zone_of_phone(sim, phone) : -1;
     const struct zone *at = zone < 0 ? NULL : &sim->zones.at[zone];
 
-    if (!at || !at->has_tls ||
-        (at->has_tlsa && sim->zones.settings[zone].policy != POLICY_DANE) ||
+    if (!at || !at->has_tls || (at->has_tlsa && sim->zones.settings[zone].policy != POLICY_DANE) ||
         !dice_chance(&sim->zones.dice, 600))
         return NO_SLICE;
     return zone_name(sim, phone);
 }
 
+static bool has(struct slice text, const char *part)
+{
+    return memmem(text.at, text.len, part, strlen(part)) != NULL;
+}
+
+/* The line by which a phone is told who calls, if that is said to be one of the domains. */
+static struct slice line_told(const struct message *request)
+{
+    static const struct slice told = S("\r\nP-SIPWITCH-Caller: verified;domain=d");
+    struct slice head = slice_until(request->bytes, request->headers_end);
+    const char *at = memmem(head.at, head.len, told.at, told.len);
+    struct slice line = at ? slice_from(head, (size_t)(at - head.at) + 2) : NO_SLICE;
+
+    return slice_until(line, slice_find(line, '\r'));
+}
+
 void zone_check_caller(struct sim *sim, const struct message *request)
 {
-    static const char told[] = "\r\nP-SIPWITCH-Caller: verified;domain=d";
-    struct slice head = slice_until(request->bytes, request->headers_end);
-    bool is_told = memmem(head.at, head.len, told, sizeof told - 1) != NULL;
+    struct slice told = sim->has_secure ? line_told(request) : NO_SLICE;
 
-    if (!sim->has_secure || !is_told)
+    if (!told.len)
         return;
     for (unsigned i = 0; i < ZONES; i++) {
         const struct call *call = call_begun(phone_of(sim, i), request, HEADER_FROM);
-        if (call && call->is_proven)
+        if (call && (call->is_proven || !has(told, "tls")) &&
+            (call->is_signed || !has(told, "signature")))
             return;
     }
-    judge_fail(sim, "who is said to be proven has proven itself", "%.*s",
-               (int)message_first(request, HEADER_FROM).len,
-               message_first(request, HEADER_FROM).at);
+    judge_fail(sim, "who is said to be proven has proven itself", "%.*s", (int)told.len, told.at);
 }
 
 bool zone_is_reachable(const struct sim *sim, const struct phone *phone)
