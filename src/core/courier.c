@@ -95,6 +95,7 @@ bool courier_await(struct core *core, struct client_transaction *client, struct 
         .is_dane = true,
     };
 
+    slab_give(&core->slab, &client->request);
     return is_let_in(core, client, bytes) && bytes.len <= MESSAGE_LIMIT &&
            slab_copy(&core->slab, bytes, &client->request) &&
            locate_begin(core, client, &aim, now) && advance(core, client, now, out);

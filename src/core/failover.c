@@ -4,6 +4,7 @@
 #include "core/context.h"
 #include "core/courier.h"
 #include "core/fault.h"
+#include "core/hangup.h"
 #include "core/inside.h"
 #include "core/locate.h"
 #include "core/oddity.h"
@@ -323,6 +324,14 @@ static void leave_slow(struct core *core, struct context *context,
     send_to(core, context, next, &req, &place, out);
 }
 
+/* The stream that it went by is gone. */
+static void seek_way(struct core *core, struct client_transaction *client, struct moment now,
+                     struct actions *out)
+{
+    if (!hangup_again(core, client, now.boot, out))
+        context_seek(core, client, now, out);
+}
+
 void failover_look(struct core *core, struct client_transaction *client, struct moment now,
                    struct actions *out)
 {
@@ -333,7 +342,7 @@ void failover_look(struct core *core, struct client_transaction *client, struct 
     else if (courier_waits(client))
         courier_look(core, client, now, out);
     else if (client->lacks_flow)
-        context_seek(core, client, now, out);
+        seek_way(core, client, now, out);
     else if (context && is_unheard(client))
         leave_slow(core, context, client, now, out);
     else

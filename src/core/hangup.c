@@ -191,19 +191,58 @@ static bool send_bye_by(struct core *core, const struct dialog *dialog, const st
     return false;
 }
 
-static bool send_bye(struct core *core, const struct dialog *dialog, const struct route_set *set,
-                     bool to_callee, struct slice reason, instant now, struct actions *out)
+/* Where it goes: `target` and `plan` become that. */
+static bool find_bye_way(const struct core *core, const struct dialog *dialog,
+                         const struct route_set *set, bool to_callee, struct target *target,
+                         struct peer_plan *plan, struct bye_way *way)
 {
     const struct end *end = to_callee ? &set->cookie.callee : &set->cookie.caller;
-    struct target target;
-    struct peer_plan plan;
-    const struct bye_way way = {&target, end->domain.len ? &plan : NULL};
     struct uri hop;
     bool has_hop = read_hop(dialog, set, to_callee, &hop);
 
+    *way = (struct bye_way){target, end->domain.len ? plan : NULL};
+    return find_target(core, end, has_hop ? &hop : NULL, target, plan);
+}
+
+static bool send_bye(struct core *core, const struct dialog *dialog, const struct route_set *set,
+                     bool to_callee, struct slice reason, instant now, struct actions *out)
+{
+    struct target target;
+    struct peer_plan plan;
+    struct bye_way way;
+
     return has_contact(dialog, to_callee) &&
-           find_target(core, end, has_hop ? &hop : NULL, &target, &plan) &&
+           find_bye_way(core, dialog, set, to_callee, &target, &plan, &way) &&
            send_bye_by(core, dialog, set, to_callee, &way, reason, now, out);
+}
+
+bool hangup_again(struct core *core, struct client_transaction *client, instant now,
+                  struct actions *out)
+{
+    size_t start = out->bytes.len;
+    struct slice to_tag;
+    const struct dialog *dialog;
+    struct target target;
+    struct peer_plan plan;
+    struct bye_way way;
+    struct route_set set;
+    struct message bye;
+
+    if (client->method != METHOD_BYE || client->server.generation || client->has_dialled ||
+        message_parse(block_slice(&client->request), &bye).status)
+        return false;
+    client->has_dialled = true;
+    to_tag = address_tag(message_first(&bye, HEADER_TO));
+    dialog = pool_get(&core->dialogs, dialog_find(core, message_first(&bye, HEADER_CALL_ID), to_tag,
+                                                  address_tag(message_first(&bye, HEADER_FROM))));
+    if (!dialog || !read_routes(core, dialog, &set) ||
+        !find_bye_way(core, dialog, &set,
+                      slice_equal(to_tag, dialog_part(dialog, DIALOG_CALLEE_TAG)), &target, &plan,
+                      &way))
+        return false;
+    write_slice(&out->bytes, bye.bytes);
+    return courier_send(core, client, way.target, way.plan,
+                        slice_of(out->bytes.at + start, bye.bytes.len), now, out);
 }
 
 void hangup_refuse(struct core *core, const struct message *response, const struct flow *flow,

@@ -18,6 +18,11 @@
 void hangup_refuse(struct core *core, const struct message *response, const struct flow *flow,
                    struct moment now, struct actions *out);
 
+/* The stream that a BYE of ours went by has ended, and nothing was heard of it: it is sent once
+ * more by another.  False if it is none of ours, or there is no other. */
+bool hangup_again(struct core *core, struct client_transaction *client, instant now,
+                  struct actions *out);
+
 /* Sends BYE to both ends of a call; `reason` is why (RFC 3326), or empty.  Returns how many will be
  * answered or given up: an end that cannot be reached gets none. */
 unsigned hangup_send(struct core *core, const struct dialog *dialog, struct slice reason,

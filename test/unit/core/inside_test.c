@@ -388,6 +388,24 @@ static void our_own_bye_goes_to_nobody_without_the_records(void **state)
     alice_is_the_last_to_agree();
 }
 
+/* As any request in a dialog is whose connection breaks under it. */
+static void our_own_bye_is_sent_once_more(void **state)
+{
+    (void)state;
+    a.w.settings.call_longest = SECONDS(60);
+    demand(POLICY_VERIFIED);
+    answered_call(plain);
+    world_wait(&a.w, SECONDS(61));
+    assert_false(abroad_look(&a));
+    break_connection();
+    assert_true(abroad_look(&a));
+    assert_demanded(POLICY_VERIFIED, 0);
+    assert_string_equal(a.sent, "connect>2 BYE>2");
+    abroad_fail_to_prove(&a);
+    assert_false(abroad_look(&a));
+    alice_is_the_last_to_agree();
+}
+
 /* A call from outside, by TLS, of a domain that has proven itself, and whose connection has gone
  * since it was answered. */
 static void broken_call_from_outside(void)
@@ -560,7 +578,7 @@ int main(void)
         TEST(a_name_that_leads_nowhere_leads_where_the_call_began),
         TEST(a_server_of_another_name_must_prove_that), TEST(our_own_bye_demands_the_same),
         TEST(our_own_bye_waits_until_the_records_are_found),
-        TEST(our_own_bye_goes_to_nobody_without_the_records),
+        TEST(our_own_bye_goes_to_nobody_without_the_records), TEST(our_own_bye_is_sent_once_more),
         TEST(a_caller_that_has_proven_its_domain_must_prove_it_again),
         TEST(our_own_bye_finds_such_a_caller), TEST(a_stranger_names_no_next_hop),
         TEST(ack_and_cancel_follow_the_invite),
