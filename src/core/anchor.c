@@ -665,7 +665,8 @@ void anchor_ack(struct core *core, const struct request *req, struct description
 
 /* ---- responses */
 
-/* A late offer: the answer to an INVITE that had none. */
+/* A late offer: the answer to an INVITE that had none.  After a restart that is decided for the
+ * first time, or as before. */
 static struct anchor *decide_late(struct core *core, struct context *context, unsigned index,
                                   const struct flow *way, const struct message *response)
 {
@@ -674,12 +675,12 @@ static struct anchor *decide_late(struct core *core, struct context *context, un
     struct request req;
     struct sdp sdp;
 
-    if (context->flags & CONTEXT_OFFERED || target->media || target->is_decided ||
-        !context->request.at)
+    if (context->flags & CONTEXT_OFFERED || target->media || !context->request.at ||
+        !context_read(core, context, core->now, &req) ||
+        (target->is_decided && req.message.first[HEADER_CONTENT_TYPE]))
         return NULL;
     target->media = (uint8_t)foregone(core);
-    if (target->media || !read_description(response, &sdp) ||
-        !context_read(core, context, core->now, &req))
+    if (target->media || !read_description(response, &sdp))
         return NULL;
     const struct branch_ends ends = {
         {caller_of(core, context, &req), callee_of(core, context, index, way)}, LEGS_CALLEE};

@@ -47,7 +47,7 @@ bool wire_is_dialled(const struct sim *sim, const struct flow *flow, struct slic
 
     if (!wire || connection_place(flow->connection) <= WIRES)
         return false;
-    *domain = slice_text(wire->domain);
+    *domain = slice_text(wire->domain[0] ? wire->domain : wire->proven);
     return true;
 }
 

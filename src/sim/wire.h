@@ -56,7 +56,8 @@ bool wire_stands(const struct sim *sim, const struct flow *flow);
 /* Its peer has proven to be that domain, or must before anything is sent to it. */
 bool wire_is_proven(const struct sim *sim, const struct flow *flow, struct slice domain);
 
-/* The server opened it, by TLS, for that domain, or none. */
+/* The server opened it, by TLS, for that domain; or for none, to answer a request, and its peer has
+ * proven to be that, or nobody. */
 bool wire_is_dialled(const struct sim *sim, const struct flow *flow, struct slice *domain);
 
 /* From when on what is sent by it now is under way. */
