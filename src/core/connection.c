@@ -87,6 +87,7 @@ static void enter(struct core *core, uint32_t place, const struct flow *flow)
     assert(!connection->is_live);
     connection->flow = *flow;
     connection->is_live = true;
+    connection->has_opened = false;
     connection->alias = 0;
     connection->is_proven = false;
     connection->first_client = 0;
@@ -117,6 +118,7 @@ void connection_opened(struct core *core, const struct event *event, struct mome
         enter(core, place, &event->flow);
     else if (!find(core, &event->flow))
         return;
+    connection->has_opened = true;
     keep_proof(core, connection, event);
     if (has_proven_itself(core, connection, event->bytes))
         policy_note(core, connection->domain, now, out);
@@ -193,6 +195,13 @@ void connection_closed(struct core *core, const struct event *event, instant now
 bool connection_stands(const struct core *core, const struct flow *flow)
 {
     return !flow_is_reliable(flow) || find(core, flow);
+}
+
+bool connection_has_opened(const struct core *core, const struct flow *flow)
+{
+    const struct connection *connection = find(core, flow);
+
+    return connection && connection->has_opened;
 }
 
 bool flow_find_socket(const struct core *core, struct flow *flow)

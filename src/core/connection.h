@@ -21,6 +21,9 @@ void connection_closed(struct core *core, const struct event *event, instant now
 /* A datagram, or a stream that stands or is being opened. */
 bool connection_stands(const struct core *core, const struct flow *flow);
 
+/* A stream that stands: its peer is there. */
+bool connection_has_opened(const struct core *core, const struct flow *flow);
+
 /* Completes a flow to a peer that listens: by a connection that there is, or a new one.  False if
  * there is no room for another, none of our sockets is of that kind, or it is one that only a phone
  * can open. */

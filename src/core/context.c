@@ -12,6 +12,7 @@
 #include "core/inside.h"
 #include "core/locate.h"
 #include "core/location.h"
+#include "core/penalty.h"
 #include "core/pending.h"
 #include "core/policy.h"
 #include "core/proxy.h"
@@ -289,7 +290,7 @@ static bool may_change_transport(const struct target *target, const struct reque
 }
 
 /* 18.1.1: a request that is too long for a datagram goes by a stream; if that cannot be opened,
- * context_seek sends it by the target's flow. */
+ * context_seek sends it by the target's flow, and those after it go there at once for a while. */
 static struct slice compose_branch(struct core *core, const struct request *req,
                                    const struct target *target, struct client_transaction *client,
                                    struct forwarding *to, struct actions *out)
@@ -301,7 +302,7 @@ static struct slice compose_branch(struct core *core, const struct request *req,
     if (bytes.len <= DATAGRAM_LIMIT || !may_change_transport(target, req))
         return bytes;
     stream.transport = TRANSPORT_TCP;
-    if (!connection_reach(core, &stream, out))
+    if (penalty_has(core, &stream, req->now.boot) || !connection_reach(core, &stream, out))
         return bytes;
     out->bytes.len = start;
     client->has_dialled = true;
@@ -1076,6 +1077,8 @@ static bool seek(struct core *core, struct context *context, struct client_trans
         return failover_seek(core, context, client, req, out);
     if (!find_way(core, context, client, req, &way, out))
         return failover_prove(core, context, client, req, out);
+    if (!target->binding && flow_is_reliable(&client->flow) && !flow_is_reliable(&way))
+        penalty_put(core, &client->flow, PENALTY, req->now.boot);
     send_again(core, context, client, req, &way, out);
     return true;
 }

@@ -10,9 +10,9 @@ enum event_kind {
     EVENT_RECEIVED = 1, /* a whole message came in on flow */
     EVENT_BROKEN,     /* what came on a stream is no message: `bytes` are its head, as much of it as
                          there is, and `fault` says why */
-    EVENT_OPENED,     /* a peer opened a stream, or one that we opened has proven itself; one that
-                         outlived the last run comes before the records.  `bytes`: the domains that
-                         the peer has proven to be (RFC 5922), a line each */
+    EVENT_OPENED,     /* a peer opened a stream, or one that we opened stands; one that outlived the
+                         last run comes before the records.  `bytes`: the domains that the peer has
+                         proven to be (RFC 5922), a line each */
     EVENT_CLOSED,     /* a stream has ended, or could not be opened, perhaps since its peer
                          `is_unproven`; its handle is void */
     EVENT_DEADLINE,   /* the instant of core_deadline has come */

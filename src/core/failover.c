@@ -1,6 +1,7 @@
 #include "core/failover.h"
 
 #include "core/branch.h"
+#include "core/connection.h"
 #include "core/context.h"
 #include "core/courier.h"
 #include "core/fault.h"
@@ -296,6 +297,15 @@ static void stay(struct core *core, struct context *context, struct client_trans
     client_arm(core, client);
 }
 
+/* 18.1.1: it went by a stream for its length alone, and that does not come about: something on the
+ * way lets none through.  By datagrams the place has as much time again. */
+static bool is_blocked(const struct core *core, const struct context *context,
+                       const struct client_transaction *client)
+{
+    return flow_is_reliable(&client->flow) && !flow_is_reliable(&target_of(context, client)->flow) &&
+           !connection_has_opened(core, &client->flow);
+}
+
 /* A place that has not said anything for long: the next, if there is one. */
 static void leave_slow(struct core *core, struct context *context,
                        struct client_transaction *client, struct moment now, struct actions *out)
@@ -343,7 +353,10 @@ void failover_look(struct core *core, struct client_transaction *client, struct 
         courier_look(core, client, now, out);
     else if (client->lacks_flow)
         seek_way(core, client, now, out);
-    else if (context && is_unheard(client))
+    else if (context && is_unheard(client) && is_blocked(core, context, client)) {
+        locate_tried(core, client, &target_of(context, client)->flow, now.boot);
+        context_seek(core, client, now, out);
+    } else if (context && is_unheard(client))
         leave_slow(core, context, client, now, out);
     else
         client_arm(core, client); /* it ends by its own timers */

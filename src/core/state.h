@@ -110,6 +110,7 @@ struct connection {
     struct table_link by_peer;
     struct flow flow; /* its handle included */
     bool is_live;
+    bool has_opened;     /* it stands; else it is being opened */
     uint8_t policy;      /* of one that we opened for a domain: what was demanded of it, */
     bool has_tlsa;       /* and by TLSA records */
     uint16_t generation; /* the last, of one that we open */

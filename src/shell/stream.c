@@ -507,7 +507,7 @@ static void stand(struct streams *streams, struct stream *stream)
     stream->state = STREAM_OPEN;
     stream->active_at = streams->now;
     flush(streams, stream);
-    if (stream->state != STREAM_OPEN || !stream->channel || stream_is_web(stream))
+    if (stream->state != STREAM_OPEN || stream_is_web(stream))
         return;
     stream->next = streams->fresh;
     streams->fresh = place_of(streams, stream);

@@ -8,6 +8,7 @@ is a part of the names of the checks to run.
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import struct
@@ -354,6 +355,44 @@ def a_server_that_says_when_to_come_again_is_asked_then(world):
         return "INVITE" in ear.methods()
     lab.until(is_asked, sip.PATIENCE, "INVITE after the time that it asked for")
     expect(took(began) >= AGAIN, f"it was asked again after {took(began):.1f} s")
+
+
+# ---- long requests (RFC 3261 18.1.1)
+
+_FIREWALL = """table inet firewall {{
+    counter dropped {{ }}
+    chain input {{
+        type filter hook input priority 0;
+        ip daddr {address} tcp dport 5060 counter name dropped drop
+    }}
+}}
+"""
+
+
+def dropped():
+    """How many packets the firewall has dropped."""
+    listed = subprocess.run(["nft", "list", "counter", "inet", "firewall", "dropped"], check=True,
+                            capture_output=True, text=True).stdout
+    return int(re.search(r"packets (\d+)", listed)[1])
+
+
+def a_firewall_that_drops_connections_costs_time_once(world):
+    """A request too long for a datagram goes by TCP; where that does not come about, by UDP to the
+    same server, and the next at once."""
+    records = hosts(pb=B, silent=SILENT) + service("b", (1, "pb"), (2, "silent"))
+    alice, bob = world.publish(records).two()
+    subprocess.run(["nft", "-f", "-"], check=True, input=_FIREWALL.format(address=B), text=True)
+    ears = [Ear(world, SILENT), Ear(world, SILENT, socket.IPPROTO_TCP)]
+    counts = []
+    for least, most in (SHORTEST, QUICK), (0, 1):
+        began = time.monotonic()
+        one = Call(alice, bob, f"Subject: {1300 * 'x'}")
+        expect(least <= took(began) < most, f"it took {took(began):.1f} s")
+        expect(one.invite.list("Via")[1].startswith("SIP/2.0/UDP "), one.invite.text)
+        one.hang_up()
+        counts.append(dropped())
+    expect(counts[0] and counts[0] == counts[1], f"{counts} packets were dropped")
+    expect(ears[0].methods() == [] and not ears[1].attempts(), "the next server was asked")
 
 
 # ---- the same server for all of a transaction (RFC 3263 4)
@@ -917,6 +956,7 @@ CHECKS = [
     a_server_that_takes_no_connections_is_passed_over,
     a_server_that_says_503_is_passed_over,
     a_server_that_says_when_to_come_again_is_asked_then,
+    a_firewall_that_drops_connections_costs_time_once,
     a_cancel_goes_to_the_server_that_was_chosen,
     a_server_that_was_left_is_not_cancelled_unless_it_speaks,
     servers_are_drawn_by_their_weights,
@@ -976,7 +1016,7 @@ def main(checks=None, file=__file__):
     checks = [check for check in known if word in check.__name__]
     if not checks:
         sys.exit(f"domains_test: no check's name contains {word!r}")
-    lab.need("knotd", "keymgr", "unbound", "baresip", "sox", "sipp", "kamailio")
+    lab.need("knotd", "keymgr", "unbound", "baresip", "sox", "sipp", "kamailio", "nft")
     alone = [subprocess.run([sys.executable, file, "--one", check.__name__], check=False)
              for check in checks]
     return max(done.returncode for done in alone) and 1

@@ -466,6 +466,62 @@ static void a_stream_that_cannot_be_opened_leads_to_the_next_server(void **state
     assert_said("200>9"); /* it has said nothing yet */
 }
 
+/* 18.1.1: by a stream, since it is long; a firewall lets none through. */
+static void call_at_length(const char *name)
+{
+    static char filler[1400];
+
+    memset(filler, 'x', sizeof filler - 1);
+    memcpy(filler, "Subject: ", 9);
+    filler[sizeof filler - 2] = '\n';
+    SAY(&w, .host = 9, .uri = OUTSIDE, .from = ALICE, .to = "<sip:carol@elsewhere.example>",
+        .more = filler, .call_id = name, .branch = name);
+    settle(three);
+}
+
+static void a_stream_that_does_not_come_about_is_left_for_datagrams(void **state)
+{
+    (void)state;
+    call_at_length("first");
+    assert_noted("100>9 connect>2 INVITE>2");
+    world_wait(&w, MS(4100));
+    note();
+    assert_noted("INVITE>2");
+    assert_int_equal(w.requests[w.request_count - 1].to.transport, TRANSPORT_UDP);
+    ANSWER(&w, .host = 2, .status = 486);
+    assert_said("486>9 ACK>2");
+    call_at_length("second");
+    assert_noted("100>9 INVITE>2");
+    assert_int_equal(w.requests[w.request_count - 1].to.transport, TRANSPORT_UDP);
+    ANSWER(&w, .host = 2, .status = 486);
+}
+
+static void where_datagrams_are_lost_too_the_next_server_is_due(void **state)
+{
+    (void)state;
+    call_at_length("first");
+    world_wait(&w, MS(4100));
+    *sent = 0;
+    w.out.count = 0;
+    world_wait(&w, MS(4100));
+    settle(three);
+    assert_non_null(strstr(sent, "connect>3 INVITE>3"));
+    ANSWER(&w, .host = 3, .by = &w.requests[w.request_count - 1].to, .status = 486);
+}
+
+static void who_takes_the_stream_and_is_silent_is_left_for_the_next(void **state)
+{
+    (void)state;
+    call_at_length("first");
+    world_event(&w, &(struct event){
+                        .kind = EVENT_OPENED, .flow = w.requests[w.request_count - 1].to});
+    w.out.count = 0;
+    world_wait(&w, MS(4100));
+    settle(three);
+    assert_noted("100>9 connect>2 INVITE>2 connect>3 INVITE>3");
+    ANSWER(&w, .host = 3, .by = &w.requests[w.request_count - 1].to, .status = 486);
+}
+
 /* What DNS says, or does not, where there is no place to go. */
 static void without_a_place_the_caller_hears_why(void **state)
 {
@@ -1028,6 +1084,9 @@ int main(void)
         TEST(a_server_without_a_neighbour_has_all_the_time),
         TEST(servers_that_never_answer_time_out),
         TEST(a_stream_that_cannot_be_opened_leads_to_the_next_server),
+        TEST(a_stream_that_does_not_come_about_is_left_for_datagrams),
+        TEST(where_datagrams_are_lost_too_the_next_server_is_due),
+        TEST(who_takes_the_stream_and_is_silent_is_left_for_the_next),
         TEST(without_a_place_the_caller_hears_why), TEST(a_family_of_addresses_is_not_waited_for),
         TEST(an_answer_that_is_lost_is_waited_for_five_seconds),
         TEST(a_server_whose_addresses_do_not_come_is_passed_over),

@@ -304,6 +304,14 @@ static void where_nobody_takes_the_stream_it_goes_by_datagram(void **state)
     assert_true(slice_starts(slice_text(world_header(&w, 0, "Via")), S("SIP/2.0/UDP ")));
     ANSWER(&w, .host = 60, .status = 486);
     assert_sent(&w, "486>9 ACK>60");
+}
+
+static void a_message_falls_back_on_datagrams_too(void **state)
+{
+    const char *filler = begin_outside();
+    struct flow to;
+
+    (void)state;
     SAY(&w, .host = 9, .method = "MESSAGE", .uri = GATEWAY, .more = filler);
     assert_sent(&w, "connect>60 MESSAGE>60");
     to = dialled();
@@ -313,6 +321,30 @@ static void where_nobody_takes_the_stream_it_goes_by_datagram(void **state)
     assert_int_equal(world_sent_to(&w, 0).transport, TRANSPORT_UDP);
     ANSWER(&w, .host = 60, .method = "MESSAGE", .status = 200);
     assert_sent(&w, "200>9");
+}
+
+/* For a minute nobody else waits for it. */
+static void a_stream_that_cannot_be_opened_is_not_tried_again_soon(void **state)
+{
+    const char *filler = begin_outside();
+    struct flow to;
+
+    (void)state;
+    SAY(&w, .host = 9, .method = "MESSAGE", .uri = GATEWAY, .more = filler);
+    to = dialled();
+    world_close(&w, &to);
+    world_wait(&w, 0);
+    ANSWER(&w, .host = 60, .method = "MESSAGE", .status = 200);
+    assert_sent(&w, "200>9");
+    SAY(&w, .host = 9, .method = "MESSAGE", .uri = GATEWAY, .more = filler, .branch = "soon");
+    assert_sent(&w, "MESSAGE>60");
+    assert_int_equal(world_sent_to(&w, 0).transport, TRANSPORT_UDP);
+    ANSWER(&w, .host = 60, .method = "MESSAGE", .status = 200);
+    world_wait(&w, SECONDS(61));
+    SAY(&w, .host = 9, .method = "MESSAGE", .uri = GATEWAY, .more = filler, .branch = "later");
+    assert_sent(&w, "connect>60 MESSAGE>60");
+    to = dialled();
+    ANSWER(&w, .host = 60, .by = &to, .method = "MESSAGE", .status = 200);
 }
 
 /* What it registered by is its way, however long a request is. */
@@ -367,6 +399,8 @@ int main(void)
         WITH(the_cancel_of_a_ringing_phone_takes_the_stream_it_answered_by),
         WITH(a_request_too_long_for_a_datagram_goes_outside_by_a_stream),
         WITH(where_nobody_takes_the_stream_it_goes_by_datagram),
+        WITH(a_message_falls_back_on_datagrams_too),
+        WITH(a_stream_that_cannot_be_opened_is_not_tried_again_soon),
         WITH(a_phone_gets_long_requests_by_its_own_flow),
         WITH(a_request_that_takes_long_is_told_100_and_never_180));
 }
