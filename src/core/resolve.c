@@ -685,11 +685,19 @@ void resolve_give_up(struct resolve *r, struct random *random)
                          random);
 }
 
+/* SRV records name them; without any the domain is asked for its own address. */
+static bool has_servers(const struct resolve *r)
+{
+    return r->target_count && r->targets[0].name.at != r->host.at;
+}
+
 struct fault resolve_fault(const struct resolve *r)
 {
     switch (r->worst) {
     case DNS_BOGUS: return (struct fault){502, "DNS Answer Is Forged"};
     case DNS_FAILED: return (struct fault){504, "DNS Does Not Answer"};
-    default: return (struct fault){404, "No SIP Server In That Domain"};
+    default: break;
     }
+    return has_servers(r) ? (struct fault){502, "No Server Of That Domain Has An Address In Reach"}
+                          : (struct fault){404, "No SIP Server In That Domain"};
 }

@@ -494,6 +494,13 @@ def a_domain_of_ipv6_alone_calls_and_is_called(world):
     expect(f"[{B6}]" in invite.list("Via")[1], invite.text)
 
 
+def a_domain_of_the_other_family_alone_is_refused_and_said_why(world):
+    records = f"{hosts(pa=A)}pb AAAA {B6}\n" + service("a", (1, "pa")) + service("b", (1, "pb"))
+    alice, bob = world.publish(records).two(host_b=B6)
+    refused(alice, "sip:bob@b.test", 502, "No Server Of That Domain Has An Address In Reach")
+    refused(bob, "sip:alice@a.test", 502, "No Server Of That Domain Has An Address In Reach")
+
+
 def a_domain_of_ipv4_alone_is_called_from_both_families(world):
     alice, bob = world.publish(PLAIN).two(interface_a=BOTH_FAMILIES)
     call(alice, bob)
@@ -964,6 +971,7 @@ CHECKS = [
     what_dns_said_is_kept_as_long_as_it_may_be,
     a_domain_that_was_just_set_up_is_found_in_five_minutes,
     a_domain_of_ipv6_alone_calls_and_is_called,
+    a_domain_of_the_other_family_alone_is_refused_and_said_why,
     a_domain_of_ipv4_alone_is_called_from_both_families,
     of_two_families_the_dead_one_is_passed_over,
     a_forged_domain_is_refused_and_the_caller_told_why,

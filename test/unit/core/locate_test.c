@@ -540,6 +540,9 @@ static void without_a_place_the_caller_hears_why(void **state)
           "a.elsewhere.example A !"},
          502,
          "DNS Answer Is Forged"},
+        {{"_sip._udp.elsewhere.example SRV 1 1 5060 a.elsewhere.example"},
+         502,
+         "No Server Of That Domain Has An Address In Reach"},
     };
 
     (void)state;
