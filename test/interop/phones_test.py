@@ -9,6 +9,7 @@ namespaces. SIPW names another server binary than build/release/src/sipw.
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ sys.dont_write_bytecode = True
 
 import lab
 from baresip import Baresip, make_tone
+from link import Link
 from linphone import Linphone
 from twinkle import Twinkle
 
@@ -79,6 +81,18 @@ class House:
     def another_baresip(self, name):
         """Without an account."""
         return self._keep(Baresip(name, self.folder))
+
+    def link(self):
+        """What all streams to the server go by from now on, unknown to both ends."""
+        source, port = "192.0.2.9", 5999
+        link = Link(self._stack, (lab.ADDRESS, port), (lab.ADDRESS, lab.PORT), source)
+        subprocess.run(["nft", "-f", "-"], check=True, text=True, input=f"""table ip detour {{
+            chain output {{
+                type nat hook output priority -100;
+                ip saddr != {source} ip daddr {lab.ADDRESS} tcp dport {lab.PORT} dnat to {lab.ADDRESS}:{port}
+            }}
+        }}""")
+        return link
 
     def linphone(self, user, tone=None, encryption="none", secret=None, transport="udp"):
         phone = self._keep(Linphone(user, secret or password(user), self.server, self.folder,
@@ -142,6 +156,30 @@ def linphone_calls_linphone_by_gruu(house):
     bob.hang_up()
     bob.await_trace(rf"^BYE sip:alice@{lab.REALM};gr=urn:uuid:")
     alice.await_ended()
+    bob.await_ended()
+
+
+def linphone_loses_its_connection_and_comes_back(house):
+    """It is called by the connection that it opens then."""
+    link = house.link()
+
+    def place():
+        found = re.search(rf"{link.source}:\d+", house.command("registry", "bob"))
+        return found and found[0]
+    bob = house.linphone("bob", BOB_TONE, transport="tcp")
+    alice = house.baresip("alice", ALICE_TONE)
+    before = place()
+    if not before or link.count != 1:
+        raise lab.Failure(f"bob's phone is at {before}, after {link.count} connections")
+    link.cut()
+    lab.until(lambda: place() not in (None, before), 30.0, "registration by another connection")
+    alice.dial("202")
+    bob.await_incoming()
+    alice.expect("CALL_RINGING")
+    bob.accept()
+    bob.await_connected()
+    alice.recording().await_tone(BOB_TONE, but_not=ALICE_TONE)
+    alice.hang_up()
     bob.await_ended()
 
 
@@ -407,6 +445,7 @@ CHECKS = [
     linphone_calls_linphone_by_tls_with_srtp,
     linphone_calls_linphone_with_zrtp_and_both_see_the_same_words,
     linphone_calls_linphone_by_gruu,
+    linphone_loses_its_connection_and_comes_back,
     linphone_with_a_wrong_password_is_refused,
     linphone_calls_baresip,
     baresip_calls_linphone,
@@ -450,7 +489,7 @@ def main():
     checks = [check for check in CHECKS if word in check.__name__]
     if not checks:
         sys.exit(f"phones_test: no check's name contains {word!r}")
-    lab.need("sox", "baresip", "linphonec", "twinkle-console", "sipp")
+    lab.need("sox", "baresip", "linphonec", "nft", "twinkle-console", "sipp")
     alone = [subprocess.run([sys.executable, __file__, "--one", check.__name__], check=False)
              for check in checks]
     return max(done.returncode for done in alone) and 1

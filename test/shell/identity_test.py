@@ -643,6 +643,24 @@ def what_was_signed_long_ago_is_refused(world):
         expect(answer.status == status, f"it was answered {answer.start}")
 
 
+def a_minute_is_where_a_signature_becomes_old(world):
+    """Or too new: ten seconds to this side it is believed, to that side it is not."""
+    signer = Signer(world)
+    two = world.domain("two.test")
+    phone = signer.phone(world, two)
+
+    def signed(shift):
+        field = signer.identity("sip:bob@two.test", time.time() + shift)
+        return phone.ask(phone.request("MESSAGE", two.uri("bob"), field, body="hello"))
+    for shift in -50, 50:
+        asking = Asking(lambda shift=shift: signed(shift))
+        expect(took(two.phone).all(RESULT) == [PROVEN.format("three.test")], f"{shift} s: not proven")
+        expect(asking.end().status == 200, "it was not delivered")
+    for shift in -70, 70:
+        answer = signed(shift)
+        expect(answer.status == 403, f"at {shift} s it was answered {answer.start}")
+
+
 def another_signer_is_believed(world):
     signer = Signer(world)
     two = world.domain("two.test")
@@ -990,6 +1008,7 @@ CHECKS = [
     a_place_that_never_answers_is_given_up,
     a_caller_who_waits_can_cancel,
     what_was_signed_long_ago_is_refused,
+    a_minute_is_where_a_signature_becomes_old,
     another_signer_is_believed,
     a_certificate_is_fetched_once_and_anew_after_a_restart,
     nobody_learns_who_exists_by_a_bad_signature,

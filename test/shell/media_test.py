@@ -279,6 +279,28 @@ def an_offer_may_come_in_the_answer():
         line.expect_silence()
 
 
+def signed_and_encoded_bodies_pass_byte_for_byte():
+    """RFC 8224: there is a description within, but to touch it would break the signature."""
+    with house() as home:
+        alice, bob = home.phones[:2]
+        for kind, extra in (('multipart/signed;protocol="application/pkcs7-signature";boundary=b', ()),
+                            ("application/pkcs7-mime;smime-type=enveloped-data", ()),
+                            ("application/sdp", ("Content-Encoding: gzip",))):
+            bodies = [f"--b\r\n{SDP}\r\n\r\n{ear.describe()}\r\n--b--\r\n\u00e9\u0001"
+                      for ear in home.ears[:2]]
+            fields = (f"Content-Type: {kind}", *extra)
+            attempt = Attempt(alice, bob.aor(), *fields, body=bodies[0])
+            invite = bob.await_request("INVITE")
+            expect(invite.body == bodies[0], f"{kind} arrived as {invite.body!r}")
+            text = bob.answer(invite, 200, *fields, body=bodies[1])
+            ok, near = attempt.accepted()
+            expect(ok.body == bodies[1], f"{kind} came back as {ok.body!r}")
+            bob.await_request("ACK")
+            alice.send(near.write("BYE"))
+            bob.take("BYE", 200)
+            expect(Message(text).get("Content-Type") == ok.get("Content-Type"), ok.text)
+
+
 def early_media_of_two_phones_is_told_apart():
     with house() as one, contextlib.ExitStack() as stack:
         alice, bob = one.phones[:2]
@@ -528,6 +550,7 @@ CHECKS = [
     hold_and_other_places_keep_the_ports,
     a_refused_offer_changes_nothing,
     an_offer_may_come_in_the_answer,
+    signed_and_encoded_bodies_pass_byte_for_byte,
     early_media_of_two_phones_is_told_apart,
     sound_goes_on_when_the_server_is_killed,
     a_call_that_ends_while_the_server_is_away_leaves_no_port,
