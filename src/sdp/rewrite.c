@@ -15,6 +15,7 @@ struct walk {
     bool has_moved_session; /* the session's c= is replaced, and all that use it go there */
     bool is_all_moved;
     const struct sdp_place *session_place;
+    const struct sdp_place *first_place;
 };
 
 static bool is_moved(const struct walk *walk, unsigned media)
@@ -40,6 +41,8 @@ static void look_ahead(struct walk *walk)
             continue;
         is_any_moved |= is_moved(walk, i);
         walk->is_all_moved &= is_moved(walk, i);
+        if (!walk->first_place && is_moved(walk, i))
+            walk->first_place = place;
         if (walk->sdp->media[i].connection.is_given)
             continue;
         if (!is_moved(walk, i) ||
@@ -207,6 +210,25 @@ static void pay_connection(struct walk *walk)
     walk->owes_connection = false;
 }
 
+/* o=carol 28908764872 28908764872 IN IP6 2001:db8::1: baresip takes the first family that a
+ * description names for that of its media, and refuses one that it has not. */
+static void walk_origin(struct walk *walk)
+{
+    struct slice rest = walk->line.value, words[6];
+    size_t at;
+
+    for (unsigned i = 0; i < COUNT_OF(words); i++)
+        if (!line_word(&rest, &words[i]))
+            return;
+    if (walk->next || !walk->first_place ||
+        !slice_equal_nocase(words[4], walk->first_place->address.is_v6 ? S("IP4") : S("IP6")))
+        return;
+    at = (size_t)(words[4].at - walk->sdp->bytes.at);
+    replace(walk,
+            (struct span){(uint16_t)at, (uint16_t)(words[5].at + words[5].len - words[4].at)});
+    write_connection(walk, &walk->first_place->address);
+}
+
 static bool is_before_title(const struct walk *walk)
 {
     return slice_starts(slice_from(walk->sdp->bytes, walk->line.next), S("i="));
@@ -218,6 +240,7 @@ static void walk_line(struct walk *walk)
     case 'a': walk_attribute(walk); break;
     case 'c': walk_connection(walk); break;
     case 'm': walk_media(walk); break;
+    case 'o': walk_origin(walk); break;
     default: break;
     }
     if (walk->owes_connection && !is_before_title(walk))

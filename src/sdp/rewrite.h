@@ -1,7 +1,8 @@
 /*
  * Leading the media of a session description another way: addresses and ports are replaced in its
- * bytes, and nothing else is touched.  o=, keys, fingerprints, zrtp-hash and all that is not named
- * here stay as they were, byte for byte.
+ * bytes, and nothing else is touched.  Keys, fingerprints, zrtp-hash and all that is not named
+ * here stay as they were, byte for byte; so does o=, but that its address becomes the first place's
+ * where that is of the other family, for there are phones that look there for the family.
  *
  * The result takes the place of the description in a message by one edit (sip/compose), whether it
  * is the whole body or a part of one (sip/body): a part ends with its boundary and says no length.

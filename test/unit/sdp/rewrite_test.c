@@ -3,8 +3,11 @@
 #include "samples.h"
 #include "unit.h"
 
+#include <stdio.h>
+
 #define SESSION "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\n"
 #define HEAD SESSION "c=IN IP4 192.0.2.1\r\nt=0 0\r\n"
+#define SESSION_V6 "v=0\r\no=- 1 1 IN IP6 2001:db8::53\r\ns=-\r\n"
 
 /* Where the n-th m-line goes: 203.0.113.1, or [2001:db8::53] where is_v6, at 20000 + 10 n. */
 struct wish {
@@ -71,10 +74,34 @@ static void families_change(void **state)
     (void)state;
     check(HEAD "m=audio 4000 RTP/AVP 0\r\na=rtcp:4001 IN IP4 192.0.2.1\r\n",
           (struct wish){ALL, .is_v6 = ALL},
-          SESSION "c=IN IP6 2001:db8::53\r\nt=0 0\r\nm=audio 20000 RTP/AVP 0\r\n"
-                  "a=rtcp:20001 IN IP6 2001:db8::53\r\n");
+          SESSION_V6 "c=IN IP6 2001:db8::53\r\nt=0 0\r\nm=audio 20000 RTP/AVP 0\r\n"
+                     "a=rtcp:20001 IN IP6 2001:db8::53\r\n");
     check(SESSION "c=IN IP6 2001:db8::1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n", (struct wish){ALL},
           SESSION "c=IN IP4 203.0.113.1\r\nt=0 0\r\nm=audio 20000 RTP/AVP 0\r\n");
+}
+
+static void who_began_it_is_of_the_family_that_is_left(void **state)
+{
+    static const char media[] =
+        "s=-\r\nc=IN IP6 2001:db8::1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
+    static const char moved[] = "s=-\r\nc=IN IP4 203.0.113.1\r\nt=0 0\r\n"
+                                "m=audio 20000 RTP/AVP 0\r\n";
+    static const char *const rows[][2] = {
+        {"carol 28 29 IN IP6 2001:db8::1", "carol 28 29 IN IP4 203.0.113.1"},
+        {"carol 28 29  IN ip6 phone.example ", "carol 28 29  IN IP4 203.0.113.1 "},
+        {"carol 28 29 IN IP4 192.0.2.1", "carol 28 29 IN IP4 192.0.2.1"},
+        {"carol 28 29 IN IP6", "carol 28 29 IN IP6"},
+        {"carol 28 29 IN IP7 x", "carol 28 29 IN IP7 x"},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(rows); i++) {
+        char text[512], wanted[512];
+        snprintf(text, sizeof text, "v=0\r\no=%s\r\n%s", rows[i][0], media);
+        snprintf(wanted, sizeof wanted, "v=0\r\no=%s\r\n%s", rows[i][1], moved);
+        check(text, (struct wish){ALL}, wanted);
+        check(text, (struct wish){0}, text);
+    }
 }
 
 static void an_address_above_stays_where_a_medium_still_uses_it(void **state)
@@ -169,8 +196,9 @@ static void an_ipv6_place_is_a_candidate_of_its_family(void **state)
 {
     (void)state;
     check(HEAD "m=audio 4000 RTP/AVP 0\n" HOST, (struct wish){ALL, .is_v6 = ALL},
-          SESSION "c=IN IP6 2001:db8::53\r\nt=0 0\r\nm=audio 20000 RTP/AVP 0\n" HOST
-                  "a=candidate:sipw 1 UDP 255 2001:db8::53 20000 typ relay raddr :: rport 9\r\n");
+          SESSION_V6
+          "c=IN IP6 2001:db8::53\r\nt=0 0\r\nm=audio 20000 RTP/AVP 0\n" HOST
+          "a=candidate:sipw 1 UDP 255 2001:db8::53 20000 typ relay raddr :: rport 9\r\n");
 }
 
 static void the_place_can_be_the_only_candidate(void **state)
@@ -252,23 +280,30 @@ static struct slice other_lines(struct slice text, char *at, size_t size)
     return writer_slice(&w);
 }
 
+/* By what family who began it is named. */
+static bool began_by_v6(const char *text)
+{
+    return strncmp(strstr(strstr(text, "\no="), " IN IP"), " IN IP6", 7) == 0;
+}
+
 static void the_descriptions_of_real_phones_keep_all_else(void **state)
 {
     static char before[SDP_BYTES], after[SDP_BYTES];
 
     (void)state;
     for (unsigned i = 0; i < COUNT_OF(samples); i++) {
+        bool is_v6 = began_by_v6(samples[i].text);
         struct sdp sdp, again;
         struct slice text;
         assert_int_equal(sdp_parse(slice_text(samples[i].text), &sdp).fault, SDP_FINE);
-        text = rewritten(&sdp, (struct wish){ALL});
+        text = rewritten(&sdp, (struct wish){ALL, .is_v6 = is_v6 ? ALL : 0});
         assert_int_equal(sdp_parse(text, &again).fault, SDP_FINE);
         assert_true(slice_equal(other_lines(sdp.bytes, before, sizeof before),
                                 other_lines(text, after, sizeof after)));
         for (unsigned m = 0; m < sdp.media_count; m++) {
             bool is_moved = sdp_is_movable(&sdp, m);
             struct address_bytes place;
-            host_numeric(S("203.0.113.1"), &place);
+            host_numeric(is_v6 ? S("2001:db8::53") : S("203.0.113.1"), &place);
             assert_int_equal(again.media[m].port, is_moved ? 20000 + 10 * m : sdp.media[m].port);
             if (is_moved)
                 assert_true(address_equal(&sdp_connection(&again, m)->address, &place));
@@ -294,6 +329,7 @@ int main(void)
     RUN(cmocka_unit_test(an_address_and_a_port_are_replaced),
         cmocka_unit_test(without_places_not_a_byte_changes),
         cmocka_unit_test(each_medium_has_a_place_of_its_own), cmocka_unit_test(families_change),
+        cmocka_unit_test(who_began_it_is_of_the_family_that_is_left),
         cmocka_unit_test(an_address_above_stays_where_a_medium_still_uses_it),
         cmocka_unit_test(a_refused_medium_stays_refused),
         cmocka_unit_test(hold_by_nobodys_address_stays_hold),
