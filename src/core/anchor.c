@@ -10,6 +10,7 @@
 #include "core/record.h"
 #include "core/silence.h"
 #include "core/transaction.h"
+#include "sdp/ice.h"
 #include "sip/body.h"
 
 #define GROWTH_RESERVE 1024u /* what forwarding adds beside: as in core/context */
@@ -288,6 +289,7 @@ static struct media_end end_of(const struct core *core, const struct party *part
         .is_translated = media_is_translated(&party->source, party->host) ||
                          media_is_translated(&party->source, party->other),
         .is_outside = party->is_outside,
+        .is_web = party->is_web,
         .ice = skill_of(party),
         .site = network ? network->site : 0,
     };
@@ -610,6 +612,13 @@ static void meet(struct core *core, const struct passage *p, const struct flow *
         anchor_apply(core, p->anchor, &output, out);
 }
 
+/* ICE has found the way, by us or by another, and the description says which: there it stays.  Its
+ * answer passes as well. */
+static bool is_found(const struct anchor *anchor, const struct sdp *sdp)
+{
+    return anchor->ice == SDP_ICE_KEPT && anchor->has_ice && sdp_ice_is_concluded(sdp);
+}
+
 static bool request_in_dialog(struct core *core, struct context *context, const struct request *req,
                               struct description *description, struct actions *out)
 {
@@ -622,7 +631,7 @@ static bool request_in_dialog(struct core *core, struct context *context, const 
     if (!req->message.first[HEADER_CONTENT_TYPE])
         return true;
     context->flags |= CONTEXT_OFFERED;
-    if (!read_description(&req->message, &sdp))
+    if (!read_description(&req->message, &sdp) || is_found(p.anchor, &sdp))
         return true;
     p.message.carrier = req->message.method == METHOD_PRACK ? LEGS_COMPLETION : LEGS_REQUEST;
     p.message.number = req->cseq.number;
@@ -790,6 +799,9 @@ void anchor_response(struct core *core, const struct server_transaction *server,
         response->status >= 300 || (!response->first[HEADER_CONTENT_TYPE] && !is_final) ||
         !find_answered(core, server, context, client, response, &p))
         return;
+    if (context && context->flags & CONTEXT_OFFERED && !server->is_initial &&
+        !pool_get(&core->anchors, context->anchor))
+        return; /* the answer to an offer that passed as it was */
     p.message.is_final = is_final;
     p.message.number = response->cseq.number;
     p.message.carrier = context && !(context->flags & CONTEXT_OFFERED) ? LEGS_LATE : LEGS_RESPONSE;

@@ -158,6 +158,19 @@ static struct media_decision relayed(const struct media_case *c, enum media_reas
     return d;
 }
 
+/* Both speak ICE, and one can be reached by the other, which then finds the way (RFC 8445). Between
+ * two NATs there may be none: there the relay is offered, and idle where it is not needed. */
+static bool finds_the_way(const struct media_case *c)
+{
+    int offerer = reach_of_offerer(c), answerer = reach_of_answerer(c);
+
+    if (!has_ice(c->offer) || c->answerer.ice != MEDIA_WITH_ICE ||
+        is_v6_offered(c) != c->answerer.source.is_v6)
+        return false;
+    return offerer == REACH_PUBLIC || (answerer == REACH_PUBLIC && !c->answerer.is_web) ||
+           (offerer == answerer && offerer > REACH_PUBLIC);
+}
+
 /* By where both can be reached from. */
 static struct media_decision decide_by_reach(const struct media_case *c)
 {
@@ -190,7 +203,7 @@ struct media_decision media_decide(const struct media_case *c)
         return relayed(c, MEDIA_FELL_SILENT);
     if (c->offerer.site && c->offerer.site == c->answerer.site)
         return direct(MEDIA_SAME_SITE);
-    if (has_ice(c->offer) && c->answerer.ice == MEDIA_WITH_ICE)
+    if (finds_the_way(c))
         return direct(MEDIA_BOTH_ICE);
     return decide_by_reach(c);
 }

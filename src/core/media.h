@@ -27,6 +27,7 @@ struct media_end {
     struct address_bytes source; /* where its signalling comes from, or goes to */
     bool is_translated;          /* it calls itself by another address: it is behind NAT */
     bool is_outside;             /* a server of another domain, which answers for its phones' NAT */
+    bool is_web;                 /* a browser, whose signalling does not show NAT */
     uint8_t ice;                 /* enum media_skill */
     uint16_t site;               /* what the administrator calls its network; 0 = nothing */
 };

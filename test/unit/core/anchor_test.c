@@ -237,6 +237,45 @@ static void a_phone_with_a_private_address_needs_it(void **state)
     assert_int_equal(record_of_call().media, MEDIA_OFFERER_HIDDEN);
 }
 
+#define ICE "a=ice-ufrag:abcd\na=ice-pwd:0123456789012345678901\n"
+
+/* Both are behind NAT and speak ICE.  Once it has found a way, with us or without, there they stay;
+ * what is not of that kind is led through the relay as before. */
+static void where_ice_has_found_the_way_it_stays(void **state)
+{
+    static const char offer[] =
+        "v=0\no=- 1 1 IN IP4 x\ns=-\nc=IN IP4 10.0.0.7\nt=0 0\n"
+        "m=audio 4000 RTP/AVP 0\n" ICE "a=candidate:1 1 UDP 2113929471 10.0.0.7 4000 typ host\n";
+    static const char found[] =
+        "v=0\no=- 1 2 IN IP4 x\ns=-\nc=IN IP4 198.51.100.9\nt=0 0\n"
+        "m=audio 4444 RTP/AVP 0\n" ICE "a=remote-candidates:1 198.51.100.2 6000\n";
+    struct ports_told ports;
+    struct sdp sdp;
+
+    (void)state;
+    w.settings.media.mode = MEDIA_AUTO;
+    SAY(&w, .host = 9, .body = offer);
+    ports.callee = told(2);
+    assert_true(ports.callee);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ICE));
+    ports.caller = told(9);
+    assert_true(ports.caller);
+    SAY(&w, .host = 9, .method = "ACK", .to = BOB_IN, .uri = BOB_AT, .branch = "ack",
+        .more = talk_route(&w, 2));
+    carol_asks("INVITE", 2, found);
+    assert_true(description_to(2, &sdp));
+    assert_int_equal(sdp.media[0].port, 4444);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6666, ICE));
+    assert_true(description_to(9, &sdp));
+    assert_int_equal(sdp.media[0].port, 6666);
+    assert_int_equal(table.count, 4);
+    carol_asks("UPDATE", 3, offer);
+    assert_int_equal(told(2), ports.callee);
+    ANSWER(&w, .host = 2, .method = "UPDATE", .status = 200, .body = describe(2, 6000, ICE));
+    assert_int_equal(told(9), ports.caller);
+    bye();
+}
+
 static void phones_that_fork_have_ports_of_their_own(void **state)
 {
     unsigned first, second;
@@ -741,9 +780,9 @@ int main(void)
     RUN(WITH(a_call_goes_through_the_relay_both_ways), WITH(packets_reach_who_has_sent),
         WITH(without_a_relay_all_passes_as_it_came), WITH(where_it_is_switched_off_nothing_is_read),
         WITH(who_can_reach_each_other_is_left_to_it), WITH(a_phone_with_a_private_address_needs_it),
-        WITH(phones_that_fork_have_ports_of_their_own), WITH(an_offer_may_come_in_the_answer),
-        WITH(a_repeated_200_says_the_same), WITH(hold_and_another_place_keep_the_ports),
-        WITH(a_refused_offer_changes_nothing),
+        WITH(where_ice_has_found_the_way_it_stays), WITH(phones_that_fork_have_ports_of_their_own),
+        WITH(an_offer_may_come_in_the_answer), WITH(a_repeated_200_says_the_same),
+        WITH(hold_and_another_place_keep_the_ports), WITH(a_refused_offer_changes_nothing),
         WITH(an_offer_in_a_reliable_response_is_answered_by_prack),
         WITH(a_call_that_fails_leaves_nothing), WITH(what_is_signed_or_coded_passes_as_it_is),
         WITH(a_full_relay_refuses), WITH(a_restart_forgets_nobodys_limit),

@@ -10,7 +10,7 @@
  * are public here; 10.0.0.0/8 is not. */
 struct known {
     const char *source;
-    bool is_hidden, is_outside;
+    bool is_hidden, is_outside, is_web;
     uint8_t ice;
     uint16_t site;
 };
@@ -31,6 +31,7 @@ static struct media_end end_of(struct known known)
 {
     struct media_end end = {.is_translated = known.is_hidden,
                             .is_outside = known.is_outside,
+                            .is_web = known.is_web,
                             .ice = known.ice,
                             .site = known.site};
 
@@ -163,12 +164,49 @@ static void families_meet_in_the_relay(void **state)
 static void who_speaks_ice_finds_the_way(void **state)
 {
     static const struct row rows[] = {
-        {INSIDE,
+        {INSIDE, {A}, {B, .ice = MEDIA_WITH_ICE}, MEDIA_DIRECT, MEDIA_BOTH_ICE, .has_ice = true},
+        {A,
          {A},
          {B, .is_hidden = true, .ice = MEDIA_WITH_ICE},
          MEDIA_DIRECT,
          MEDIA_BOTH_ICE,
          .has_ice = true},
+        {INSIDE,
+         {INSIDE},
+         {"10.1.0.7", .ice = MEDIA_WITH_ICE, .is_web = true},
+         MEDIA_DIRECT,
+         MEDIA_BOTH_ICE,
+         .has_ice = true},
+        /* between two NATs there may be none */
+        {INSIDE,
+         {A},
+         {B, .is_hidden = true, .ice = MEDIA_WITH_ICE},
+         MEDIA_OFFERED,
+         MEDIA_BOTH_HIDDEN,
+         .has_ice = true,
+         .ice = SDP_ICE_KEPT},
+        /* a browser has no address of its own in Contact: it may be behind one */
+        {INSIDE,
+         {A},
+         {B, .ice = MEDIA_WITH_ICE, .is_web = true},
+         MEDIA_OFFERED,
+         MEDIA_OFFERER_HIDDEN,
+         .has_ice = true,
+         .ice = SDP_ICE_KEPT},
+        {INSIDE,
+         {INSIDE},
+         {B, .is_hidden = true, .ice = MEDIA_WITH_ICE},
+         MEDIA_OFFERED,
+         MEDIA_ANSWERER_HIDDEN,
+         .has_ice = true,
+         .ice = SDP_ICE_KEPT},
+        {SIX,
+         {SIX},
+         {B, .ice = MEDIA_WITH_ICE},
+         MEDIA_OFFERED,
+         MEDIA_OTHER_FAMILY,
+         .has_ice = true,
+         .ice = SDP_ICE_KEPT},
         {INSIDE,
          {A},
          {B, .is_hidden = true},
