@@ -49,9 +49,10 @@ class Site:
         def log_message(self, *_):
             pass
 
-    def __init__(self, host="127.0.0.1"):
+    def __init__(self, host="127.0.0.1", network=None):
         handler = functools.partial(self.Handler, directory=BUILD)
-        self.server = http.server.ThreadingHTTPServer((host, 0), handler)
+        with lab.inside(network):
+            self.server = http.server.ThreadingHTTPServer((host, 0), handler)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -66,7 +67,7 @@ class Site:
 class Chromium:
     """One browser, with a microphone that plays a sound file."""
 
-    def __init__(self, folder, name, tone):
+    def __init__(self, folder, name, tone, network=None):
         self.folder = os.path.join(folder, f"chromium-{name}")
         os.makedirs(self.folder)
         self.log = os.path.join(self.folder, "log")
@@ -85,7 +86,7 @@ class Chromium:
             "--autoplay-policy=no-user-gesture-required",
             "--disable-features=WebRtcHideLocalIpsWithMdns --ignore-certificate-errors",
             f"about:blank 3<&{theirs_in} 4>&{theirs_out}"])
-        with open(self.log, "wb") as log:
+        with open(self.log, "wb") as log, lab.inside(network):
             self.process = lab.spawn(["bash", "-c", command], stdout=log, stderr=log,
                                      pass_fds=(theirs_in, theirs_out),
                                      env={**os.environ, "HOME": self.folder})

@@ -24,7 +24,7 @@ _SPOILED_BY = {"REGISTER_OK": "REGISTER_FAIL", "CALL_RINGING": "CALL_CLOSED",
 
 _CONFIG = """\
 poll_method epoll
-sip_listen {address}:{sip_port}
+sip_listen {sip_host}:{sip_port}
 ctrl_tcp_listen 127.0.0.1:{control_port}
 call_local_timeout 120
 call_max_calls 4
@@ -74,7 +74,7 @@ def share_of_tone(samples, rate, hertz):
 
 
 def _free_port(kind, address):
-    with socket.socket(socket.AF_INET, kind) as probe:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind) as probe:
         probe.bind((address, 0))
         return probe.getsockname()[1]
 
@@ -123,9 +123,12 @@ class Recording:
 class Baresip:
     """One phone, with a folder of its own."""
 
-    def __init__(self, name, folder, tone=None, address=lab.ADDRESS, more=""):
+    def __init__(self, name, folder, tone=None, address=lab.ADDRESS, more="", network=None):
         self.name, self.address, self.transport = name, address, "udp"
-        self.sip_port = _free_port(socket.SOCK_DGRAM, address)
+        self.network = network
+        with lab.inside(network):
+            self.sip_port = _free_port(socket.SOCK_DGRAM, address)
+            self._control_port = _free_port(socket.SOCK_STREAM, "127.0.0.1")
         self.folder = os.path.join(folder, name)
         self.log = os.path.join(self.folder, "log")
         self.events = []
@@ -135,7 +138,6 @@ class Baresip:
         self._news = threading.Condition()
         self._closed = False
         self._control = None
-        self._control_port = _free_port(socket.SOCK_STREAM, "127.0.0.1")
         self.process = None
         self._write_folder(tone, more)
 
@@ -146,7 +148,8 @@ class Baresip:
             raise lab.Unable("baresip's modules are missing: apt-get install baresip-core")
         with open(os.path.join(self.folder, "config"), "w") as file:
             file.write(_CONFIG.format(
-                address=self.address, sip_port=self.sip_port, control_port=self._control_port,
+                sip_host=f"[{self.address}]" if ":" in self.address else self.address,
+                sip_port=self.sip_port, control_port=self._control_port,
                 name=self.name, recordings=self.folder, modules=modules[0],
                 source=f"aufile,{tone}" if tone else "aubridge,silence") + more)
         # Accounts come by command: one read from a file would register before
@@ -155,9 +158,17 @@ class Baresip:
             open(os.path.join(self.folder, name), "w").close()
 
     def start(self, timeout=10.0):
-        with open(self.log, "wb") as log:
+        return self.launch().attend(timeout)
+
+    def launch(self):
+        """Start it, and do not wait. The thread that does this has to outlive it."""
+        with open(self.log, "wb") as log, lab.inside(self.network):
             self.process = lab.spawn(["stdbuf", "-oL", "baresip", "-s", "-f", self.folder],
                                      stdout=log, stderr=subprocess.STDOUT)
+        return self
+
+    def attend(self, timeout=10.0):
+        """Wait until it listens."""
         self._control = lab.until(self._connect, timeout, f"start of {self.name}'s phone")
         threading.Thread(target=self._listen, daemon=True).start()
         return self
@@ -167,7 +178,8 @@ class Baresip:
             raise lab.Failure(f"{self.name}'s baresip ended with status "
                               f"{self.process.returncode}: {lab.tail(self.log)}")
         try:
-            return socket.create_connection(("127.0.0.1", self._control_port), 1.0)
+            with lab.inside(self.network):
+                return socket.create_connection(("127.0.0.1", self._control_port), 1.0)
         except OSError:
             return None
 

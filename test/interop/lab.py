@@ -4,6 +4,8 @@ Nothing sent here leaves the machine, no port collides with one in use, and
 the network goes away with the process that made it.
 """
 
+import contextlib
+import ctypes
 import os
 import select
 import shutil
@@ -23,6 +25,8 @@ PORT = 5060
 REALM = "demo.test"
 
 _MARK = "SIPWITCH_LAB"
+_libc = ctypes.CDLL(None, use_errno=True)
+_CLONE_NEWNET = 0x40000000
 
 
 class Failure(Exception):
@@ -58,6 +62,27 @@ def add_interface(address):
                   ["link", "set", "web0", "up"], ["link", "set", "web1", "up"],
                   ["address", "add", f"{address}/24", "dev", "web0"]):
         _run(["ip", *words])
+
+
+@contextlib.contextmanager
+def inside(namespace):
+    """What the calling thread opens and starts meanwhile is in that network namespace, one of
+    ip-netns(8); None is its own."""
+    if namespace is None:
+        yield
+        return
+    with open("/proc/thread-self/ns/net", "rb") as own, \
+            open(f"/run/netns/{namespace}", "rb") as theirs:
+        _enter(theirs)
+        try:
+            yield
+        finally:
+            _enter(own)
+
+
+def _enter(namespace):
+    if _libc.setns(namespace.fileno(), _CLONE_NEWNET) < 0:
+        raise Unable(f"setns: {os.strerror(ctypes.get_errno())}")
 
 
 def need(*commands):

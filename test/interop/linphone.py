@@ -71,8 +71,8 @@ class Linphone(Talker):
     """One phone, with a home of its own."""
 
     def __init__(self, user, password, server, folder, tone=None, encryption="none",
-                 transport="udp", realm=lab.REALM, name=None):
-        super().__init__(f"{name or user}'s linphone")
+                 transport="udp", realm=lab.REALM, name=None, address=None, network=None):
+        super().__init__(f"{name or user}'s linphone", network)
         self.folder = os.path.join(folder, f"linphone-{name or user}")
         self.trace = os.path.join(self.folder, "trace")
         self.heard = os.path.join(self.folder, "heard.wav")
@@ -80,16 +80,18 @@ class Linphone(Talker):
         # Without these it stops silently.
         for place in (".local/share/linphone", ".config/linphone"):
             os.makedirs(os.path.join(self.folder, place))
-        with open(os.path.join(self.folder, "rc"), "w", encoding="utf-8") as file:
+        place = address or lab.ADDRESS
+        with lab.inside(network), open(os.path.join(self.folder, "rc"), "w",
+                                       encoding="utf-8") as file:
             file.write(_RC.format(user=user, password=password, realm=realm,
-                                  address=server.address, server=server.address,
+                                  address=address or server.address, server=server.address,
                                   port=server.port + (transport == "tls"),
                                   trusted=os.path.join(server.state, "certs/self-signed.pem"),
                                   transport=transport, encryption=encryption,
                                   mandatory=int(encryption != "none"),
-                                  sip_port=_free_port(lab.ADDRESS),
-                                  audio_port=_free_port(lab.ADDRESS) & ~1,
-                                  video_port=_free_port(lab.ADDRESS) & ~1))
+                                  sip_port=_free_port(place),
+                                  audio_port=_free_port(place) & ~1,
+                                  video_port=_free_port(place) & ~1))
 
     def start(self):
         self.talk(["linphonec", "-d", "6", "-l", self.trace, "-c",

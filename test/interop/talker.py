@@ -12,17 +12,18 @@ import lab
 class Talker:
     """What linphonec and twinkle-console have in common."""
 
-    def __init__(self, name):
-        self.name = name
+    def __init__(self, name, network=None):
+        self.name, self.network = name, network
         self.process = None
         self.said, self._looked = "", 0
         self.news = threading.Condition()
 
     def talk(self, command, home):
         """Start it."""
-        self.process = lab.spawn(["stdbuf", "-oL", *command], pipe_in=True,
-                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                 env={**os.environ, "HOME": home})
+        with lab.inside(self.network):
+            self.process = lab.spawn(["stdbuf", "-oL", *command], pipe_in=True,
+                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                     env={**os.environ, "HOME": home})
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self):

@@ -1,7 +1,6 @@
 """The network of the relay's tests: a host, which is this process's own network, and behind a link
 each two phones and a stranger; sockets there; and the relay's programs."""
 
-import ctypes
 import json
 import os
 import shutil
@@ -19,8 +18,6 @@ HOSTS = ("a", "b", "x")
 PATIENCE = 10.0
 NOBODY = 65534
 RUN = "/run/relay-test"                 # in a mount of our own: it goes away with us
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def address(host, family=4):
@@ -67,16 +64,9 @@ class Phone:
 
     def __init__(self, host, family=4, port=0, no_checksum=False):
         self.host, self.family = host, family
-        own = os.open("/proc/self/ns/net", os.O_RDONLY)
-        theirs = os.open(f"/run/netns/{host}", os.O_RDONLY)
-        _enter(theirs)
-        try:
+        with lab.inside(host):
             self.socket = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6,
                                         socket.SOCK_DGRAM)
-        finally:
-            _enter(own)
-            os.close(own)
-            os.close(theirs)
         if family == 4:
             self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
         else:
@@ -118,11 +108,6 @@ class Phone:
 
     def close(self):
         self.socket.close()
-
-
-def _enter(namespace):
-    if _libc.setns(namespace, 0x40000000) < 0:
-        raise lab.Unable(f"setns: {os.strerror(ctypes.get_errno())}")
 
 
 def written(host, port):
