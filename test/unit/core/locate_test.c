@@ -484,7 +484,7 @@ static void a_stream_that_does_not_come_about_is_left_for_datagrams(void **state
     (void)state;
     call_at_length("first");
     assert_noted("100>9 connect>2 INVITE>2");
-    world_wait(&w, MS(4100));
+    world_wait(&w, MS(2100));
     note();
     assert_noted("INVITE>2");
     assert_int_equal(w.requests[w.request_count - 1].to.transport, TRANSPORT_UDP);
@@ -500,10 +500,10 @@ static void where_datagrams_are_lost_too_the_next_server_is_due(void **state)
 {
     (void)state;
     call_at_length("first");
-    world_wait(&w, MS(4100));
+    world_wait(&w, MS(2100));
     *sent = 0;
     w.out.count = 0;
-    world_wait(&w, MS(4100));
+    world_wait(&w, MS(2100));
     settle(three);
     assert_non_null(strstr(sent, "connect>3 INVITE>3"));
     ANSWER(&w, .host = 3, .by = &w.requests[w.request_count - 1].to, .status = 486);
@@ -516,7 +516,7 @@ static void who_takes_the_stream_and_is_silent_is_left_for_the_next(void **state
     world_event(&w, &(struct event){
                         .kind = EVENT_OPENED, .flow = w.requests[w.request_count - 1].to});
     w.out.count = 0;
-    world_wait(&w, MS(4100));
+    world_wait(&w, MS(2100));
     settle(three);
     assert_noted("100>9 connect>2 INVITE>2 connect>3 INVITE>3");
     ANSWER(&w, .host = 3, .by = &w.requests[w.request_count - 1].to, .status = 486);
