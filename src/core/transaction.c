@@ -110,8 +110,14 @@ void server_arm(struct core *core, struct server_transaction *server)
         timer_set(&core->timers, &server->timer, due);
 }
 
+static bool may_carry(const struct core *core, const struct binding *binding,
+                      const struct flow *flow)
+{
+    return binding->flow.transport == flow->transport && connection_stands(core, &binding->flow);
+}
+
 /* The phone that the request came from, if it has a connection of that kind: it is back, and has
- * registered by it, or it keeps several flows (RFC 5626). */
+ * registered by it, or it keeps several flows (RFC 5626), of which its own is the nearest. */
 static bool is_back(const struct core *core, const struct server_transaction *server,
                     struct flow *flow)
 {
@@ -119,13 +125,13 @@ static bool is_back(const struct core *core, const struct server_transaction *se
     struct binding *flows[BINDINGS_PER_AOR];
     unsigned count = binding ? instance_flows(core, binding, flows) : 0;
 
-    for (unsigned i = 0; i < count; i++)
-        if (flows[i]->flow.transport == flow->transport &&
-            connection_stands(core, &flows[i]->flow)) {
-            *flow = flows[i]->flow;
-            return true;
-        }
-    return false;
+    for (unsigned i = 0; i < count && !may_carry(core, binding, flow); i++)
+        if (may_carry(core, flows[i], flow))
+            binding = flows[i];
+    if (!binding || !may_carry(core, binding, flow))
+        return false;
+    *flow = binding->flow;
+    return true;
 }
 
 /* 18.2.2: responses go by the connection that the request came by or, if that is gone, by one to
@@ -480,17 +486,18 @@ static bool is_flow_of_phone(const struct core *core, const struct client_transa
 }
 
 /* A phone whose stream has ended answers by another, or by another of its flows: what follows goes
- * by that.  Another domain's
- * server must be reached where its INVITE went, and prove the same there (context_find_flow). */
+ * by that, also where only the phone knows yet that the first is gone.  Another domain's server
+ * must be reached where its INVITE went, and prove the same there (context_find_flow). */
 static bool answers_from_elsewhere(const struct core *core, const struct client_transaction *client,
                                    const struct flow *flow)
 {
     bool is_elsewhere = flow_is_secure(&client->flow) &&
                         (!client->flow.connection || connection_is_ours(core, &client->flow));
 
-    if (is_elsewhere || connection_stands(core, &client->flow))
+    if (is_elsewhere || !flow_is_reliable(&client->flow) || flow_equal(flow, &client->flow))
         return false;
-    return flow->transport == client->flow.transport || is_flow_of_phone(core, client, flow);
+    return is_flow_of_phone(core, client, flow) ||
+           (flow->transport == client->flow.transport && !connection_stands(core, &client->flow));
 }
 
 void client_receive(struct core *core, const struct message *m, const struct flow *flow,
