@@ -2,8 +2,10 @@
 
 #include "programs/router_portmap.h"
 
-#define PATIENCE MS(250) /* for the first answer, then twice that, and so on (RFC 6886 3.1) */
-#define TRIES 5u
+/* For the first answer, then twice that, and so on: what is asked again makes a slow router slower.
+ */
+#define PATIENCE SECONDS(1)
+#define TRIES 4u
 #define AGAIN_SOON SECONDS(30)   /* where nothing came back */
 #define AGAIN_LATER SECONDS(600) /* where it was refused */
 #define LIFE_LEAST 60u           /* seconds: a router that grants less is not asked all the time */

@@ -13,7 +13,7 @@
 /* A home router holds some hundreds; of media two for a phone and medium. */
 #define FORWARDS_MEDIA 512u
 #define FORWARDS_LIMIT (16u + FORWARDS_MEDIA)
-#define FORWARDS_AT_ONCE 8u /* asked for and not answered: routers are small */
+#define FORWARDS_AT_ONCE 4u /* asked for and not answered: routers are small */
 #define FORWARD_LIFE 3600u  /* seconds that are asked for: what a crash leaves behind goes then */
 
 enum forward_state {

@@ -399,8 +399,6 @@ static void ask_for_ports(struct gate *gate, instant now)
 
 void gate_step(struct gate *gate, instant now)
 {
-    struct forwards_sum sum;
-
     if (!gate->is_wanted)
         return;
     if (gate->due <= now && gate->way == GATE_NONE)
@@ -412,8 +410,7 @@ void gate_step(struct gate *gate, instant now)
     if (!gate->is_found)
         return;
     ask_for_ports(gate, now);
-    sum = forwards_count(&gate->forwards);
-    if (sum.unheard == gate->forwards.count)
+    if (gate->forwards.at[0].state == FORWARD_UNHEARD) /* it is the one that is asked for most */
         look(gate, now);
 }
 
