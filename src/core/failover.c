@@ -302,7 +302,8 @@ static void stay(struct core *core, struct context *context, struct client_trans
 static bool is_blocked(const struct core *core, const struct context *context,
                        const struct client_transaction *client)
 {
-    return flow_is_reliable(&client->flow) && !flow_is_reliable(&target_of(context, client)->flow) &&
+    return flow_is_reliable(&client->flow) &&
+           !flow_is_reliable(&target_of(context, client)->flow) &&
            !connection_has_opened(core, &client->flow);
 }
 

@@ -31,7 +31,7 @@ bool netaddr_parse(struct slice text, uint16_t port, union netaddr *address)
 
 void netaddr_write_host(struct writer *w, const union netaddr *address)
 {
-    char text[INET6_ADDRSTRLEN];
+    char text[INET6_ADDRSTRLEN] = "?"; /* what is no address of the Internet has no text */
     bool is_v6 = address->any.sa_family == AF_INET6;
     const void *host =
         is_v6 ? (const void *)&address->v6.sin6_addr : (const void *)&address->v4.sin_addr;

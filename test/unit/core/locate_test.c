@@ -513,8 +513,8 @@ static void who_takes_the_stream_and_is_silent_is_left_for_the_next(void **state
 {
     (void)state;
     call_at_length("first");
-    world_event(&w, &(struct event){
-                        .kind = EVENT_OPENED, .flow = w.requests[w.request_count - 1].to});
+    world_event(&w,
+                &(struct event){.kind = EVENT_OPENED, .flow = w.requests[w.request_count - 1].to});
     w.out.count = 0;
     world_wait(&w, MS(2100));
     settle(three);
