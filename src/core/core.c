@@ -111,6 +111,7 @@ struct core *core_create(void *memory, const struct core_origin *origin, struct 
     certificates_init(core, &arena);
     claims_init(core, &arena);
     anchor_init(core, &arena);
+    outside_obey(core);
     slab_init(&core->slab, &arena, limits->text);
     return core;
 }
@@ -276,6 +277,7 @@ static void replace_settings(struct core *core, const struct settings *settings)
     core->settings = settings;
     core->epoch++;
     core->sweep = 0;
+    outside_obey(core);
 }
 
 static void remove_user(struct core *core, struct slice id, struct actions *out)

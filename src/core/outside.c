@@ -19,13 +19,12 @@ struct slice outside_source_text(enum outside_source source)
 
 /* ---- learning */
 
-static void spell(struct outside *outside)
+/* The settings have one: not only that of the relay, which is the server's own. */
+static bool is_written(const struct core *core)
 {
-    struct writer w = writer_over(outside->host, sizeof outside->host);
+    const struct address_bytes *written = &core->settings->media.outside[0];
 
-    if (outside->has_address)
-        write_host(&w, &outside->address);
-    outside->host_len = (uint8_t)w.len;
+    return !address_is_unspecified(written) && address_seclusion(written) == SECLUSION_NONE;
 }
 
 /* What was an address stays a name: routes of calls that stand have it. */
@@ -38,6 +37,23 @@ static void remember(struct outside *outside, const struct address_bytes *addres
     outside->former_count = (uint8_t)(keep + 1);
 }
 
+void outside_obey(struct core *core)
+{
+    struct outside *outside = &core->outside;
+    struct writer w = writer_over(outside->host, sizeof outside->host);
+    bool has_one = outside->has_address || is_written(core);
+    struct address_bytes now =
+        outside->has_address ? outside->address : core->settings->media.outside[0];
+
+    if (outside->host_len && !(has_one && address_equal(&now, &outside->known)))
+        remember(outside, &outside->known);
+    if (has_one) {
+        outside->known = now;
+        write_host(&w, &now);
+    }
+    outside->host_len = (uint8_t)w.len;
+}
+
 /* False if nothing has changed. */
 static bool take_address(struct outside *outside, const struct outside_news *news)
 {
@@ -46,12 +62,9 @@ static bool take_address(struct outside *outside, const struct outside_news *new
     if (has_address == outside->has_address && news->by == outside->by &&
         (!has_address || address_equal(&news->address, &outside->address)))
         return false;
-    if (outside->has_address && !(has_address && address_equal(&news->address, &outside->address)))
-        remember(outside, &outside->address);
     outside->has_address = has_address;
     outside->address = has_address ? news->address : (struct address_bytes){.is_v6 = false};
     outside->by = news->by;
-    spell(outside);
     return true;
 }
 
@@ -98,6 +111,7 @@ void outside_learn(struct core *core, const struct outside_news *news, struct ac
         outside->first_port != news->first_port || outside->last_port != news->last_port;
     bool has_changed = take_address(outside, news);
 
+    outside_obey(core);
     assert(news->by < OUTSIDE_SOURCE_COUNT);
     outside->is_sought = news->is_sought;
     outside->first_port = news->first_port;
@@ -127,7 +141,7 @@ struct slice outside_name(const struct core *core, const struct flow *flow)
     const struct outside *outside = &core->outside;
     struct address_bytes peer, own;
 
-    if (!outside->has_address || flow->is_v6)
+    if (!outside->host_len || flow->is_v6)
         return NO_SLICE;
     peer = flow_address(flow);
     if (address_seclusion(&peer) != SECLUSION_NONE ||
@@ -142,9 +156,9 @@ bool outside_has(const struct core *core, struct slice host)
     const struct outside *outside = &core->outside;
     struct address_bytes address;
 
-    if ((!outside->has_address && !outside->former_count) || !host_numeric(host, &address))
+    if ((!outside->host_len && !outside->former_count) || !host_numeric(host, &address))
         return false;
-    if (outside->has_address && address_equal(&address, &outside->address))
+    if (outside->host_len && address_equal(&address, &outside->known))
         return true;
     for (unsigned i = 0; i < outside->former_count; i++)
         if (address_equal(&address, &outside->former[i]))
@@ -205,7 +219,7 @@ void outside_restore(struct core *core, struct reader *r)
         outside.former[i] = read_v4(r);
     if (r->failed)
         return;
-    spell(&outside);
     core->outside = outside;
+    outside_obey(core);
     ports_narrow(&core->ports, outside.first_port, outside.last_port);
 }

@@ -1,11 +1,12 @@
 /*
- * The public address that the server was told of while it runs (EVENT_OUTSIDE): by the router
- * before it, or by a STUN server.  It stands for the server's own, private one wherever a peer with
- * a public address is told how to reach it, and among the names of the domain.
+ * The public address of a server behind a router: that which it was told of while it runs
+ * (EVENT_OUTSIDE), by the router or by a STUN server, or that of the settings.  It stands for the
+ * server's own, private one wherever a peer with a public address is told how to reach it, and
+ * among the names of the domain.
  *
- * It is in the journal, so that what is composed anew after a restart is what it was.  Calls that
- * stand keep what they were told; addresses that were the server's stay names of it, as many as
- * there is room for.  IPv4 only: IPv6 is not translated.
+ * What was learnt is in the journal, so that what is composed anew after a restart is what it was.
+ * Calls that stand keep what they were told; addresses that were the server's stay names of it, as
+ * many as there is room for.  IPv4 only: IPv6 is not translated.
  */
 #pragma once
 
@@ -36,16 +37,20 @@ struct outside_news {
 };
 
 struct outside {
-    bool is_sought, has_address;
+    bool is_sought, has_address; /* which was learnt */
     uint8_t by;
     uint8_t host_len, former_count;
     uint16_t fault_len;
     uint16_t first_port, last_port;
     struct address_bytes address;
     struct address_bytes former[OUTSIDE_FORMER];
-    char host[16]; /* the address as text */
+    struct address_bytes known; /* the address at present, learnt or written, */
+    char host[16];              /* and as text; empty: there is none */
     char fault[OUTSIDE_FAULT];
 };
+
+/* The settings are there, or others: they may have an address. */
+void outside_obey(struct core *core);
 
 /* EVENT_OUTSIDE */
 void outside_learn(struct core *core, const struct outside_news *news, struct actions *out);
@@ -57,7 +62,7 @@ struct address_bytes outside_media(const struct core *core, bool is_v6);
  * socket's own; else empty. */
 struct slice outside_name(const struct core *core, const struct flow *flow);
 
-/* It is, or was, an address that was learnt. */
+/* It is, or was, the public address. */
 bool outside_has(const struct core *core, struct slice host);
 
 /* In plain words, for administrators. */

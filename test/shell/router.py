@@ -94,6 +94,13 @@ def reset():
            "add rule ip home out oifname wan0 masquerade")
 
 
+def forward(*ports):
+    """What is sent to these ports by UDP is sent on to the server."""
+    inside("router", "nft", "add chain ip home in { type nat hook prerouting priority -100; }; "
+           f"add rule ip home in iifname wan0 udp dport {{ {', '.join(map(str, ports))} }} "
+           f"dnat to {OWN}")
+
+
 class Script:
     """A socket of a namespace and a thread that answers what comes to it."""
 

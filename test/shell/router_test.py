@@ -208,11 +208,9 @@ def hears(listener, speaker, where, others):
     raise server_test.Failure(f"what is sent to {where} is not heard")
 
 
-def a_call_from_outside_has_sound_and_ends():
+def calls_from_outside():
+    """carol outside calls alice, they hear each other, and carol hangs up."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(daemon(False, True))
-        one = stack.enter_context(home())
-        one.await_address(PUBLIC, "pcp")
         alice = sip.Phone(House(), "alice").bind()
         with router.within("world"):
             carol = sip.Phone(World(), "carol", domain="elsewhere.test")
@@ -235,6 +233,20 @@ def a_call_from_outside_has_sound_and_ends():
         carol.send(dialog.write("BYE"))
         alice.take("BYE", 200)
         carol.await_message(lambda m: m.status == 200 and m.cseq()[1] == "BYE", "answer to BYE")
+
+
+def a_call_from_outside_has_sound_and_ends():
+    with daemon(False, True), home() as one:
+        one.await_address(PUBLIC, "pcp")
+        calls_from_outside()
+
+
+def an_address_that_is_written_is_told_likewise():
+    """Where somebody has forwarded the ports by hand."""
+    router.forward(PORT, f"{FIRST}-{LAST}")
+    with home(PUBLIC) as one:
+        expect(one.outside() == {"address": PUBLIC, "by": "the configuration"}, f"{one.outside()}")
+        calls_from_outside()
 
 
 # ---- what changes
@@ -375,6 +387,7 @@ CHECKS = [
     miniupnpd_forwards_by_pcp,
     miniupnpd_forwards_by_upnp,
     a_call_from_outside_has_sound_and_ends,
+    an_address_that_is_written_is_told_likewise,
     a_change_of_the_address_is_learnt,
     a_router_that_starts_anew_in_silence_is_noticed,
     miniupnpd_that_starts_anew_is_asked_again,

@@ -228,6 +228,29 @@ static void a_restart_keeps_it_until_more_is_known(void **state)
     refuse();
 }
 
+static void an_address_of_the_settings_is_told_likewise(void **state)
+{
+    (void)state;
+    w.settings.media.outside[0] = (struct address_bytes){false, {203, 0, 113, 5}};
+    world_restart(&w);
+    world_relay(&w, &table);
+    talk_phone(&w, 2, "");
+    assert_non_null(strstr(invite("written"), "Via: SIP/2.0/UDP 203.0.113.5:5060"));
+    refuse();
+    assert_true(outside_has(w.core, S("203.0.113.5")));
+    learn(7, 0, 0, "");
+    assert_non_null(strstr(invite("learnt"), "Via: SIP/2.0/UDP 203.0.113.7:5060"));
+    refuse();
+    learn(0, 0, 0, "");
+    assert_non_null(strstr(invite("again"), "@203.0.113.5:5060;lr>"));
+    refuse();
+    w.settings.media.outside[0] = (struct address_bytes){false, {203, 0, 113, 6}};
+    world_event(&w, &(struct event){.kind = EVENT_SETTINGS, .settings = &w.settings});
+    assert_non_null(strstr(invite("other"), "Via: SIP/2.0/UDP 203.0.113.6:5060"));
+    refuse();
+    assert_true(outside_has(w.core, S("203.0.113.5")));
+}
+
 static void a_damaged_record_is_passed_over(void **state)
 {
     static const char record[] = {
@@ -245,5 +268,6 @@ int main(void)
     RUN(WITH(those_outside_are_told_of_it_everywhere), WITH(the_same_news_is_no_news),
         WITH(between_inside_and_outside_both_names_are_recorded),
         WITH(a_former_address_stays_a_name_of_ours), WITH(ports_are_those_that_lead_here),
-        WITH(a_restart_keeps_it_until_more_is_known), WITH(a_damaged_record_is_passed_over));
+        WITH(a_restart_keeps_it_until_more_is_known),
+        WITH(an_address_of_the_settings_is_told_likewise), WITH(a_damaged_record_is_passed_over));
 }
