@@ -71,7 +71,9 @@ static const struct key stack_keys[] = {
         "a certificate for that domain, by a CA or by DANE; dane is DANE. Whatever is written here, "
         "the server of a domain that has such records must match one of them, and is not spoken "
         "with without TLS; those of usage 0 and 1 want a CA as well. What was proven when a call "
-        "began is proven again before more of it goes by a new connection."),
+        "began is proven again before more of it goes by a new connection. A domain that calls us is "
+        "proven by the same two, where its server shows its certificate when it connects, as sipw "
+        "does."),
     TEXT("localnames", AT(localnames), NULL,
         "Further names of this domain, separated by blanks, commas or semicolons. The host's "
         "name, localhost and the addresses that are listened on count anyway."),
@@ -188,8 +190,8 @@ static const struct key media_keys[] = {
         "for its address of IPv4, and to forward the ports that are listened on and those of the "
         "relay (PCP, NAT-PMP, UPnP), or router:ADDRESS for one that no default route leads to; and "
         "stun:HOST, a STUN server that is asked for the address, where the ports are forwarded by "
-        "hand, or the router tells no public one. What is learnt so stands in Via and Record-Route, "
-        "too, for those outside."),
+        "hand, or the router tells no public one. The address of IPv4, written or learnt, stands in "
+        "Via and Record-Route, too, for those outside, and is a name of the domain."),
     START_TEXT("ports", AT(relay_ports), "16384-32767, or with a router that is asked 16384-16511",
         "The relay's ports, from the first to the last. Each medium of a call takes two on each side, "
         "at random. A router is asked for each, so that there may be 512 with it."),
@@ -356,8 +358,8 @@ const struct schema schema_domains = LIST(domain_items);
 
 static const struct key fellow_keys[] = {
     TEXT("name", OF(id), NULL,
-        "The domain that its certificate names: by TLS, who proves to be that domain is this node, "
-        "and it speaks for callers of that domain."),
+        "Its domain: by TLS, who proves to be that domain, by a CA or by DANE, is this node, and it "
+        "speaks for callers of that domain."),
     TEXT("address", OF(address), NULL,
         "Addresses, separated by blanks or commas: whoever is at one of these by TCP or TLS is this "
         "node."),
