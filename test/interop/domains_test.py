@@ -351,8 +351,12 @@ def a_server_that_says_when_to_come_again_is_asked_then(world):
     expect("INVITE" in ear.methods(), "the first server was not asked")
 
     def is_asked():
-        call(alice, bob)
+        """Calls are some apart: b.test takes only so many of one domain at once."""
+        if took(began) < len(calls) / 4:
+            return False
+        calls.append(call(alice, bob))
         return "INVITE" in ear.methods()
+    calls = []
     lab.until(is_asked, sip.PATIENCE, "INVITE after the time that it asked for")
     expect(took(began) >= AGAIN, f"it was asked again after {took(began):.1f} s")
 

@@ -14,7 +14,7 @@ from talker import Talker
 _RC = """\
 [sip]
 sip_port={sip_port}
-sip_tcp_port=0
+sip_tcp_port={tcp_port}
 sip_tls_port=-1
 default_proxy=0
 guess_hostname=0
@@ -90,6 +90,7 @@ class Linphone(Talker):
                                   transport=transport, encryption=encryption,
                                   mandatory=int(encryption != "none"),
                                   sip_port=_free_port(place),
+                                  tcp_port=-1 if transport == "tcp" else 0, # any, or none
                                   audio_port=_free_port(place) & ~1,
                                   video_port=_free_port(place) & ~1))
 
