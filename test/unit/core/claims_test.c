@@ -248,7 +248,7 @@ static void records_name_what_was_shown_by_their_usage(void **state)
 
 static void a_record_may_be_the_key_itself(void **state)
 {
-    char bytes[40];
+    char bytes[40] = {0};
     struct slice key = slice_of(bytes, sizeof bytes);
     struct credential credential = shown();
 
