@@ -195,8 +195,8 @@ static void tell_caller(struct act *a, struct slice said)
     struct writer level = writer_over(text, sizeof text);
 
     if (!a->caller) {
-        why_step(&a->req, S("caller"), nowhere, "the caller is of another domain%",
-                 said.len ? S(": ") : NO_SLICE, NO_SLICE);
+        why_step(&a->req, S("caller"), nowhere, "the caller is of another domain%%",
+                 said.len ? S(": ") : NO_SLICE, said);
         return;
     }
     write_number(&level, a->caller->level);
