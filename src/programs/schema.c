@@ -116,19 +116,33 @@ static void write_rng(void)
 
 /* ---- the manual */
 
+#define LINE 80 /* bytes of text; mandoc minds more */
+
+static void write_line(const char *text, int len)
+{
+    while (len > LINE) {
+        int cut = LINE;
+        while (cut && text[cut] != ' ')
+            cut--;
+        if (!cut)
+            break;
+        printf("%.*s\n", cut, text);
+        text += cut + 1;
+        len -= cut + 1;
+    }
+    printf("%.*s\n", len, text);
+}
+
 /* Each sentence begins a line. */
 static void write_sentences(const char *text)
 {
-    for (; *text; text++) {
-        bool ends = text[0] == '.' && text[1] == ' ';
+    const char *end;
 
-        putchar(*text);
-        if (ends) {
-            putchar('\n');
-            text++;
-        }
+    while ((end = strstr(text, ". "))) {
+        write_line(text, (int)(end - text) + 1);
+        text = end + 2;
     }
-    putchar('\n');
+    write_line(text, (int)strlen(text));
 }
 
 static void write_item(const struct key *key)
@@ -138,8 +152,10 @@ static void write_item(const struct key *key)
     if (key->kind == KEY_NUMBER && key->most)
         printf("A number from %llu to %llu.\n", (unsigned long long)key->least,
                (unsigned long long)key->most);
-    if (key->preset)
-        printf("Default: %s.\n", key->preset);
+    if (key->preset) {
+        char text[256];
+        write_line(text, snprintf(text, sizeof text, "Default: %s.", key->preset));
+    }
     if (key->is_for_start)
         printf("A reload does not change it.\n");
 }
@@ -222,7 +238,7 @@ static void write_section(const struct key *section)
     printf(".Ss <%s>: %s\n", section->name, section->meaning);
     if (schema == &schema_templates) {
         printf("A\n.Ql <user>\nand an\n.Ql <admin> ,\neach with the keys of a user but "
-               "for id and extension: what accounts of the system have.\n");
+               "for id and extension:\nwhat accounts of the system have.\n");
         return;
     }
     if (schema->is_list)
@@ -242,9 +258,10 @@ static void write_noted(const char *path, const struct schema *schema)
         char below[100];
 
         snprintf(below, sizeof below, "%s%s%s", path, *path ? "/" : "", key->name);
-        if (!has_effect(key))
-            printf(".It Cm %s\n%s\n", below, key->meaning);
-        else if (key->section && key->section != &schema_templates)
+        if (!has_effect(key)) {
+            printf(".It Cm %s\n", below);
+            write_sentences(key->meaning);
+        } else if (key->section && key->section != &schema_templates)
             write_noted(below, key->section);
     }
 }

@@ -473,10 +473,13 @@ void machine_stream(struct sim *sim, enum event_kind kind, const struct flow *fl
         handle(sim, &(struct event){kind, *flow, bytes});
 }
 
-void machine_broken(struct sim *sim, const struct flow *flow, struct slice head, struct fault fault)
+void machine_broken(struct sim *sim, const struct flow *flow, uint32_t sender, struct slice head,
+                    struct fault fault)
 {
-    if (sim->machine.is_up)
-        handle(sim, &(struct event){EVENT_BROKEN, *flow, head, .fault = fault});
+    if (!sim->machine.is_up)
+        return;
+    judge_received(sim, flow, sender, head, sim->machine.steps + 1); /* it may be answered */
+    handle(sim, &(struct event){EVENT_BROKEN, *flow, head, .fault = fault});
 }
 
 bool machine_is_kept(const struct sim *sim)

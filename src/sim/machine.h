@@ -116,7 +116,7 @@ void machine_tick(struct sim *sim); /* that deadline, or DUE_STORE */
 /* A stream was opened or has ended; or what came by it is broken. */
 void machine_stream(struct sim *sim, enum event_kind kind, const struct flow *flow,
                     struct slice bytes);
-void machine_broken(struct sim *sim, const struct flow *flow, struct slice head,
+void machine_broken(struct sim *sim, const struct flow *flow, uint32_t sender, struct slice head,
                     struct fault fault);
 
 /* All that it wanted to write is written. */

@@ -197,7 +197,7 @@ void network_framed(struct sim *sim, uint32_t sender, const struct flow *flow, s
                     struct fault broken)
 {
     if (broken.status)
-        machine_broken(sim, flow, message, broken);
+        machine_broken(sim, flow, sender, message, broken);
     else
         hand_over(sim, sender, flow, message);
 }
