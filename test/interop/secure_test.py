@@ -7,7 +7,9 @@ than build/release/src/sipw. An argument is a part of the names of the checks to
 """
 
 import contextlib
+import hashlib
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -18,9 +20,11 @@ sys.dont_write_bytecode = True
 
 import domains_test
 import lab
+import sip
 from certificates import Authority, PAST, certificate_hash, key_hash, read, self_signed, write
 from domains_test import A, A6, B, B6, BOTH_FAMILIES, Domain, call, hosts, refused, service
-from sip import Attempt, Call, Dialog, Message, expect, unique
+from link import Link
+from sip import Attempt, Call, Dialog, Failure, Message, expect, unique
 
 SIPWITCH = os.path.join(lab.ROOT, "build/release/src/sipwitch")
 
@@ -54,12 +58,12 @@ def configure(domain, stack):
 
 
 def two(world, records=SECURE, stack="", names_b="DNS:b.test", dates_b=None, host_b=B,
-        interface_a=None):
+        interface_a=None, others=((), ())):
     """Both domains with certificates of a CA that both trust, and phones."""
     world.publish(records)
-    authority = Authority(os.path.join(world.folder, "authority"))
-    world.a = Domain(world, "a.test", A, "alice", interface_a)
-    world.b = Domain(world, "b.test", host_b, "bob")
+    world.authority = authority = Authority(os.path.join(world.folder, "authority"))
+    world.a = Domain(world, "a.test", A, "alice", interface_a, others[0])
+    world.b = Domain(world, "b.test", host_b, "bob", others=others[1])
     for domain, names, dates in (world.a, "DNS:a.test", None), (world.b, names_b, dates_b):
         configure(domain, f"<authfile>{authority.pem}</authfile>{stack}")
         install(domain, authority.make(domain.domain, names, dates=dates))
@@ -163,9 +167,10 @@ class Hall:
     """A server that serves several domains at one address, as providers do, and shows each with a
     certificate of its own; it answers every call."""
 
-    def __init__(self, world, certificates):
+    def __init__(self, world, certificates, authority=None):
         self.named = [] # of each connection: the domain that it was opened for,
         self.heard = [] # of each INVITE: that, and the domain that it was for
+        self.certificates = [] # what was shown to it, if an authority is to vouch for that
         self.contexts = {}
         for domain, text in certificates.items():
             path = os.path.join(world.folder, f"hall-{domain}.pem")
@@ -173,6 +178,9 @@ class Hall:
             self.contexts[domain] = context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(path)
             context.sni_callback = self._choose
+            if authority:
+                context.verify_mode = ssl.CERT_REQUIRED
+                context.load_verify_locations(authority.pem)
         self.listener = world.stack.enter_context(socket.create_server((HALL, 5061)))
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -192,6 +200,7 @@ class Hall:
         with contextlib.suppress(OSError), plain, \
                 context.wrap_socket(plain, server_side=True) as stream:
             named, data = self.named[-1], b""
+            self.certificates.append(stream.getpeercert(True))
             while piece := stream.recv(65535):
                 *whole, data = (data + piece).split(b"\r\n\r\n")
                 for text in whole:
@@ -253,6 +262,78 @@ def a_connection_proven_for_two_domains_carries_calls_to_both(world):
     for domain in "b.test", "c.test":
         call_hall(alice, domain)
     expect(hall.named == ["b.test"], f"connections were opened for {hall.named}")
+
+
+# ---- certificates that are replaced
+
+def link(world, here, there):
+    """What one server says to the other goes by it."""
+    return Link(world.stack, (here, 5061), (there, 5061), here)
+
+
+class Calling(threading.Thread):
+    """Calls on and on, each time by a new connection of the servers, and a new handshake."""
+
+    def __init__(self, caller, callee, link):
+        super().__init__(daemon=True)
+        self.caller, self.callee, self.link = caller, callee, link
+        self.calls, self.fault, self.is_over = 0, None, threading.Event()
+        self.start()
+
+    def run(self):
+        try:
+            while not self.is_over.is_set():
+                invite = call(self.caller, self.callee)
+                goes_by_tls(invite)
+                shown(invite, f"verified;domain={self.caller.domain};by=tls")
+                self.calls += 1
+                self.link.cut()
+        except (Failure, OSError, ValueError) as fault:
+            self.fault = fault
+
+    def end(self):
+        lab.until(lambda: self.fault or self.calls >= 10, 3 * sip.PATIENCE, "ten calls")
+        self.is_over.set()
+        self.join()
+        expect(not self.fault, f"after {self.calls} calls: {self.fault}")
+        expect(self.link.count >= self.calls,
+               f"{self.calls} calls by {self.link.count} connections")
+
+
+def replace_certificate(domain, text, count):
+    """A reload, the server's `count`-th, puts it in force: it is what is shown from then on."""
+    install(domain, text)
+    domain.server.process.send_signal(signal.SIGHUP)
+    lab.until(lambda: domain.log().count("the new configuration is in force") == count,
+              sip.PATIENCE, "reload")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection((domain.host, 5061), 10) as plain, \
+            context.wrap_socket(plain, server_hostname=domain.domain) as stream:
+        its = hashlib.sha256(stream.getpeercert(True)).hexdigest()
+    expect(its == certificate_hash(text), f"{domain.domain} shows another certificate")
+
+
+def no_call_is_lost_while_certificates_are_replaced(world):
+    """Those of both domains, ten times; each server is a server, and a client that shows its own."""
+    to_a, to_b = "192.0.2.91", "192.0.2.92"
+    records = (hosts(pa=to_a, pb=to_b, hall=HALL) + secure("a", "pa") + secure("b", "pb") +
+               secure("c", "hall"))
+    alice, bob = two(world, records, VERIFIED, others=(["anna"], ["ben"]))
+    anna, ben = world.a.phone(user="anna"), world.b.phone(user="ben")
+    make = world.authority.make
+    hall = Hall(world, {"c.test": make("c.test", "DNS:c.test")}, world.authority)
+    callings = [Calling(alice, ben, link(world, to_b, B)), Calling(bob, anna, link(world, to_a, A))]
+    made = None
+    for count in range(1, 11):
+        for domain in world.b, world.a:
+            made = make(domain.domain, f"DNS:{domain.domain}", "serverAuth,clientAuth")
+            replace_certificate(domain, made, count)
+    for calling in callings:
+        calling.end()
+    call_hall(alice, "c.test")
+    expect(hashlib.sha256(hall.certificates[-1]).hexdigest() == certificate_hash(made),
+           "a.test shows an old certificate where it connects")
 
 
 # ---- one connection for both directions (RFC 5923)
@@ -741,6 +822,7 @@ CHECKS = [
     domains_at_one_address_each_prove_themselves,
     a_connection_proven_for_one_domain_is_not_used_for_another,
     a_connection_proven_for_two_domains_carries_calls_to_both,
+    no_call_is_lost_while_certificates_are_replaced,
     who_proved_itself_is_not_reached_without,
     one_connection_carries_calls_both_ways,
     a_connection_that_broke_is_opened_anew,
