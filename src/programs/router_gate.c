@@ -13,6 +13,7 @@
 #define TRIES 3u /* of a protocol that may not be spoken */
 #define LOOK_AGAIN SECONDS(30)
 #define PROBE SECONDS(10)
+#define YOUNG 10u        /* seconds of a router's life: see take_epoch */
 #define UPNP_FAILURES 3u /* questions without an answer, until another router is looked for */
 #define FAREWELL_WAIT 20 /* ms, that the router has for each few that it is given back */
 #define ALL_HOSTS "224.0.0.1"
@@ -186,12 +187,19 @@ static void ask_address(const struct gate *gate)
     send_packet(gate, &w);
 }
 
-/* One that lost what it was asked for is asked for all of it. */
+/* One that lost what it was asked for is asked for all of it.  RFC 6887 8.5 allows for some
+ * seconds, in which one that has just started may start anew and nobody sees it: the next probe
+ * asks it for all of it once more. */
 static void take_epoch(struct gate *gate, const struct portmap_answer *answer, instant now)
 {
-    if (gate->has_epoch && portmap_has_restarted(version_of(gate), gate->epoch, answer->epoch,
-                                                 (now - gate->epoch_at) / SECONDS(1)))
+    bool has_restarted =
+        gate->has_epoch && portmap_has_restarted(version_of(gate), gate->epoch, answer->epoch,
+                                                 (now - gate->epoch_at) / SECONDS(1));
+
+    if (has_restarted)
         forwards_lose(&gate->forwards, now);
+    if (has_restarted || !gate->has_epoch)
+        gate->is_young = answer->epoch <= YOUNG;
     gate->has_epoch = true;
     gate->epoch = answer->epoch;
     gate->epoch_at = now;
@@ -376,6 +384,9 @@ static void probe(struct gate *gate, instant now)
         return;
     }
     gate->due = now + PROBE;
+    if (gate->is_young)
+        forwards_lose(&gate->forwards, now);
+    gate->is_young = false;
     if (gate->way == GATE_PMP)
         ask_address(gate);
     else

@@ -33,6 +33,7 @@ struct gate {
     uint8_t address[4]; /* of the router here, and ours towards it */
     uint8_t own[4];
     bool has_epoch;
+    bool is_young; /* it had just started when it was first heard: see take_epoch */
     uint32_t epoch;
     instant epoch_at;
     bool has_outside; /* its address outside, also the last one while it does not answer */

@@ -157,10 +157,11 @@ class Stun(Script):
 class Router(Script):
     """PCP and NAT-PMP, or one of them. It keeps a table and forwards nothing."""
 
-    def __init__(self, speaks=("pcp", "pmp"), address=PUBLIC, room=1000, taken=()):
+    def __init__(self, speaks=("pcp", "pmp"), address=PUBLIC, room=1000, taken=(),
+                 age=1000):
         self.speaks, self.address, self.room, self.taken = speaks, address, room, taken
         self.table, self.nonces, self.asked = {}, {}, 0
-        self.began = time.monotonic() - 1000
+        self.began = time.monotonic() - age
         super().__init__("router", ROUTER, PORTMAP)
 
     def epoch(self):

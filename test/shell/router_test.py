@@ -267,6 +267,14 @@ def a_router_that_starts_anew_in_silence_is_noticed():
         until(lambda: set(gate.forwards()) == ALL, "ports that are forwarded again", 40)
 
 
+def a_router_that_starts_anew_twice_is_noticed():
+    """Its clock tells nothing then: the seconds are the same, as good as."""
+    with Router(age=0) as gate, home() as one:
+        one.await_address(PUBLIC, "pcp")
+        gate.restart(is_said=False)
+        until(lambda: set(gate.forwards()) == ALL, "ports that are forwarded again", 40)
+
+
 def miniupnpd_that_starts_anew_is_asked_again():
     with daemon(False, True) as gate, home() as one:
         one.await_address(PUBLIC, "pcp")
@@ -390,6 +398,7 @@ CHECKS = [
     an_address_that_is_written_is_told_likewise,
     a_change_of_the_address_is_learnt,
     a_router_that_starts_anew_in_silence_is_noticed,
+    a_router_that_starts_anew_twice_is_noticed,
     miniupnpd_that_starts_anew_is_asked_again,
     a_reload_changes_who_is_asked,
     without_a_router_it_says_so_and_goes_on,
