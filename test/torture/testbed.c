@@ -36,8 +36,14 @@ static const struct socket_settings sockets[ARRIVAL_COUNT] = {
     [BY_UDP6_5070] = {TRANSPORT_UDP, S("[2001:db8::10]"), 5070},
 };
 
+static bool is_in_database(unsigned index)
+{
+    return index % 2;
+}
+
 static void make_user(struct testbed *server, struct user_settings *user, unsigned index)
 {
+    user->source = is_in_database(index) ? SOURCE_DATABASE : SOURCE_FILE;
     user->id = slice_text(users[index].id);
     user->extension = slice_text(users[index].extension);
     for (unsigned i = 0; i < ALGORITHM_COUNT; i++) {
@@ -45,11 +51,6 @@ static void make_user(struct testbed *server, struct user_settings *user, unsign
                    user->ha1[i]);
         user->has_ha1[i] = true;
     }
-}
-
-static bool is_in_database(unsigned index)
-{
-    return index % 2;
 }
 
 static bool find_in_database(void *self, enum roster_key key, struct slice name,
