@@ -157,7 +157,7 @@ static void restore(struct testbed *server, struct slice journal)
         if (server->streams[i].connection)
             testbed_step(server, EVENT_OPENED, &server->streams[i], NO_SLICE);
     while (records.rest.len) {
-        uint32_t len = read_u32(&records);
+        uint64_t len = read_u64(&records);
         testbed_step(server, EVENT_RESTORED, NULL, read_bytes(&records, len));
         assert(!records.failed);
     }
@@ -233,11 +233,11 @@ static void keep_record(struct testbed *server, struct slice record)
 {
     struct writer *journal = &server->journal;
 
-    if (journal->limit - journal->len < sizeof(uint32_t) + record.len)
+    if (journal->limit - journal->len < sizeof(uint64_t) + record.len)
         server->journal_is_full = true;
     if (server->journal_is_full)
         return;
-    write_u32(journal, (uint32_t)record.len);
+    write_u64(journal, record.len); /* as many octets as a frame of the real one takes */
     write_slice(journal, record);
 }
 
