@@ -560,6 +560,7 @@ static bool read_settings(struct loading *l)
     config->interface = loading_keep(l, v->interface);
     config->port = (uint16_t)v->port;
     config->bindings = (uint32_t)v->mapped;
+    config->memory = (uint32_t)v->memory;
     config->is_traced = v->trace || v->dumping;
     return note_places(l) && read_localnames(l) && check_realm(l, settings->realm) &&
            read_digest(l, &settings->sha256_first) &&

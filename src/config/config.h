@@ -66,6 +66,7 @@ struct config {
     bool is_traced;            /* from the start on */
     struct slice trust_anchor; /* a file by which DNS is validated; empty: the root's */
     uint32_t bindings;         /* at most; 0 = as many as there is room for */
+    uint32_t memory;           /* MiB; 0 = what the process may have */
     struct slice state;        /* the name of the server's state, if it has one */
 };
 

@@ -118,6 +118,9 @@ static const struct key stack_keys[] = {
         "place of the root's."),
     TEXT("system", AT(system), "system", "The id that nobody may call: 403."),
     TEXT("anon", AT(anonymous), "anonymous", "The id that nobody has: 404."),
+    START_NUMBER("memory", AT(memory), 128, 16000000, "what the machine and its control group have",
+        "MiB that may be filled with calls, messages, users and their registrations. Before there is "
+        "no more room, new calls, messages and registrations are answered 503, and the rest goes on."),
     TEXT("agent", AT(agent), "SIP Witch", "What the server calls itself to others."),
     START_BOOLEAN("trace", AT(trace),
         "Keep SIP messages from the start on, as sipwitch trace on does; a value that begins with "

@@ -48,7 +48,7 @@ struct values {
     uint64_t port, tls_port, ws_port, wss_port;
     struct slice certfile, keyfile, authfile, policy, origins, identity;
     struct slice realm, digest;
-    uint64_t mapped, prefix, range, expires, unregistered;
+    uint64_t mapped, memory, prefix, range, expires, unregistered;
     uint64_t timer_c, answer, session, session_shortest, call;
     bool trace, dumping;
     uint64_t account_guesses, source_guesses, guess_window;

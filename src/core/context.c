@@ -23,8 +23,6 @@
 #include "core/tell.h"
 #include "core/transaction.h"
 
-/* Text kept free for what is under way, so that admission fails before anything else does. */
-#define TEXT_RESERVE (8u * MESSAGE_LIMIT)
 #define WAIT_LONGEST SECONDS(5)     /* a request waits for a phone that our restart cut off */
 #define RETURN_PATIENCE SECONDS(60) /* one that has not come back by then is not waited for */
 #define MERGE_PART 256u      /* longer parts of what merged requests share stand as their hash */
@@ -83,14 +81,20 @@ bool context_is_merged(const struct core *core, struct request *req)
     return false;
 }
 
-bool context_has_room(const struct core *core, size_t len)
+static bool has_place(const struct pool *pool, bool is_new)
 {
-    const struct arena *text = &core->slab.arena;
-    bool has_text = text->limit - text->used > TEXT_RESERVE ||
-                    slab_has_room(&core->slab, min_u64(len + EDITS_RESERVE, SLAB_LARGEST));
+    return pool->live < pool->limit - (is_new ? pool->limit / RESERVED_PART : 0);
+}
 
-    return core->contexts.live < core->contexts.limit && core->servers.live < core->servers.limit &&
-           core->clients.live < core->clients.limit && has_text;
+bool context_has_room(const struct core *core, const struct request *req, size_t len)
+{
+    bool is_new = !req->to_tag.len;
+    size_t text = core->slab.arena.limit;
+    size_t reserve = is_new ? text / RESERVED_PART : 0;
+
+    return has_place(&core->contexts, is_new) && has_place(&core->servers, is_new) &&
+           has_place(&core->clients, is_new) && core->slab.live + reserve < text &&
+           slab_has_room(&core->slab, min_u64(len + EDITS_RESERVE, SLAB_LARGEST));
 }
 
 struct target *context_targets(const struct context *context)

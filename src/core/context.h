@@ -12,8 +12,9 @@ void context_init(struct core *core, struct arena *from);
 /* The same request by another path is being forwarded already (8.2.2.2).  Sets req->merge. */
 bool context_is_merged(const struct core *core, struct request *req);
 
-/* Room for one more request of `len` bytes and its first branch. */
-bool context_has_room(const struct core *core, size_t len);
+/* Room for one more request of `len` bytes and its first branch.  What begins something leaves some
+ * to the requests of dialogs that stand. */
+bool context_has_room(const struct core *core, const struct request *req, size_t len);
 
 /* Opens the server transaction and context of a request and forwards it to the first of its
  * targets.  There must be room, and at least one target. */

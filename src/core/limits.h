@@ -151,6 +151,10 @@
 /* Via values that are looked through for our own (loops); more hops than Max-Forwards allows. */
 #define VIA_LIMIT 80u
 
+/* Of all that requests take, this part is kept free of those that begin something: the requests of
+ * calls that stand, BYE above all, find room when there is no more for new calls. */
+#define RESERVED_PART 16u
+
 /* What is set at start, by the machine's memory or the administrator. */
 struct limits {
     uint32_t users;

@@ -54,9 +54,10 @@ void locate_init(struct core *core, struct arena *from)
     pool_init(&core->lookups, from, sizeof(struct lookup), core->limits.lookups, first);
 }
 
-bool locate_has_room(const struct core *core)
+bool locate_has_room(const struct core *core, bool is_new)
 {
-    return core->lookups.live < core->lookups.limit;
+    return core->lookups.live <
+           core->lookups.limit - (is_new ? core->lookups.limit / RESERVED_PART : 0);
 }
 
 static struct lookup *lookup_of(const struct core *core, const struct client_transaction *client)

@@ -38,8 +38,8 @@ enum locate_sight {
 size_t locate_bytes(const struct limits *limits);
 void locate_init(struct core *core, struct arena *from);
 
-/* There is one more lookup to be had. */
-bool locate_has_room(const struct core *core);
+/* There is one more lookup to be had, by a request that begins something or by one of a dialog. */
+bool locate_has_room(const struct core *core, bool is_new);
 
 /* What is looked for. */
 struct locate_aim {

@@ -487,7 +487,7 @@ static bool hold_for_proof(struct core *core, struct request *req, struct slice 
 {
     struct slice credential = connection_credential(core, &req->flow);
     struct context *context =
-        context_has_room(core, req->message.bytes.len) ? context_hold(core, req) : NULL;
+        context_has_room(core, req, req->message.bytes.len) ? context_hold(core, req) : NULL;
     struct server_transaction *server;
 
     if (!context)
@@ -551,7 +551,7 @@ static enum verdict authenticate_sender(struct core *core, struct request *req, 
 static enum verdict refuse_firmly(struct core *core, struct request *req, unsigned status,
                                   const char *reason, struct actions *out)
 {
-    if (req->message.method == METHOD_INVITE && context_has_room(core, 0))
+    if (req->message.method == METHOD_INVITE && context_has_room(core, req, 0))
         context_refuse(core, req, (struct fault){(uint16_t)status, reason}, out);
     else
         refuse(core, req, status, reason, out);
@@ -571,7 +571,7 @@ static enum verdict hold(struct core *core, struct request *req,
                          const struct certificate_search *search, struct actions *out)
 {
     struct context *context =
-        context_has_room(core, req->message.bytes.len) ? context_hold(core, req) : NULL;
+        context_has_room(core, req, req->message.bytes.len) ? context_hold(core, req) : NULL;
 
     if (!context)
         return refuse_for_now(core, req, RETRY_SOON, out);
@@ -830,7 +830,7 @@ static enum verdict forward_statelessly(struct core *core, struct request *req, 
 /* Where its server must be looked for, there is room to do so. */
 static bool has_lookup(const struct core *core, const struct request *req)
 {
-    return req->targets.at[0].way != WAY_SOUGHT || locate_has_room(core);
+    return req->targets.at[0].way != WAY_SOUGHT || locate_has_room(core, !req->to_tag.len);
 }
 
 /* 16.6: here the request is copied, and everything is spent that a request costs. */
@@ -844,7 +844,7 @@ static enum verdict forward(struct core *core, struct request *req, struct actio
         return forward_statelessly(core, req, out);
     if (!req->max_breadth)
         return refuse(core, req, 440, NULL, out);
-    if (!context_has_room(core, req->message.bytes.len) || !has_lookup(core, req))
+    if (!context_has_room(core, req, req->message.bytes.len) || !has_lookup(core, req))
         return refuse_for_now(core, req, RETRY_SOON, out);
     context_open(core, req, out);
     return FINISH;

@@ -421,7 +421,8 @@ static bool open_streams(struct server *server, const struct config *config,
     struct limits *limits = &server->limits;
     uint32_t possible = streams_possible();
 
-    *limits = memory_limits(config->user_count + server->user_count, config->bindings);
+    *limits =
+        memory_limits(config->user_count + server->user_count, config->bindings, config->memory);
     limits->connected = (uint32_t)min_u64(limits->connected, possible / 16);
     limits->accepted = (uint32_t)min_u64(limits->accepted, possible - limits->connected);
     plan->accepted = limits->accepted;

@@ -462,10 +462,12 @@ static void note_unchanged(struct loop *loop, const struct config *old, const st
 {
     if (old->port != fresh->port || old->tls_port != fresh->tls_port ||
         !slice_equal(old->interface, fresh->interface) || old->bindings != fresh->bindings ||
+        old->memory != fresh->memory ||
         old->settings.media.first_port != fresh->settings.media.first_port ||
         old->settings.media.last_port != fresh->settings.media.last_port)
         log_line(loop->log, LOG_WARNING,
-                 "interface, ports and mapped count from the next start on; stop and start sipw");
+                 "interface, ports, mapped and memory count from the next start on; stop and start "
+                 "sipw");
 }
 
 static void keep_configuration(struct loop *loop, const char *fault)

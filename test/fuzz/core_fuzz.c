@@ -56,7 +56,7 @@ static const struct limits tiny = {
     .accepted = PEERS,
     .connected = TESTBED_STREAMS - PEERS,
     .lookups = 2,
-    .text = 800 << 10, /* a little more than what is kept free for what is under way */
+    .text = 800 << 10,
 };
 
 static const char *const callers[] = {"user", "caller", "watson", "kumiko"};
@@ -86,6 +86,8 @@ static void check_sent(const struct testbed *server)
 
     for (unsigned i = 0; i < server->sent_count; i++) {
         struct slice bytes = server->sent[i].bytes;
+        if (slice_equal(bytes, S("\r\n\r\n"))) /* it keeps a phone's way here open */
+            continue;
         struct fault fault = message_parse(bytes, &m);
         assert(bytes.len <= MESSAGE_LIMIT && m.body > 0);
         assert(!m.is_request || !fault.status);

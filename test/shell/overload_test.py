@@ -10,6 +10,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -23,9 +24,13 @@ import server_test
 import sip
 from dialog_test import CONFIG, House
 from session_test import SIPWITCH
-from sip import Call, Failure, expect
+from sip import Attempt, Call, Failure, expect
 
+SMALL = CONFIG.replace("<provision>", """<stack><memory>128</memory><trusted>here</trusted></stack>
+  <access><here>127.0.0.0/8</here></access>
+  <provision>""")
 SENDERS = 2
+BATCH = 64 # calls that are on their way at once
 BEHIND = 6 # the niceness by which the server stands back
 SERVED = 20.0 # seconds within which something gets through to a server in a flood
 INVITE = ("INVITE sip:bob@lab.test SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{n};rport\r\n"
@@ -119,6 +124,66 @@ def calls_that_stand_go_on(house):
     call.hang_up()
 
 
+def read_all(phones, patience=0.0):
+    """What has come for these phones, of whom one is waited for: pairs of phone and message."""
+    ready, _, _ = select.select([phone.socket for phone in phones], [], [], patience)
+    for phone in phones:
+        while phone.socket in ready and (message := phone.receive(0.0001)):
+            yield phone, message
+
+
+def refuse(caller, answer, refused):
+    """A final answer is acknowledged, and kept."""
+    if answer.status >= 300:
+        caller.acknowledge(answer, "sip:bob@lab.test")
+        refused.append(answer)
+
+
+def ring_and_ring(caller, callee):
+    """Calls that ring and that nobody answers, one upon another, until one is refused: what rings,
+    and that answer."""
+    ringing, refused = [], []
+    while not refused and len(ringing) < 60000:
+        so_far = len(ringing)
+        for _ in range(BATCH):
+            caller.send(caller.request("INVITE", callee.aor(), f"Contact: <{caller.contact()}>"))
+        end = time.monotonic() + SERVED
+        while len(ringing) + len(refused) < so_far + BATCH and time.monotonic() < end:
+            for phone, message in read_all((caller, callee), 1.0):
+                if phone is caller:
+                    refuse(caller, message, refused)
+                elif message.method == "INVITE":
+                    callee.answer(message, 180)
+                    ringing.append(message)
+    expect(refused, f"{len(ringing)} calls ring, and none was refused")
+    return ringing, refused[0]
+
+
+def memory_has_an_end_and_what_stands_goes_on(house):
+    """As many calls as there is room for ring at once."""
+    alice, bob, carol = house.phones
+    for phone in house.phones:
+        phone.password = None # nobody is challenged
+    call = Call(carol, bob)
+    ringing, refused = ring_and_ring(alice, bob)
+    expect(refused.status == 503 and refused.get("Retry-After"), f"it was {refused.text}")
+    expect(len(ringing) > 1000, f"there was room for {len(ringing)} calls only")
+    ask_options(house)
+    call.hang_up()
+    for request in ringing:
+        bob.answer(request, 486)
+        for _, answer in read_all((alice,)):
+            refuse(alice, answer, [])
+
+    def a_call_is_served():
+        attempt = Attempt(carol, bob.aor())
+        for phone, message in read_all((carol, bob), 1.0):
+            if phone is bob and message.get("Call-ID") == attempt.call_id:
+                bob.answer(message, 486)
+        return attempt.final().status == 486
+    server_test.until(a_call_is_served, "call when there is room again", SERVED)
+
+
 def it_serves_again_at_once(house):
     with flooding(house) as statuses:
         server_test.until(lambda: 503 in statuses, "503 in the flood", SERVED)
@@ -138,6 +203,7 @@ CHECKS = [
     new_calls_are_refused_and_options_answered,
     calls_that_stand_go_on,
     it_serves_again_at_once,
+    memory_has_an_end_and_what_stands_goes_on,
 ]
 
 
@@ -149,7 +215,9 @@ def main():
         if wanted and check.__name__ not in wanted:
             continue
         try:
-            with server_test.server(CONFIG) as server, contextlib.ExitStack() as stack:
+            is_small = check is memory_has_an_end_and_what_stands_goes_on
+            with server_test.server(SMALL if is_small else CONFIG) as server, \
+                    contextlib.ExitStack() as stack:
                 server.start(preexec_fn=lambda: os.nice(BEHIND))
                 check(House(server, stack, ["udp", "udp", "udp"]))
             print(f"ok {check.__name__}", flush=True)
