@@ -4,7 +4,7 @@
 #define LOAD_HIGH (LOAD_FULL * 3 / 4) /* above it for LOAD_PATIENCE the server is strained */
 #define LOAD_LOW (LOAD_FULL / 2)      /* below it a strained server lets new requests in */
 #define LOAD_PATIENCE MS(500)         /* no pause of the machine keeps a queue high so long */
-#define LOAD_GAP MS(100)              /* one that is high again within it never was low */
+#define LOAD_GAP MS(100)              /* one that is low for less has not been low */
 #define LOAD_CALM SECONDS(2)          /* low for so long: strained no more */
 
 size_t load_bytes(void)
@@ -14,7 +14,7 @@ size_t load_bytes(void)
 
 void load_init(struct core *core, struct arena *from)
 {
-    core->load.high_since = NEVER;
+    core->load.high_since = core->load.low_since = NEVER;
     core->load.shed = arena_take(from, SHED_TABLE * sizeof *core->load.shed);
 }
 
@@ -33,11 +33,14 @@ static void tell(const char *text, struct actions *out)
  * while. */
 static bool is_strained(struct load *load, unsigned fill, instant now)
 {
-    if (fill >= LOAD_HIGH) {
-        if (load->high_since == NEVER || now - load->high_at > LOAD_GAP)
-            load->high_since = now;
-        load->high_at = now;
-    }
+    bool was_low = load->low_since != NEVER && now - load->low_since > LOAD_GAP;
+
+    if (fill < LOAD_HIGH)
+        load->low_since = min_u64(load->low_since, now);
+    else
+        load->low_since = NEVER;
+    if (fill >= LOAD_HIGH && (load->high_since == NEVER || was_low))
+        load->high_since = now;
     if (load->is_strained ? fill >= LOAD_LOW
                           : fill >= LOAD_HIGH && now - load->high_since >= LOAD_PATIENCE)
         load->calm_at = now + LOAD_CALM;

@@ -343,7 +343,7 @@ struct checkpoint {
 /* Whether the server keeps up (core/load). */
 struct load {
     instant high_since;   /* the queue was high from then on, NEVER = it never was */
-    instant high_at;      /* when it was found so last */
+    instant low_since;    /* it was found low from then on, NEVER = it was high when last seen */
     instant calm_at;      /* strained until then, unless it is high again */
     instant copies_until; /* an INVITE that was refused may come again so long */
     bool is_strained;

@@ -68,6 +68,30 @@ static void a_queue_that_is_high_again_and_again_is_high(void **state)
     assert_false(is_let_in("b"));
 }
 
+/* As of one that gets a moment now and then. */
+static void a_queue_that_is_seldom_looked_at_and_always_full_is_full(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        be(1000, 0);
+        w.now.boot += MS(200);
+    }
+    assert_true(is_let_in("a"));
+    be(1000, 0);
+    assert_false(is_let_in("b"));
+}
+
+static void bursts_with_calm_between_them_are_no_overload(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 5; i++) {
+        be(1000, 300);
+        be(0, 0);
+        w.now.boot += SECONDS(1);
+    }
+    assert_true(is_let_in("a"));
+}
+
 static void a_queue_that_stays_full_makes_new_calls_be_refused(void **state)
 {
     (void)state;
@@ -230,6 +254,8 @@ static void the_administrator_is_told_once(void **state)
 int main(void)
 {
     RUN(WITH(a_burst_is_no_overload), WITH(a_queue_that_is_high_again_and_again_is_high),
+        WITH(a_queue_that_is_seldom_looked_at_and_always_full_is_full),
+        WITH(bursts_with_calm_between_them_are_no_overload),
         WITH(a_queue_that_stays_full_makes_new_calls_be_refused),
         WITH(what_is_half_full_is_no_overload), WITH(it_recovers_at_once),
         WITH(while_it_is_strained_a_queue_that_fills_is_enough),
