@@ -104,6 +104,20 @@ static bool find_passage(const struct core *core, struct slice call_id, struct s
     return p->anchor != NULL;
 }
 
+static bool find_of(const struct core *core, const struct dialog *dialog, struct passage *p)
+{
+    return find_passage(core, dialog_part(dialog, DIALOG_CALL_ID),
+                        dialog_part(dialog, DIALOG_CALLER_TAG),
+                        dialog_part(dialog, DIALOG_CALLEE_TAG), p);
+}
+
+struct anchor *anchor_of(const struct core *core, const struct dialog *dialog)
+{
+    struct passage p;
+
+    return find_of(core, dialog, &p) ? p.anchor : NULL;
+}
+
 struct dialog *anchor_dialog(const struct core *core, const struct anchor *anchor, unsigned index)
 {
     const struct legs_exchange *e = &anchor->legs.with[index];
@@ -130,6 +144,7 @@ void anchor_persist(struct core *core, const struct anchor *anchor, struct actio
     write_u8(w, (uint8_t)(anchor->is_answered | anchor->is_settled << 1 | anchor->has_ice << 2));
     legs_write(w, &anchor->legs);
     write_u64(w, anchor->payer);
+    legs_write_clocks(w, &anchor->legs);
     record_end(out);
 }
 
@@ -184,7 +199,9 @@ static bool read_anchor(struct reader *r, struct anchor *anchor)
     anchor->has_ice = flags & 4;
     if (!legs_read(r, &anchor->legs))
         return false;
-    anchor->payer = r->rest.len ? read_u64(r) : 0; /* older records have none */
+    anchor->payer = r->rest.len ? read_u64(r) : 0; /* older records have none, */
+    if (r->rest.len)                               /* nor this */
+        legs_read_clocks(r, &anchor->legs);
     return !r->failed && anchor->path <= MEDIA_RELAYED && anchor->reason < MEDIA_REASON_COUNT &&
            anchor->ice <= SDP_ICE_STRIPPED && anchor->branch < BRANCH_LIMIT;
 }
@@ -851,9 +868,7 @@ void anchor_leave(struct core *core, const struct dialog *dialog, struct actions
     struct legs_output output;
     struct passage p;
 
-    if (!find_passage(core, dialog_part(dialog, DIALOG_CALL_ID),
-                      dialog_part(dialog, DIALOG_CALLER_TAG),
-                      dialog_part(dialog, DIALOG_CALLEE_TAG), &p))
+    if (!find_of(core, dialog, &p))
         return;
     if (legs_count(&p.anchor->legs) == 1) { /* who else might answer yet is on its own */
         anchor_close(core, p.anchor, out);

@@ -36,6 +36,8 @@ struct anchor {
     instant agreed_at;      /* when its legs last changed */
     uint64_t payer;         /* hash of the id of the user whose limit it counts for; 0 = nobody's */
     struct leg_sum counted; /* of its legs, in the core's tally */
+    struct leg_heard heard[2];        /* by enum legs_side: as its legs were looked at last, */
+    struct leg_heard heard_before[2]; /* and of those that are closed */
     struct timer timer;
     struct legs legs;
 };
@@ -67,6 +69,9 @@ void anchor_leave(struct core *core, const struct dialog *dialog, struct actions
 
 /* The anchor with this id, as it begins legs.call. */
 struct anchor *anchor_find(const struct core *core, const uint8_t call[16]);
+
+/* The anchor that a dialog is of; NULL if its media goes directly. */
+struct anchor *anchor_of(const struct core *core, const struct dialog *dialog);
 
 /* The dialog of one of its exchanges; NULL if the observer has none. */
 struct dialog *anchor_dialog(const struct core *core, const struct anchor *anchor, unsigned index);

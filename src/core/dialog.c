@@ -4,6 +4,7 @@
 #include "core/calls.h"
 #include "core/fault.h"
 #include "core/hangup.h"
+#include "core/heard.h"
 #include "core/record.h"
 #include "core/session.h"
 #include "core/silence.h"
@@ -119,6 +120,8 @@ static void end(struct core *core, struct dialog *dialog, enum call_ender ender,
 
     if (fault_is(FAULT_OBSERVER_BLIND))
         return;
+    if (is_call)
+        heard_of(core, dialog, call.heard);
     record_begin(out, RECORD_DIALOG_END, dialog->key.low);
     write_u64(&out->bytes, dialog->key.high);
     calls_write_end(&out->bytes, is_call && !fault_is(FAULT_RECORD_APART) ? &call : NULL);
@@ -134,7 +137,16 @@ static void end(struct core *core, struct dialog *dialog, enum call_ender ender,
     close_dialog(core, dialog);
 }
 
-void dialog_request(struct core *core, const struct request *req)
+/* It ends soon: what is heard of it until now is for its record. */
+static void look(const struct core *core, const struct dialog *dialog, struct actions *out)
+{
+    const struct anchor *anchor = anchor_of(core, dialog);
+
+    if (anchor)
+        silence_look(core, anchor, out);
+}
+
+void dialog_request(struct core *core, const struct request *req, struct actions *out)
 {
     struct dialog *dialog = pool_get(&core->dialogs, req->dialog);
     uint32_t *cseq;
@@ -149,6 +161,7 @@ void dialog_request(struct core *core, const struct request *req)
     dialog->ender =
         req->direction == COOKIE_TO_CALLEE ? CALL_ENDED_BY_CALLER : CALL_ENDED_BY_CALLEE;
     enter(core, dialog, DIALOG_ENDING);
+    look(core, dialog, out);
 }
 
 struct slice dialog_contact(const struct message *m)
@@ -278,6 +291,7 @@ void dialog_drop(struct core *core, struct dialog *dialog, struct slice reason, 
     if (!dialog->dropped && now.boot < dialog->ends)
         dialog->dropped = DROP_WISHED;
     dialog->ends = now.boot;
+    look(core, dialog, out);
     dialog_persist(core, dialog, now, out);
     dialog->byes = (uint8_t)hangup_send(core, dialog, reason, now, out);
     if (!dialog->byes) {

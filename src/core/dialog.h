@@ -30,7 +30,7 @@ struct slice dialog_contact(const struct message *m);
 bool dialog_sketch(const struct message *response, char *text, struct dialog *dialog);
 
 /* A request in a known dialog passes: req->dialog. */
-void dialog_request(struct core *core, const struct request *req);
+void dialog_request(struct core *core, const struct request *req, struct actions *out);
 
 /* A 2xx to an INVITE passes: opens the record, if its To tag is new, or notes new Contacts.  Late
  * ones come when the context has gone.  The first has the call that the context began. */

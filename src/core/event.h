@@ -57,6 +57,7 @@ enum event_kind {
 struct leg_found {
     struct leg_place key;
     struct leg leg;
+    struct leg_stream stream;
 };
 
 struct admin_request;

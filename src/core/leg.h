@@ -20,6 +20,7 @@
  *  - It goes out from rule.other, to that leg's target, or, where the target's port is 0, to the
  *    source that it is locked to.  It is dropped where that leg is LEG_MUTE, or has neither heard
  *    of its phone nor is LEG_FIRST.
+ *  - What is let in and is RTP is counted in the leg's stream (core/leg_stream.h).
  */
 #pragma once
 
@@ -42,6 +43,13 @@ enum leg_flag {
     LEG_QUIET = 1 << 3, /* nothing need come: silence means nothing */
 };
 
+/* Payload types whose clock the phones have named (RFC 8866 6.6), and how fast it is: up to
+ * LEG_CLOCKS of them, ten bits each.  Seven bits are the type, where 0 stands for any that is not
+ * fixed (RFC 3551 6), and three the class of its clock, from 1 on; 0: there is none.  leg_clock
+ * reads it. */
+#define LEG_CLOCKS 3u
+#define LEG_CLOCK_BITS 10u
+
 /* What the daemon wishes. */
 struct leg_rule {
     uint16_t version;
@@ -55,7 +63,7 @@ struct leg_rule {
     uint8_t side;      /* enum legs_side: whose phone it is towards */
     uint8_t call[16];
     struct leg_place other;
-    uint32_t unused; /* zero */
+    uint32_t clocks; /* of what comes from its phone; a relay that is older passes over it */
 };
 
 /* Why packets were dropped. */
@@ -81,6 +89,32 @@ struct leg_state {
     uint64_t drops[LEG_DROP_COUNT];
 };
 
+/* What the relay knows of the RTP that came to it: of one stream, and in sum of those before. */
+struct leg_stream {
+    uint32_t ssrc;                             /* as it is in packets */
+    uint32_t first, highest;                   /* sequence numbers, counted on where they wrap */
+    uint32_t received;                         /* of it, late ones and doubles too */
+    uint32_t expected_before, received_before; /* of those before it */
+    uint32_t odd;                              /* the number behind one that was far off */
+    uint32_t clock;                            /* ticks a second of its timestamps; 0: unknown */
+    uint32_t jitter;                           /* in 16ths of a tick */
+    uint32_t stamp;                            /* the latest timestamp, */
+    uint64_t timed;                            /* and the boot time in ns when it came */
+    uint64_t heard;                            /* when the latest packet of it came */
+    uint8_t is_begun;
+    uint8_t is_timed;
+    uint8_t unused[6];
+};
+
+/* What a stream comes to (RFC 3550 6.4.1). */
+struct leg_heard {
+    uint32_t expected; /* packets, by their sequence numbers; 0: there was none */
+    uint32_t lost;     /* of them */
+    uint32_t jitter;   /* us; LEG_UNKNOWN where its clock is */
+};
+
+#define LEG_UNKNOWN UINT32_MAX
+
 struct leg {
     struct leg_rule rule;
     struct leg_state state;
@@ -90,6 +124,7 @@ _Static_assert(sizeof(struct leg_place) == 20, "a key of the relay's map");
 _Static_assert(sizeof(struct leg_rule) == 96, "a rule's place is fixed");
 _Static_assert(sizeof(struct leg_state) == 96, "a state's place is fixed");
 _Static_assert(sizeof(struct leg) == 192, "a value of the relay's map");
+_Static_assert(sizeof(struct leg_stream) == 64, "a line of the cache");
 
 enum leg_change_kind {
     LEG_OPEN = 1, /* there was none with that key */

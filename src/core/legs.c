@@ -156,6 +156,7 @@ static struct leg_change leg_of(const struct legs *legs, const struct legs_excha
                 .stream = (uint16_t)strand.stream,
                 .component = (uint8_t)(strand.component + 1),
                 .side = (uint8_t)side,
+                .clocks = other->clocks, /* who sends means what its receiver has named */
                 .other = place_of(relay_address(legs, other, opposite(side)),
                                   e->ports[opposite(side)][strand.stream] + offset),
             },
@@ -373,6 +374,23 @@ static bool same_place(const struct legs_line *a, const struct legs_line *b)
            a->rtcp_port == b->rtcp_port;
 }
 
+/* Those that fit: all of one rate, or the first, which are preferred (RFC 3264 6.1). */
+static uint32_t clocks_of(const struct sdp_clocks *clocks)
+{
+    static const uint32_t classes[] = {0, 8000, 12000, 16000, 24000, 32000, 48000, 90000};
+    bool is_one = clocks->count > LEG_CLOCKS && !clocks->are_different;
+    uint32_t all = 0;
+
+    for (unsigned i = 0; i < clocks->count && i < (is_one ? 1 : LEG_CLOCKS); i++) {
+        const struct sdp_clock *clock = &clocks->at[i];
+        uint32_t class = COUNT_OF(classes) - 1;
+        while (class && classes[class] != clock->rate)
+            class --;
+        all |= (class << 7 | (is_one ? 0u : clock->payload)) << LEG_CLOCK_BITS * i;
+    }
+    return all;
+}
+
 static struct legs_line read_line(struct legs *legs, const struct sdp *sdp, unsigned i,
                                   const struct legs_line *before)
 {
@@ -389,6 +407,7 @@ static struct legs_line read_line(struct legs *legs, const struct sdp *sdp, unsi
         .is_held = sdp_is_held(sdp, i),
         .is_muxed = media->has_rtcp_mux,
         .has_address = !c->is_name && !address_is_unspecified(&c->address),
+        .clocks = clocks_of(&media->clocks),
     };
 
     if (line.has_address)

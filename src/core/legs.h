@@ -55,6 +55,7 @@ struct legs_line {
     bool is_muxed;    /* it would take RTCP on the same port */
     bool has_address; /* one was named, as a number */
     uint32_t epoch;   /* changes with its address and port */
+    uint32_t clocks;  /* of the payload types that it names, as in struct leg_rule */
 };
 
 enum legs_state {

@@ -219,3 +219,37 @@ bool legs_read(struct reader *r, struct legs *legs)
             return false;
     return true;
 }
+
+static void write_clocks(struct writer *w, const struct legs_exchange *e)
+{
+    for (unsigned i = 0; i < e->offered_count; i++)
+        write_u32(w, e->offered[i].clocks);
+    for (unsigned i = 0; i < 2u * e->agreed_count; i++)
+        write_u32(w, e->agreed[i % 2][i / 2].clocks);
+}
+
+static void read_clocks(struct reader *r, struct legs_exchange *e)
+{
+    for (unsigned i = 0; i < e->offered_count; i++)
+        e->offered[i].clocks = read_u32(r);
+    for (unsigned i = 0; i < 2u * e->agreed_count; i++)
+        e->agreed[i % 2][i / 2].clocks = read_u32(r);
+}
+
+void legs_write_clocks(struct writer *w, const struct legs *legs)
+{
+    if (legs->is_offered)
+        write_clocks(w, &legs->first);
+    for (unsigned i = 0; i < ANSWER_LIMIT; i++)
+        if (legs->with[i].is_used)
+            write_clocks(w, &legs->with[i]);
+}
+
+void legs_read_clocks(struct reader *r, struct legs *legs)
+{
+    if (legs->is_offered)
+        read_clocks(r, &legs->first);
+    for (unsigned i = 0; i < ANSWER_LIMIT; i++)
+        if (legs->with[i].is_used)
+            read_clocks(r, &legs->with[i]);
+}

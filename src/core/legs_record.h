@@ -12,3 +12,7 @@ void legs_write(struct writer *w, const struct legs *legs);
 
 /* False if it is broken, or says what cannot be. */
 bool legs_read(struct reader *r, struct legs *legs);
+
+/* The clocks of their m-lines, which older records do not have: after legs_read. */
+void legs_write_clocks(struct writer *w, const struct legs *legs);
+void legs_read_clocks(struct reader *r, struct legs *legs);

@@ -5,6 +5,7 @@
 #include "core/calls.h"
 #include "core/context.h"
 #include "core/dialog.h"
+#include "core/heard.h"
 #include "core/location.h"
 #include "core/outside.h"
 #include "core/realm.h"
@@ -63,6 +64,25 @@ void write_media(struct writer *w, unsigned path, unsigned reason)
         return;
     json_text(w, S("media"), media_path_text((enum media_path)path));
     json_text(w, S("media_reason"), media_reason_text((enum media_reason)reason));
+}
+
+void write_heard(struct writer *w, const struct leg_heard heard[2])
+{
+    static const struct slice names[] = {
+        [LEGS_CALLER] = S("from_caller"),
+        [LEGS_CALLEE] = S("from_callee"),
+    };
+
+    for (unsigned i = 0; i < COUNT_OF(names); i++) {
+        if (!heard[i].expected)
+            continue;
+        json_open(w, names[i]);
+        json_number(w, S("expected"), heard[i].expected);
+        json_number(w, S("lost"), heard[i].lost);
+        if (heard[i].jitter != LEG_UNKNOWN)
+            json_number(w, S("jitter_us"), heard[i].jitter);
+        json_end(w);
+    }
 }
 
 void write_id(struct writer *w, uint64_t id)
@@ -212,6 +232,8 @@ static void write_relayed(const struct core *core, struct writer *w)
     json_number(w, S("relay_bytes"), tally->legs.bytes);
     for (unsigned i = 0; i < LEG_DROP_COUNT; i++)
         json_number(w, causes[i], tally->legs.drops[i]);
+    json_number(w, S("rtp_expected"), tally->legs.expected);
+    json_number(w, S("rtp_lost"), tally->legs.lost);
 }
 
 void list_stats(const struct core *core, struct writer *w)
@@ -356,6 +378,7 @@ static void row_call(const struct core *core, const struct dialog *dialog, const
                      struct moment now, struct writer *w)
 {
     struct slice from = dialog_part(dialog, DIALOG_FROM), to = dialog_part(dialog, DIALOG_TO);
+    struct leg_heard heard[2];
     uint8_t path, reason;
 
     if (!parties_have(core, from, to, user))
@@ -370,6 +393,8 @@ static void row_call(const struct core *core, const struct dialog *dialog, const
     json_number(w, S("seconds"), seconds_since(dialog->began_at, now));
     call_media(dialog_part(dialog, DIALOG_CALL), &path, &reason);
     write_media(w, path, reason);
+    heard_of(core, dialog, heard);
+    write_heard(w, heard);
     row_end(w);
 }
 

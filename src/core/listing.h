@@ -15,6 +15,8 @@ void write_proof(struct writer *w, unsigned proof);
 void write_call_name(struct writer *w, const struct dialog *dialog);
 /* Which way a call's media takes and why: enum media_path and media_reason. */
 void write_media(struct writer *w, unsigned path, unsigned reason);
+/* What is heard of its two ends by the relay, where anything is. */
+void write_heard(struct writer *w, const struct leg_heard heard[2]);
 void write_id(struct writer *w, uint64_t id);
 /* The user is one of the two. */
 bool parties_have(const struct core *core, struct slice from, struct slice to,

@@ -694,7 +694,7 @@ static enum verdict target_other_end(struct core *core, struct request *req, str
                       out);
     if (req->message.method != METHOD_ACK) {
         req->dialog = dialog_find(core, req->call_id, req->from_tag, req->to_tag);
-        dialog_request(core, req);
+        dialog_request(core, req, out);
     }
     return PASS;
 }

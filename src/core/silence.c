@@ -2,6 +2,7 @@
 
 #include "core/calls.h"
 #include "core/dialog.h"
+#include "core/heard.h"
 #include "core/strans.h"
 
 #define YOUNG SECONDS(6)      /* from the answer, or a change, on */
@@ -54,6 +55,16 @@ static void look(const struct legs_output *legs, struct actions *out)
                           .kind = ACTION_LOOK,
                           .bytes = slice_of(out->bytes.at + start, out->bytes.len - start),
                       });
+}
+
+void silence_look(const struct core *core, const struct anchor *anchor, struct actions *out)
+{
+    struct legs_output legs;
+
+    if (!core->has_relay)
+        return;
+    legs_list(&anchor->legs, &legs);
+    look(&legs, out);
 }
 
 static void settle(struct core *core, struct anchor *anchor, struct actions *out)
@@ -258,8 +269,10 @@ void silence_hear(struct core *core, const struct leg_found *legs, unsigned coun
     duration longest = core->settings->media.silence;
     struct sight sight;
 
-    if (anchor)
+    if (anchor) {
         count_legs(core, anchor, legs, count);
+        heard_note(core, anchor, legs, count);
+    }
     if (!anchor || !anchor->is_answered)
         return;
     sight = see(anchor, legs, count);

@@ -28,6 +28,7 @@ struct node_count {
 struct leg_sum {
     uint64_t packets, bytes;
     uint64_t drops[LEG_DROP_COUNT];
+    uint64_t expected, lost; /* packets of RTP, by their sequence numbers */
 };
 
 struct tally {

@@ -3,7 +3,7 @@
 
 #include "base/base.h"
 
-#define COLUMN_LIMIT 9u
+#define COLUMN_LIMIT 11u
 
 struct columns {
     unsigned count;

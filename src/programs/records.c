@@ -1,6 +1,7 @@
 #include "programs/records.h"
 
 #include "programs/columns.h"
+#include "programs/heard.h"
 #include "programs/instant.h"
 
 #include <stdio.h>
@@ -22,7 +23,7 @@ static void spell_time(const json_t *row, char to[32])
 
 static void add_cells(const json_t *row, struct columns *columns)
 {
-    char began[32], lasts[24], status[24];
+    char began[32], lasts[24], status[24], lost[HEARD_TEXT], jitter[HEARD_TEXT];
 
     spell_time(row, began);
     snprintf(status, sizeof status, "%lld", row_number(row, "status"));
@@ -30,7 +31,8 @@ static void add_cells(const json_t *row, struct columns *columns)
                 (const char *const[]){began, row_text(row, "caller"), row_text(row, "proof"),
                                       row_text(row, "dialed"), row_text(row, "callee"),
                                       spell_seconds(row_number(row, "duration"), lasts),
-                                      row_text(row, "reason"), status, row_text(row, "media")});
+                                      row_text(row, "reason"), status, row_text(row, "media"),
+                                      spell_lost(row, lost), spell_jitter(row, jitter)});
 }
 
 static const char *safe(const json_t *row, const char *name, char text[TEXT])
@@ -69,8 +71,8 @@ static enum client_status print_all_old(struct session *session)
 
 static enum client_status print_all(struct session *session)
 {
-    static const char *const titles[] = {"BEGAN", "FROM", "PROOF",   "DIALED", "TO",
-                                         ">FOR",  "WHY",  ">STATUS", "MEDIA"};
+    static const char *const titles[] = {"BEGAN", "FROM",    "PROOF", "DIALED", "TO",     ">FOR",
+                                         "WHY",   ">STATUS", "MEDIA", ">LOST",  ">JITTER"};
     struct columns columns = columns_of(titles, COUNT_OF(titles));
     enum client_status status;
     json_t *row;

@@ -6,7 +6,7 @@
  * headers or a VLAN's tag, which comes again on the VLAN's own link.  Fragments of IPv4 whose first
  * would be a leg's are lost: nobody here could put them together.
  */
-#include "core/leg_pass.h"
+#include "core/leg_stream.h"
 #include "shell/relay_maps.h"
 
 #include <linux/bpf.h>
@@ -42,6 +42,14 @@ struct {
     __type(key, __u32);
     __type(value, struct relay_slot);
 } slots SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, LEGS);
+    __type(key, __u32);
+    __type(value, struct leg_stream);
+} streams SEC(".maps");
 
 /* Room for a datagram that has no checksum. */
 struct scratch {
@@ -357,6 +365,16 @@ INLINE int find_way(const struct relay_entry *entry, struct leg_place *to, __u32
     return leg_aim(&other->rule, &slot->state, to);
 }
 
+/* A packet that was let in. */
+INLINE void hear(const struct relay_entry *entry, const struct leg_packet *p)
+{
+    __u32 slot = entry->slot;
+    struct leg_stream *stream = bpf_map_lookup_elem(&streams, &slot);
+
+    if (stream)
+        leg_hear(&entry->rule, stream, p);
+}
+
 INLINE int relay(struct __sk_buff *skb, __u32 l2)
 {
     struct packet p = {0};
@@ -375,8 +393,10 @@ INLINE int relay(struct __sk_buff *skb, __u32 l2)
     read_head(skb, l2 + (p.is_v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)), &p);
     p.leg.now = bpf_ktime_get_boot_ns();
     verdict = leg_take(&entry->rule, &slot->state, &p.leg);
-    if (verdict == LEG_PASSES)
+    if (verdict == LEG_PASSES) {
+        hear(entry, &p.leg);
         verdict = find_way(entry, &to, &link);
+    }
     if (verdict == LEG_PASSES) {
         leg_copy_place(&from, &entry->rule.other);
         if (p.is_fragment || !link || !rewrite(skb, l2, &p, &from, &to))

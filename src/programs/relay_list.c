@@ -1,6 +1,7 @@
 #include "programs/relay_list.h"
 
 #include "base/json.h"
+#include "core/leg_stream.h"
 #include "programs/columns.h"
 #include "shell/clock.h"
 #include "shell/relay_parts.h"
@@ -55,6 +56,18 @@ static void put_place(struct writer *w, const char *name, const struct leg_place
         json_null(w, slice_text(name));
 }
 
+static void put_stream(struct writer *w, const struct leg_stream *stream)
+{
+    struct leg_heard heard = leg_heard(stream);
+
+    json_number(w, S("expected"), heard.expected);
+    json_number(w, S("lost"), heard.lost);
+    if (heard.jitter == LEG_UNKNOWN)
+        json_null(w, S("jitter_us"));
+    else
+        json_number(w, S("jitter_us"), heard.jitter);
+}
+
 static void print_object(const struct relay_leg *row, uint64_t now)
 {
     const struct leg_rule *rule = &row->leg.rule;
@@ -91,6 +104,7 @@ static void print_object(const struct relay_leg *row, uint64_t now)
     for (unsigned i = 0; i < LEG_DROP_COUNT; i++)
         json_number(&w, slice_text(drop_names[i]), state->drops[i]);
     json_end(&w);
+    put_stream(&w, &row->stream);
     json_end(&w);
     printf("%.*s\n", (int)w.len, w.at);
 }
@@ -98,24 +112,33 @@ static void print_object(const struct relay_leg *row, uint64_t now)
 static void add_row(struct columns *columns, const struct relay_leg *row, uint64_t now)
 {
     const struct leg_state *state = &row->leg.state;
+    const struct leg_heard heard = leg_heard(&row->stream);
     char key[PLACE_TEXT], source[PLACE_TEXT], packets[24], dropped[24], silent[32];
+    char lost[24], jitter[24];
     uint64_t drops = 0;
 
     for (unsigned i = 0; i < LEG_DROP_COUNT; i++)
         drops += state->drops[i];
     snprintf(packets, sizeof packets, "%llu", (unsigned long long)state->packets);
     snprintf(dropped, sizeof dropped, "%llu", (unsigned long long)drops);
+    snprintf(lost, sizeof lost, "%u", heard.lost);
+    snprintf(jitter, sizeof jitter, "%.1f ms", heard.jitter / 1e3);
     snprintf(silent, sizeof silent, "%.1f s",
              now > state->seen ? (double)(now - state->seen) / 1e9 : 0.0);
     const char *cells[] = {write_place_text(&row->key, key),
                            is_locked(&row->leg) ? write_place_text(&state->source, source) : NULL,
-                           packets, dropped, state->seen ? silent : NULL};
+                           packets,
+                           dropped,
+                           heard.expected ? lost : NULL,
+                           heard.jitter != LEG_UNKNOWN ? jitter : NULL,
+                           state->seen ? silent : NULL};
     columns_add(columns, cells);
 }
 
 int relay_print(const struct program *program, struct relay *relay, bool is_json)
 {
-    static const char *const titles[] = {"LEG", "PHONE", ">PACKETS", ">DROPPED", ">SILENT"};
+    static const char *const titles[] = {"LEG",   "PHONE",   ">PACKETS", ">DROPPED",
+                                         ">LOST", ">JITTER", ">SILENT"};
     static struct relay_leg rows[BATCH];
     struct columns columns = columns_of(titles, COUNT_OF(titles));
     uint32_t place = 0;

@@ -304,7 +304,7 @@ static int pin_program(struct loading *l, struct bpf_object *object, unsigned ki
 /* Only the owner may write the maps; the programs stay root's. */
 static int give_maps(const struct loading *l, const struct passwd *owner)
 {
-    static const char *const names[] = {RELAY_MAP_RULES, RELAY_MAP_SLOTS};
+    static const char *const names[] = {RELAY_MAP_RULES, RELAY_MAP_SLOTS, RELAY_MAP_STREAMS};
     char path[PATH_MAX];
 
     for (unsigned i = 0; i < COUNT_OF(names); i++) {
@@ -330,6 +330,8 @@ static int load_object(struct loading *l, const struct passwd *owner)
     error = prepare_map(l, object, RELAY_MAP_RULES, legs);
     if (!error)
         error = prepare_map(l, object, RELAY_MAP_SLOTS, legs);
+    if (!error)
+        error = prepare_map(l, object, RELAY_MAP_STREAMS, legs);
     if (!error)
         error = bpf_object__load(object);
     for (unsigned kind = 0; kind < COUNT_OF(kinds) && !error; kind++)
@@ -453,7 +455,8 @@ int relay_watch(const struct program *program, const struct relay_load *setup)
 
 int relay_unload(const struct program *program, const struct relay_load *setup)
 {
-    static const char *const names[] = {RELAY_MAP_RULES, RELAY_MAP_SLOTS, "ether", "plain"};
+    static const char *const names[] = {RELAY_MAP_RULES, RELAY_MAP_SLOTS, RELAY_MAP_STREAMS,
+                                        "ether", "plain"};
     struct loading l = loading_of(program, setup);
     char path[PATH_MAX];
     int error;

@@ -6,7 +6,7 @@
 
 #include "programs/options.h"
 
-#define RELAY_LEGS 32768u       /* 8 MiB of the kernel's memory; four in most calls */
+#define RELAY_LEGS 32768u       /* 10 MiB of the kernel's memory; four in most calls */
 #define RELAY_LEGS_MOST 262144u /* four addresses with all their ports */
 #define RELAY_LINKS 32u         /* that can be named */
 

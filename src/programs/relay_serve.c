@@ -1,7 +1,7 @@
 #include "programs/relay_serve.h"
 
 #include "base/hash.h"
-#include "core/leg_pass.h"
+#include "core/leg_stream.h"
 #include "shell/clock.h"
 #include "shell/netaddr.h"
 #include "shell/relay_parts.h"
@@ -31,6 +31,7 @@ enum event_kind { EVENT_LEG, EVENT_LISTENER, EVENT_CLIENT };
 struct port {
     _Alignas(8) struct leg_place key;
     struct leg leg;
+    struct leg_stream stream;
     int fd; /* -1: there is none */
     bool is_v6;
     int traffic_class; /* of what it sends: DSCP and ECN (RFC 2474, RFC 3168) */
@@ -163,6 +164,7 @@ static int open_port(struct server *server, const struct leg_change *change)
 
     if (i != NO_PORT) { /* anew: what is its socket may stay */
         server->ports[i].leg = (struct leg){.rule = change->rule};
+        server->ports[i].stream = (struct leg_stream){0};
         server->ports[i].opened = server->now;
         return 0;
     }
@@ -265,6 +267,7 @@ static int judge(struct server *server, struct port *port, struct port *other, s
     verdict = leg_take(&port->leg.rule, &port->leg.state, &packet);
     if (verdict != LEG_PASSES)
         return verdict;
+    leg_hear(&port->leg.rule, &port->stream, &packet);
     if (!other)
         return LEG_EARLY;
     verdict = leg_aim(&other->leg.rule, &other->leg.state, &to);
@@ -382,7 +385,7 @@ static void accept_client(struct server *server)
 
 static struct relay_leg leg_at(const struct server *server, uint32_t i)
 {
-    return (struct relay_leg){server->ports[i].key, server->ports[i].leg};
+    return (struct relay_leg){server->ports[i].key, server->ports[i].leg, server->ports[i].stream};
 }
 
 static size_t apply_changes(struct server *server, struct relay_message *m)

@@ -5,6 +5,7 @@
  */
 #include "programs/check.h"
 #include "programs/columns.h"
+#include "programs/heard.h"
 #include "programs/old.h"
 #include "programs/parts.h"
 #include "programs/publish.h"
@@ -188,19 +189,20 @@ static enum client_status show_registry(struct session *session, char **words)
 
 static void call_cells(const json_t *row, struct columns *columns)
 {
-    char lasts[24];
+    char lasts[24], lost[HEARD_TEXT], jitter[HEARD_TEXT];
 
     columns_add(columns, (const char *const[]){row_text(row, "id"), row_text(row, "state"),
                                                spell_seconds(row_number(row, "seconds"), lasts),
                                                row_text(row, "from"), row_text(row, "proof"),
                                                row_text(row, "to"), row_text(row, "media"),
+                                               spell_lost(row, lost), spell_jitter(row, jitter),
                                                row_text(row, "media_reason")});
 }
 
 static enum client_status show_calls(struct session *session, char **words)
 {
-    static const char *const titles[] = {"CALL",  "STATE", ">FOR",  "FROM",
-                                         "PROOF", "TO",    "MEDIA", "WHY"};
+    static const char *const titles[] = {"CALL", "STATE", ">FOR",  "FROM",    "PROOF",
+                                         "TO",   "MEDIA", ">LOST", ">JITTER", "WHY"};
     struct columns columns = columns_of(titles, COUNT_OF(titles));
     enum client_status status;
 

@@ -225,6 +225,32 @@ static enum sdp_fault take_group(struct pass *pass, struct slice value)
     return SDP_FINE;
 }
 
+/* payload SP encoding "/" clock [ "/" parameters ].  What cannot be read is unknown. */
+static enum sdp_fault take_rtpmap(struct pass *pass, struct slice value)
+{
+    struct sdp_clocks *clocks;
+    struct slice payload, encoding, rate;
+    uint64_t number, ticks;
+
+    if (!pass->media || !line_word(&value, &payload) || !line_word(&value, &encoding) ||
+        !slice_number(payload, 127, &number) || number < SDP_DYNAMIC)
+        return SDP_FINE;
+    clocks = &pass->media->clocks;
+    rate = slice_from(encoding, slice_find(encoding, '/'));
+    rate = rate.len ? cut_slash(slice_from(rate, 1)) : rate;
+    encoding = cut_slash(encoding);
+    if (!slice_number(rate, UINT32_MAX, &ticks) ||
+        slice_equal_nocase(encoding, S("telephone-event")) ||
+        slice_equal_nocase(encoding, S("tone"))) {
+        clocks->are_different = true;
+        return SDP_FINE;
+    }
+    clocks->are_different |= clocks->count && clocks->at[0].rate != ticks;
+    if (clocks->count < SDP_CLOCKS)
+        clocks->at[clocks->count++] = (struct sdp_clock){(uint8_t)number, (uint32_t)ticks};
+    return SDP_FINE;
+}
+
 static enum sdp_fault take_mid(struct pass *pass, struct slice value)
 {
     if (pass->media)
@@ -306,12 +332,19 @@ static const struct {
     struct slice name;
     enum sdp_fault (*take)(struct pass *pass, struct slice value);
 } attributes[] = {
-    {S("candidate"), take_candidate}, {S("rtcp"), take_rtcp},
-    {S("rtcp-mux"), take_mux},        {S("mid"), take_mid},
-    {S("group"), take_group},         {S("bundle-only"), take_bundle_only},
-    {S("ice-ufrag"), take_ufrag},     {S("ice-pwd"), take_pwd},
-    {S("ice-lite"), take_lite},       {S("sendrecv"), take_sendrecv},
-    {S("sendonly"), take_sendonly},   {S("recvonly"), take_recvonly},
+    {S("candidate"), take_candidate},
+    {S("rtpmap"), take_rtpmap},
+    {S("rtcp"), take_rtcp},
+    {S("rtcp-mux"), take_mux},
+    {S("mid"), take_mid},
+    {S("group"), take_group},
+    {S("bundle-only"), take_bundle_only},
+    {S("ice-ufrag"), take_ufrag},
+    {S("ice-pwd"), take_pwd},
+    {S("ice-lite"), take_lite},
+    {S("sendrecv"), take_sendrecv},
+    {S("sendonly"), take_sendonly},
+    {S("recvonly"), take_recvonly},
     {S("inactive"), take_inactive},
 };
 

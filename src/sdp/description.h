@@ -23,6 +23,11 @@
 /* a=group:BUNDLE lines; each has two members at least, if it is to mean anything. */
 #define SDP_BUNDLES 8u
 
+/* Payload types with clocks that are remembered of an m-line: more than phones have codecs that
+ * they prefer. */
+#define SDP_CLOCKS 4u
+#define SDP_DYNAMIC 35u /* the first payload type that a description gives a meaning */
+
 enum sdp_fault {
     SDP_FINE,
     SDP_TOO_LONG,
@@ -86,6 +91,20 @@ struct sdp_candidates {
     uint32_t lowest[2]; /* priority, for RTP and RTCP; 0 = there is none */
 };
 
+/* What a=rtpmap says of a payload type (RFC 8866 6.6): how often a second its timestamps rise. */
+struct sdp_clock {
+    uint8_t payload;
+    uint32_t rate;
+};
+
+/* Those of an m-line that are not fixed by RFC 3551 6, in their order.  Left out are events (RFC
+ * 4733 2.5.1.2): their timestamps stand still while their packets go on. */
+struct sdp_clocks {
+    uint8_t count;      /* of those that are remembered */
+    bool are_different; /* they have several rates, or there are events */
+    struct sdp_clock at[SDP_CLOCKS];
+};
+
 struct sdp_media {
     struct span type; /* "audio" */
     struct span port_text;
@@ -102,6 +121,7 @@ struct sdp_media {
     struct sdp_connection connection; /* its own */
     struct sdp_rtcp rtcp;
     struct sdp_candidates candidates;
+    struct sdp_clocks clocks;
     struct span mid;
 };
 

@@ -1,6 +1,7 @@
 #include "shell/database.h"
 
 #include "core/caller.h"
+#include "core/legs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +40,18 @@ static const char *const migrations[] = {
      * it. */
     ("ALTER TABLE calls ADD COLUMN media INTEGER;"
      "ALTER TABLE calls ADD COLUMN media_reason INTEGER;"),
+    /* What the relay heard of its two ends: packets of RTP, and microseconds; none of a call that
+     * was not relayed. */
+    ("ALTER TABLE calls ADD COLUMN caller_expected INTEGER;"
+     "ALTER TABLE calls ADD COLUMN caller_lost INTEGER;"
+     "ALTER TABLE calls ADD COLUMN caller_jitter INTEGER;"
+     "ALTER TABLE calls ADD COLUMN callee_expected INTEGER;"
+     "ALTER TABLE calls ADD COLUMN callee_lost INTEGER;"
+     "ALTER TABLE calls ADD COLUMN callee_jitter INTEGER;"),
 };
+
+#define HEARD                                                                                      \
+    " caller_expected, caller_lost, caller_jitter, callee_expected, callee_lost, callee_jitter"
 
 enum statement {
     COUNT_USERS,
@@ -81,15 +93,16 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
     [LAST_CALL] = "SELECT coalesce(max(id), 0) FROM calls",
     [PUT_CALL] = ("INSERT OR IGNORE INTO calls (id, began, answered, ended, duration, status,"
                   " reason, ended_by, network, caller, dialed, callee, display, call_id, proof,"
-                  " media, media_reason) VALUES"
-                  " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"),
+                  " media, media_reason," HEARD ") VALUES"
+                  " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,"
+                  " ?18, ?19, ?20, ?21, ?22, ?23)"),
     [FORGET_CALLS] = "DELETE FROM calls WHERE id <= (SELECT max(id) FROM calls) - ?1",
-    [READ_CALLS] =
-        ("SELECT id, began, answered, ended, duration, status, ended_by, network,"
-         " caller, dialed, callee, display, call_id, proof, media, media_reason FROM calls"
-         " WHERE (?1 IS NULL OR caller IN (?1, ?6) OR dialed IN (?1, ?6)"
-         " OR callee IN (?1, ?6))"
-         " AND began >= ?2 AND began < ?3 AND id < ?4 ORDER BY id DESC LIMIT ?5"),
+    [READ_CALLS] = ("SELECT id, began, answered, ended, duration, status, ended_by, network,"
+                    " caller, dialed, callee, display, call_id, proof, media, media_reason," HEARD
+                    " FROM calls"
+                    " WHERE (?1 IS NULL OR caller IN (?1, ?6) OR dialed IN (?1, ?6)"
+                    " OR callee IN (?1, ?6))"
+                    " AND began >= ?2 AND began < ?3 AND id < ?4 ORDER BY id DESC LIMIT ?5"),
     [BEGIN] = "BEGIN IMMEDIATE",
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
@@ -700,6 +713,16 @@ static const char *const enders[] = {
     [CALL_ENDED_BY_SILENCE] = "silence", [CALL_ENDED_BY_RELAY] = "relay",
 };
 
+static void bind_heard(sqlite3_stmt *row, int at, const struct leg_heard *heard)
+{
+    if (!heard->expected)
+        return;
+    sqlite3_bind_int64(row, at, heard->expected);
+    sqlite3_bind_int64(row, at + 1, heard->lost);
+    if (heard->jitter != LEG_UNKNOWN)
+        sqlite3_bind_int64(row, at + 2, heard->jitter);
+}
+
 static bool put_call(struct database *database, const struct call_record *call)
 {
     sqlite3_stmt *row = database->statements[PUT_CALL];
@@ -727,6 +750,8 @@ static bool put_call(struct database *database, const struct call_record *call)
         sqlite3_bind_int(row, 16, call->media_path);
         sqlite3_bind_int(row, 17, call->media);
     }
+    bind_heard(row, 18, &call->heard[LEGS_CALLER]);
+    bind_heard(row, 21, &call->heard[LEGS_CALLEE]);
     return done(database, PUT_CALL);
 }
 
@@ -763,6 +788,24 @@ static uint8_t column_below(sqlite3_stmt *row, int column, int limit)
     return number >= 0 && number < limit ? (uint8_t)number : 0;
 }
 
+static uint32_t column_u32(sqlite3_stmt *row, int column)
+{
+    int64_t number = sqlite3_column_int64(row, column);
+
+    return number > 0 && number < UINT32_MAX ? (uint32_t)number : 0;
+}
+
+static struct leg_heard read_heard(sqlite3_stmt *row, int column)
+{
+    bool has_jitter = sqlite3_column_type(row, column + 2) != SQLITE_NULL;
+
+    return (struct leg_heard){
+        .expected = column_u32(row, column),
+        .lost = column_u32(row, column + 1),
+        .jitter = has_jitter ? column_u32(row, column + 2) : LEG_UNKNOWN,
+    };
+}
+
 static void read_call(sqlite3_stmt *row, struct call_record *call)
 {
 
@@ -784,6 +827,7 @@ static void read_call(sqlite3_stmt *row, struct call_record *call)
                                                              : (uint8_t)sqlite3_column_int(row, 13),
         .media_path = column_below(row, 14, MEDIA_RELAYED + 1),
         .media = column_below(row, 15, MEDIA_REASON_COUNT),
+        .heard = {[LEGS_CALLER] = read_heard(row, 16), [LEGS_CALLEE] = read_heard(row, 19)},
     };
 }
 

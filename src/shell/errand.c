@@ -120,6 +120,7 @@ static void write_row(struct writer *w, const struct call_record *call)
     json_text(w, S("display"), call->display);
     json_text(w, S("call_id"), call->call_id);
     write_media(w, call->media_path, call->media);
+    write_heard(w, call->heard);
     json_end(w);
     write_char(w, '\n');
 }

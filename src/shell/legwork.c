@@ -155,8 +155,8 @@ static void give(struct legwork *legwork, unsigned count, struct event *event)
     event->legs = legwork->found;
     for (unsigned i = 0; i < count; i++)
         if (legwork->legs[i].leg.rule.version)
-            legwork->found[event->leg_count++] =
-                (struct leg_found){legwork->legs[i].key, legwork->legs[i].leg};
+            legwork->found[event->leg_count++] = (struct leg_found){
+                legwork->legs[i].key, legwork->legs[i].leg, legwork->legs[i].stream};
 }
 
 /* Some of those that could not be opened, all for the same reason. */

@@ -69,6 +69,7 @@ unsigned relay_apply(struct relay *relay, const struct leg_change *changes, unsi
 struct relay_leg {
     struct leg_place key;
     struct leg leg;
+    struct leg_stream stream; /* zero where the kernel's relay is one that does not count it */
 };
 
 /* These legs; the rule's version is 0 where there is none.  0, or -errno. */

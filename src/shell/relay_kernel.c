@@ -16,9 +16,10 @@
 
 struct kernel {
     struct relay relay;
-    int rules, slots_fd;
+    int rules, slots_fd, streams_fd; /* the last -1: what is loaded does not count streams */
     unsigned limit;
     struct relay_slot *slots;
+    struct leg_stream *streams; /* NULL: as above */
     struct routes *routes;
     uint32_t *free; /* a ring of slots: the one that has been free for longest is taken */
     uint32_t free_at, free_count;
@@ -138,6 +139,8 @@ static int open_leg(struct kernel *kernel, const struct leg_change *change)
     entry.slot = kernel->free[kernel->free_at];
     kernel->slots[entry.slot] = (struct relay_slot){
         .key = change->key, .link = link_of(kernel, &change->key, &change->rule), .is_used = 1};
+    if (kernel->streams)
+        kernel->streams[entry.slot] = (struct leg_stream){0};
     error = map_call(BPF_MAP_UPDATE_ELEM, kernel->rules, &change->key, &entry, BPF_ANY);
     if (error) {
         kernel->slots[entry.slot].is_used = 0;
@@ -198,6 +201,8 @@ static int read_leg(struct kernel *kernel, const struct leg_place *key, struct r
     if (error)
         return error;
     leg->leg = (struct leg){entry.rule, kernel->slots[entry.slot].state};
+    if (kernel->streams)
+        leg->stream = kernel->streams[entry.slot];
     return 0;
 }
 
@@ -260,12 +265,16 @@ static void close_kernel(struct relay *relay)
 
     if (kernel->slots)
         munmap(kernel->slots, kernel->limit * sizeof *kernel->slots);
+    if (kernel->streams)
+        munmap(kernel->streams, kernel->limit * sizeof *kernel->streams);
     if (kernel->routes)
         routes_close(kernel->routes);
     if (kernel->rules >= 0)
         close(kernel->rules);
     if (kernel->slots_fd >= 0)
         close(kernel->slots_fd);
+    if (kernel->streams_fd >= 0)
+        close(kernel->streams_fd);
     free(kernel->free);
     free(kernel);
 }
@@ -274,6 +283,13 @@ static const struct relay_calls calls = {RELAY_KERNEL, close_kernel, limit, desc
                                          apply,        read_legs,    list};
 
 /* ---- opening */
+
+static void *map_array(int fd, size_t len)
+{
+    void *at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    return at == MAP_FAILED ? NULL : at;
+}
 
 /* -EPROTO where they are not what this version has. */
 static int open_maps(struct kernel *kernel, const char *folder)
@@ -292,12 +308,23 @@ static int open_maps(struct kernel *kernel, const char *folder)
         slots.value_size != sizeof(struct relay_slot) || slots.max_entries != rules.max_entries)
         return -EPROTO;
     kernel->limit = slots.max_entries;
-    kernel->slots = mmap(NULL, kernel->limit * sizeof *kernel->slots, PROT_READ | PROT_WRITE,
-                         MAP_SHARED, kernel->slots_fd, 0);
-    if (kernel->slots != MAP_FAILED)
-        return 0;
-    kernel->slots = NULL;
-    return -errno;
+    kernel->slots = map_array(kernel->slots_fd, kernel->limit * sizeof *kernel->slots);
+    return kernel->slots ? 0 : -errno;
+}
+
+/* What an older version has loaded has no such map, and relays as well. */
+static int open_streams(struct kernel *kernel, const char *folder)
+{
+    struct bpf_map_info info = {0};
+
+    kernel->streams_fd = get_pinned(folder, RELAY_MAP_STREAMS);
+    if (kernel->streams_fd < 0)
+        return kernel->streams_fd == -ENOENT ? 0 : kernel->streams_fd;
+    if (get_info(kernel->streams_fd, &info) < 0 || info.value_size != sizeof(struct leg_stream) ||
+        info.max_entries != kernel->limit)
+        return -EPROTO;
+    kernel->streams = map_array(kernel->streams_fd, kernel->limit * sizeof *kernel->streams);
+    return kernel->streams ? 0 : -errno;
 }
 
 /* Slots that a daemon which was killed had taken, but not opened or closed yet, are free again. */
@@ -324,8 +351,10 @@ struct relay *relay_open_kernel(const struct relay_setup *setup, struct writer *
 
     if (!kernel)
         return NULL;
-    *kernel = (struct kernel){.relay.calls = &calls, .rules = -1, .slots_fd = -1};
+    *kernel = (struct kernel){.relay.calls = &calls, .rules = -1, .slots_fd = -1, .streams_fd = -1};
     error = open_maps(kernel, folder);
+    if (!error)
+        error = open_streams(kernel, folder);
     if (!error && setup->may_start)
         error = find_free(kernel);
     if (!error) {
@@ -333,7 +362,10 @@ struct relay *relay_open_kernel(const struct relay_setup *setup, struct writer *
         error = kernel->routes ? 0 : -errno;
     }
     if (!error) {
-        relay_say(words, "media is relayed in the kernel (%s)", folder);
+        relay_say(words, "media is relayed in the kernel (%s)%s", folder,
+                  kernel->streams ? ""
+                                  : "; it is an older one, which counts no lost packets "
+                                    "(sipw-relay load)");
         return &kernel->relay;
     }
     close_kernel(&kernel->relay);

@@ -4,13 +4,18 @@
  * `rules` has what the daemon wishes, under each leg's key: an entry is replaced as a whole, so
  * that no packet sees half of one.  `slots` has what the relay knows.  It is mapped into the
  * daemon, so that reading it costs no call, and an entry says by its number which slot is its own.
+ * `streams` has beside each slot what is counted of its RTP.
+ *
+ * A map stays as long as it is: a new program works with those that are there, under calls of an
+ * older daemon, and what is new has a map of its own, which a daemon can do without.
  */
 #pragma once
 
 #include "core/leg.h"
 
-#define RELAY_MAP_RULES "rules" /* a hash of struct relay_entry by struct leg_place */
-#define RELAY_MAP_SLOTS "slots" /* an array of struct relay_slot, as long */
+#define RELAY_MAP_RULES "rules"     /* a hash of struct relay_entry by struct leg_place */
+#define RELAY_MAP_SLOTS "slots"     /* an array of struct relay_slot, as long */
+#define RELAY_MAP_STREAMS "streams" /* and one of struct leg_stream */
 
 struct relay_entry {
     struct leg_rule rule;

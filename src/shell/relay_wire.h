@@ -8,7 +8,7 @@
 #include "shell/relay.h"
 
 #define RELAY_SOCKET "relay"  /* in the state directory */
-#define RELAY_WIRE_VERSION 1u /* another one where this file or core/leg.h changes */
+#define RELAY_WIRE_VERSION 2u /* another one where this file or core/leg.h changes */
 #define RELAY_WIRE_BATCH 256u /* changes, keys or legs in a message */
 
 enum relay_question {

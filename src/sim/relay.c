@@ -126,7 +126,7 @@ void relay_answer(struct sim *sim, uint32_t start, struct look *look)
     for (unsigned i = 0; i < look->count; i++) {
         const struct sim_leg *leg = find_leg(&sim->relay, &look->keys[i]);
         if (leg)
-            found[event.leg_count++] = (struct leg_found){leg->key, leg->leg};
+            found[event.leg_count++] = (struct leg_found){.key = leg->key, .leg = leg->leg};
     }
     free(look);
     if (start == sim->machine.starts)
@@ -145,7 +145,8 @@ void relay_server_started(struct sim *sim, void (*step)(struct sim *sim, const s
     for (unsigned i = 0; i < relay->room; i++) {
         if (!relay->legs[i].is_open)
             continue;
-        found[event.leg_count++] = (struct leg_found){relay->legs[i].key, relay->legs[i].leg};
+        found[event.leg_count++] =
+            (struct leg_found){.key = relay->legs[i].key, .leg = relay->legs[i].leg};
         if (event.leg_count < LEGS_LISTED)
             continue;
         step(sim, &event);

@@ -107,9 +107,12 @@ static void record(struct run *run)
     struct reader r;
 
     legs_write(&w, &run->legs);
+    legs_write_clocks(&w, &run->legs);
     assert(!w.failed);
     r = reader_over(writer_slice(&w));
-    assert(legs_read(&r, &again) && !r.rest.len);
+    assert(legs_read(&r, &again));
+    legs_read_clocks(&r, &again);
+    assert(!r.failed && !r.rest.len);
     legs_list(&run->legs, &before);
     legs_list(&again, &after);
     assert(before.count == after.count);

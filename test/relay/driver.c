@@ -6,13 +6,15 @@
  *
  * reads commands from standard input, one on a line, and answers each by a line:
  *
- *     open|move KEY ALLOWED TARGET OTHER EPOCH RATE FLAGS   noted
- *     close KEY                                             noted
+ *     open|move KEY ALLOWED TARGET OTHER EPOCH RATE FLAGS [CLOCKS]   noted
+ *     close KEY                                                      noted
  *     apply        the noted changes are made: their errors
- *     read KEY     version, locked, packets, bytes, drops by cause
+ *     read KEY     version, locked, packets, bytes, drops by cause; packets of RTP expected and
+ *                  missing, and its jitter in microseconds, or -1
  *     count        legs there are
  *     calls N      opens and closes N calls of four legs: microseconds for a call
  */
+#include "core/leg_stream.h"
 #include "shell/clock.h"
 #include "shell/relay.h"
 
@@ -53,12 +55,12 @@ static bool read_place(char *text, struct leg_place *place)
 static bool note(char *line)
 {
     char kind[8], key[64], allowed[64], target[64], other[64];
-    unsigned epoch, rate, flags;
+    unsigned epoch, rate, flags, clocks = 0;
     struct leg_change *change = &changes[change_count];
-    int count = sscanf(line, "%7s %63s %63s %63s %63s %u %u %u", kind, key, allowed, target, other,
-                       &epoch, &rate, &flags);
+    int count = sscanf(line, "%7s %63s %63s %63s %63s %u %u %u %u", kind, key, allowed, target,
+                       other, &epoch, &rate, &flags, &clocks);
 
-    if (change_count == CHANGES || count < 2 || (count != 8 && strcmp(kind, "close") != 0))
+    if (change_count == CHANGES || count < 2 || (count < 8 && strcmp(kind, "close") != 0))
         return false;
     *change = (struct leg_change){0};
     if (!read_place(key, &change->key))
@@ -67,8 +69,12 @@ static bool note(char *line)
     if (count == 2) {
         change->kind = LEG_CLOSE;
     } else {
-        change->rule = (struct leg_rule){
-            .version = LEG_VERSION, .flags = (uint16_t)flags, .epoch = epoch, .rate = rate};
+        change->rule = (struct leg_rule){.version = LEG_VERSION,
+                                         .flags = (uint16_t)flags,
+                                         .epoch = epoch,
+                                         .rate = rate,
+                                         .component = 1,
+                                         .clocks = clocks};
         if (!read_place(allowed, &change->rule.allowed) ||
             !read_place(target, &change->rule.target) || !read_place(other, &change->rule.other))
             return false;
@@ -94,15 +100,19 @@ static void print_leg(struct relay *relay, char *key)
     struct leg_place place;
     struct relay_leg leg;
     int error = read_place(key, &place) ? relay_read(relay, &place, 1, &leg) : -1;
+    const struct leg_state *state = &leg.leg.state;
+    struct leg_heard heard;
 
-    if (error)
+    if (error) {
         printf("error %d\n", error);
-    else
-        printf(
-            "%u %u %llu %llu %llu %llu %llu %llu\n", leg.leg.rule.version, leg.leg.state.locked,
-            (unsigned long long)leg.leg.state.packets, (unsigned long long)leg.leg.state.bytes,
-            (unsigned long long)leg.leg.state.drops[0], (unsigned long long)leg.leg.state.drops[1],
-            (unsigned long long)leg.leg.state.drops[2], (unsigned long long)leg.leg.state.drops[3]);
+        return;
+    }
+    heard = leg_heard(&leg.stream);
+    printf("%u %u %llu %llu", leg.leg.rule.version, state->locked,
+           (unsigned long long)state->packets, (unsigned long long)state->bytes);
+    for (unsigned i = 0; i < LEG_DROP_COUNT; i++)
+        printf(" %llu", (unsigned long long)state->drops[i]);
+    printf(" %u %u %d\n", heard.expected, heard.lost, (int)heard.jitter);
 }
 
 static void print_count(struct relay *relay)

@@ -183,7 +183,8 @@ class Relay:
     def read(self, key):
         version, locked, packets, size, *drops = map(int, self.ask(f"read {key}").split())
         return {"version": version, "locked": locked, "packets": packets, "bytes": size,
-                "stranger": drops[0], "early": drops[1], "flood": drops[2], "lost": drops[3]}
+                "stranger": drops[0], "early": drops[1], "flood": drops[2], "lost": drops[3],
+                "expected": drops[4], "missing": drops[5], "jitter": drops[6]}
 
     def legs(self):
         where = ["--pins", self.pins] if self.kind == "kernel" else ["--prefixpath", self.state]
@@ -200,7 +201,7 @@ class Relay:
             except (ConnectionRefusedError, FileNotFoundError):
                 return None
             one.settimeout(PATIENCE)
-            one.send(struct.pack("=IIII", 1, 0, 0, 0))
+            one.send(struct.pack("=IIII", 2, 0, 0, 0))
             return struct.unpack("=IIII", one.recv(1000)[:16])[3]
 
     def end(self):

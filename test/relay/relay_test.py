@@ -24,8 +24,9 @@ FIRST, MUTE, PLAIN, QUIET = 1, 2, 4, 8
 RATE = 100000
 
 
-def rtp(number, size=160, ssrc=0x5150):
-    return struct.pack("!BBHII", 0x80, 0, number & 0xffff, 160 * number & 0xffffffff, ssrc) + bytes(size)
+def rtp(number, size=160, ssrc=0x5150, kind=0, stamp=None):
+    stamp = 160 * number if stamp is None else stamp
+    return struct.pack("!BBHII", 0x80, kind, number & 0xffff, stamp & 0xffffffff, ssrc) + bytes(size)
 
 
 def rtcp(ssrc=0x5150):
@@ -58,8 +59,9 @@ class Call:
 
     ports = 20000
 
-    def __init__(self, relay, families=(4, 4), flags=(0, 0), rate=RATE, exact=False, **how):
+    def __init__(self, relay, families=(4, 4), flags=(0, 0), rate=RATE, exact=False, clocks=0, **how):
         self.relay, self.flags, self.rate, self.exact = relay, list(flags), rate, exact
+        self.clocks = clocks
         self.phones = [Phone("a", families[0], **how), Phone("b", families[1], **how)]
         self.at = []
         for family in families:
@@ -75,7 +77,7 @@ class Call:
         allowed = allowed or written(phone.address[0], 0)
         target = phone.text if self.exact else "-"
         return (f"{kind} {self.keys[side]} {allowed} {target} {self.keys[1 - side]} "
-                f"{self.epochs[side]} {self.rate} {self.flags[side]}")
+                f"{self.epochs[side]} {self.rate} {self.flags[side]} {self.clocks}")
 
     def say(self, side, what, phone=None):
         (phone or self.phones[side]).send(what, self.at[side][:2])
@@ -189,6 +191,99 @@ def sums_what_has_no_checksum(relay):
         one.warm()
         for size in (*range(0, 20), 159, 160, 500, 501, 502, 503, 504, 505, 1023, 1024, 1387, 1388):
             one.passes(0, rtp(1, size))
+
+
+def counts_what_is_missing(relay):
+    """Over the wrap of the sequence number; what is late, or comes twice, is not missing."""
+    with call(relay) as one:
+        numbers = [number for number in range(65500, 65700) if number % 20]
+        numbers[3], numbers[7] = numbers[7], numbers[3]
+        numbers[60:80] = reversed(numbers[60:80])
+        for number in numbers:
+            one.say(0, rtp(number))
+        one.settle(0, expected=199, missing=9)
+        one.say(0, rtp(65680))
+        one.settle(0, expected=199, missing=8)
+        expect(one.state(1)["expected"] == 0, "it is counted on the other leg")
+
+
+def counts_nothing_but_rtp(relay):
+    with call(relay) as one, call(relay, flags=(PLAIN, PLAIN)) as plain:
+        for what in KINDS.values():
+            if what[:1] != b"\x80":
+                one.say(0, what)
+        for kind in (200, 201, 202, 203, 204, 205, 206, 207):
+            one.say(0, struct.pack("!BBHI", 0x81, kind, 6, 0x5150) + bytes(20))
+        for number in (1, 2, 4):
+            one.say(0, rtp(number))
+            plain.say(0, rtp(number))
+        one.settle(0, expected=4, missing=1)
+        one.say(0, rtp(3)[:11])
+        one.say(0, rtp(6, ssrc=0x5150))
+        one.settle(0, expected=6, missing=2)
+        plain.settle(0, early=3)
+        expect(plain.state(0)["expected"] == 0, "what is no RTP is counted")
+
+
+def counts_the_next_stream_where_one_ends(relay):
+    with call(relay) as one:
+        for number in (1, 2, 4):
+            one.say(0, rtp(number))
+        for number in (100, 103):
+            one.say(0, rtp(number, ssrc=7))  # of a bundle, perhaps: not the one that is counted
+        one.say(0, rtp(5))
+        one.settle(0, expected=5, missing=1)
+        number = 200
+
+        def is_counted():
+            nonlocal number
+            number += 1
+            one.say(0, rtp(number, ssrc=7))
+            return one.state(0)["expected"] > 5
+        lab.until(is_counted, PATIENCE, "count of the next stream")
+        one.say(0, rtp(number + 11, ssrc=7))
+        lab.until(lambda: one.state(0)["missing"] >= 11, PATIENCE, "loss of the next stream")
+        expect(one.state(0)["missing"] == 11, lambda: f"{one.state(0)}")
+
+
+def counts_anew_where_the_numbers_jump(relay):
+    with call(relay) as one:
+        for number in (10, 11, 12, 40000, 13, 30000, 30001, 30003):
+            one.say(0, rtp(number))
+        one.settle(0, expected=7, missing=1)
+
+
+def says_how_uneven_packets_come(relay):
+    """Packets at once whose timestamps are a step apart are as late, each after the other, as that
+    step lasts by their clock; those that come as they say are not."""
+    opus = 96 | 6 << 7  # 48000 (core/leg.h)
+    for kind, step, wanted in ((0, 160, 20000), (14, 1800, 20000), (96, 960, 20000), (97, 960, -1)):
+        with call(relay, clocks=opus) as one:
+            number = 0
+
+            def is_so():
+                nonlocal number
+                for _ in range(100):
+                    number += 1
+                    one.say(0, rtp(number, 20, kind=kind, stamp=number * step))
+                one.phones[0].drain()
+                jitter = one.state(0)["jitter"]
+                return one.state(0)["expected"] == number and (
+                    jitter == wanted if wanted < 0 else 0.9 * wanted < jitter < 1.05 * wanted)
+            try:
+                lab.until(is_so, PATIENCE, f"jitter of payload type {kind}")
+            except lab.Failure as failure:
+                raise lab.Failure(f"{failure}: {one.state(0)}") from None
+    with call(relay) as one:
+        number = 0
+
+        def is_even():
+            nonlocal number
+            for _ in range(100):
+                number += 1
+                one.say(0, rtp(number, 20, stamp=time.monotonic_ns() * 8 // 1000000))
+            return 0 <= one.state(0)["jitter"] < 1000
+        lab.until(is_even, PATIENCE, "packets that come as they say")
 
 
 def lets_in_only_the_signalled_address(relay):
@@ -488,6 +583,30 @@ def refuses_beyond_its_limit(_relay):
         small.end()
 
 
+def counts_once_an_older_one_is_replaced(_relay):
+    """One that counts no streams relays as well; what replaces it counts those of its calls."""
+    own = Relay("kernel", "older")
+    try:
+        own.load()
+        os.unlink(f"{own.pins}/streams")
+        words = own.open()
+        expect("older" in words, words)
+        with call(own) as one:
+            one.warm()
+            one.passes(0, rtp(5, ssrc=1))
+            state = one.state(0)
+            expect((state["expected"], state["jitter"]) == (0, -1), f"{state}")
+            own.kill()
+            own.load()
+            words = own.open()
+            expect("older" not in words, words)
+            for number in (6, 7, 9):
+                one.passes(0, rtp(number, ssrc=1))
+            one.settle(0, expected=4, missing=1)
+    finally:
+        own.end()
+
+
 def ends_where_nobody_needs_it(_relay):
     brief = Relay("process", "brief")
     try:
@@ -530,7 +649,7 @@ def obeys_only_its_own_user(_relay):
             try:
                 one.connect(f"{own.state}/relay")
                 one.settimeout(PATIENCE)
-                one.send(struct.pack("=IIII", 1, 0, 0, 0))
+                one.send(struct.pack("=IIII", 2, 0, 0, 0))
                 os.write(writer, b"refused" if one.recv(1000) == b"" else b"heard")
             except OSError as error:
                 os.write(writer, b"refused" if error.errno in (errno.EPIPE, errno.ECONNRESET)
@@ -547,6 +666,8 @@ def obeys_only_its_own_user(_relay):
 
 BOTH = [passes_all_kinds, relays_rtcp_apart, locks_by_each_protocol, locks_by_nothing_else,
         takes_anything_where_it_is_plain, sums_what_has_no_checksum,
+        counts_what_is_missing, counts_nothing_but_rtp, counts_the_next_stream_where_one_ends,
+        counts_anew_where_the_numbers_jump, says_how_uneven_packets_come,
         lets_in_only_the_signalled_address, keeps_to_who_it_is_locked_to,
         follows_a_new_port_after_silence, latches_anew_in_another_epoch,
         keeps_its_lock_in_the_same_epoch, stands_an_attack, limits_the_rate,
@@ -554,7 +675,7 @@ BOTH = [passes_all_kinds, relays_rtcp_apart, locks_by_each_protocol, locks_by_no
         keeps_dscp, says_what_is_wrong, lists_its_legs, opens_anew_what_is_open,
         outlives_who_opened_it, stands_a_reload_of_the_firewall, survives_its_link,
         goes_by_the_host_itself, refuses_beyond_its_limit]
-TESTS = {"kernel": BOTH + [survives_a_load],
+TESTS = {"kernel": BOTH + [survives_a_load, counts_once_an_older_one_is_replaced],
          "process": BOTH + [ends_where_nobody_needs_it, says_which_process_it_is, obeys_only_its_own_user]}
 
 

@@ -109,11 +109,13 @@ class House(dialog_test.House):
         super().__init__(server, stack, ["udp"] * len(dialog_test.USERS), host)
         self.ears = [Ear(stack) for _ in self.phones]
 
-    def rows(self, command):
+    def says(self, *words):
         program = os.path.join(os.path.dirname(server_test.SIPW), "sipwitch")
-        said = subprocess.run([program, "--prefixpath", self.process.state, command, "--json"],
+        return subprocess.run([program, "--prefixpath", self.process.state, *words],
                               check=True, capture_output=True, text=True).stdout
-        return [json.loads(line) for line in said.splitlines()]
+
+    def rows(self, command):
+        return [json.loads(line) for line in self.says(command, "--json").splitlines()]
 
     def kill(self):
         self.process.end(signal.SIGKILL)
@@ -228,6 +230,46 @@ def what_is_relayed_and_dropped_is_counted():
         call.hang_up()
         found = server_test.until(lambda: counted(one, lambda c: c["relayed_now"] == 0), "end")
         expect(found["relayed"] == 1, f"{found}")
+
+
+def say_with_gaps(ear, port, other, count, gap):
+    """So many packets at once, of which each `gap`-th is lost and the two behind it come in turn."""
+    for n in range(1, count + 1):
+        number = ear.sequence + n + {1: 1, 2: -1}.get(n % gap, 0)
+        packet = struct.pack("!BBHII", 0x80, 0, number, 160 * number, ear.ssrc) + bytes(160)
+        if n % gap:
+            ear.socket.sendto(packet, ("127.0.0.1", port))
+            expect(other.hears(packet, server_test.PATIENCE), "a packet is not through")
+    ear.sequence += count
+
+
+def what_is_lost_and_uneven_is_in_the_record():
+    """Packets at once, whose timestamps are 20 ms apart, come as unevenly as that."""
+    with house() as one:
+        call = Call(one)
+        call.line.expect_sound()
+        near, near_port, far = call.line.ends[0]
+        before = server_test.until(lambda: heard(one, "calls", lambda r: "from_callee" in r), "look", 20)
+        say_with_gaps(near, near_port, far, 410, 20)
+        rtcp = struct.pack("!BBHI", 0x80, 201, 1, near.ssrc)
+        near.socket.sendto(rtcp, ("127.0.0.1", near_port))
+        expect(far.hears(rtcp, server_test.PATIENCE), "what was sent is not through")
+        call.hang_up()
+        row = server_test.until(lambda: heard(one, "records", lambda r: True), "record")
+        lost = {name: row[name]["lost"] - before[name]["lost"] for name in ("from_caller", "from_callee")}
+        expect(lost == {"from_caller": 20, "from_callee": 0}, f"{before} and then {row}")
+        expect(row["from_caller"]["expected"] - before["from_caller"]["expected"] == 410, f"{row}")
+        expect(15000 < row["from_caller"]["jitter_us"] < 45000, f"{row}")
+        percent = 100 * row["from_caller"]["lost"] / row["from_caller"]["expected"]
+        other = 100 * row["from_callee"]["lost"] / row["from_callee"]["expected"]
+        expect(f"{percent:.1f}/{other:.1f}%" in one.says("records"), one.says("records"))
+        found = server_test.until(lambda: counted(one, lambda c: c["rtp_lost"]), "counts")
+        expect(found["rtp_lost"] == row["from_caller"]["lost"] + row["from_callee"]["lost"], f"{found}")
+
+
+def heard(one, command, so):
+    found = one.rows(command)
+    return found[0] if found and so(found[0]) else None
 
 
 def counted(one, so):
@@ -550,6 +592,7 @@ def place_by_old_keys():
 CHECKS = [
     sound_goes_both_ways_and_ends_with_the_call,
     what_is_relayed_and_dropped_is_counted,
+    what_is_lost_and_uneven_is_in_the_record,
     hold_and_other_places_keep_the_ports,
     a_refused_offer_changes_nothing,
     an_offer_may_come_in_the_answer,

@@ -171,7 +171,8 @@ def records_of_an_older_server_say_nothing_of_it():
         until(lambda: rows(one, "records"), "record")
         one.end()
         with contextlib.closing(sqlite3.connect(os.path.join(one.state, "sipwitch.db"))) as file:
-            for column in "proof", "media", "media_reason":
+            for column in ("proof", "media", "media_reason", "caller_expected", "caller_lost",
+                           "caller_jitter", "callee_expected", "callee_lost", "callee_jitter"):
                 file.execute(f"ALTER TABLE calls DROP COLUMN {column}")
             file.execute("PRAGMA user_version = 3")
             file.commit()

@@ -665,6 +665,63 @@ static void a_call_that_is_silent_is_hung_up(void **state)
                  "silent");
 }
 
+/* ---- loss and jitter */
+
+/* Of the RTP that came to a port of the relay. */
+static struct leg_stream *stream_at(unsigned port)
+{
+    struct leg_place key = place(192, 0, 2, 1, port);
+
+    return &table_find(&table, &key)->stream;
+}
+
+static void assert_heard(const struct leg_heard *heard, uint32_t expected, uint32_t lost,
+                         uint32_t jitter)
+{
+    assert_int_equal(heard->expected, expected);
+    assert_int_equal(heard->lost, lost);
+    assert_int_equal(heard->jitter, jitter);
+}
+
+static void what_is_heard_until_the_bye_is_in_the_record(void **state)
+{
+    struct ports_told ports = call();
+    struct call_record record;
+
+    (void)state;
+    *stream_at(ports.caller) = (struct leg_stream){
+        .first = 10, .highest = 109, .received = 98, .is_begun = 1, .clock = 8000, .jitter = 1600};
+    *stream_at(ports.callee) =
+        (struct leg_stream){.first = 65530, .highest = 65549, .received = 21, .is_begun = 1};
+    listen_for(1);
+    stream_at(ports.caller)->highest += 10;
+    carol_asks("BYE", 50, NULL);
+    assert_true(w.looked_count);
+    world_look(&w);
+    ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
+    record = record_of_call();
+    assert_heard(&record.heard[LEGS_CALLER], 110, 12, 12500);
+    assert_heard(&record.heard[LEGS_CALLEE], 20, 0, LEG_UNKNOWN);
+}
+
+static void legs_that_are_opened_anew_add_to_those_before(void **state)
+{
+    struct ports_told ports = call();
+    struct call_record record;
+
+    (void)state;
+    *stream_at(ports.caller) = (struct leg_stream){
+        .first = 1, .highest = 100, .received = 90, .is_begun = 1, .clock = 8000, .jitter = 160};
+    listen_for(2);
+    *stream_at(ports.caller) = (struct leg_stream){
+        .first = 1, .highest = 50, .received = 49, .is_begun = 1, .clock = 8000, .jitter = 80};
+    listen_for(5);
+    bye();
+    record = record_of_call();
+    assert_heard(&record.heard[LEGS_CALLER], 150, 11, 1250);
+    assert_heard(&record.heard[LEGS_CALLEE], 0, 0, LEG_UNKNOWN);
+}
+
 /* The relay could not open the first of its legs. */
 static void miss(void)
 {
@@ -672,7 +729,7 @@ static void miss(void)
 
     for (unsigned i = 0; i < TABLE_LEGS; i++)
         if (table.rows[i].is_open)
-            found = (struct leg_found){table.rows[i].key, table.rows[i].leg};
+            found = (struct leg_found){.key = table.rows[i].key, .leg = table.rows[i].leg};
     world_event(&w, &(struct event){
                         .kind = EVENT_UNOPENED,
                         .legs = &found,
@@ -793,7 +850,9 @@ int main(void)
         WITH(the_second_phone_says_200_again_after_a_restart),
         WITH(what_a_crash_left_of_a_late_offer_goes),
         WITH(legs_of_no_call_are_closed_and_missing_ones_opened), WITH(a_checkpoint_holds_the_legs),
-        WITH(a_call_that_is_silent_is_hung_up), WITH(a_call_without_a_port_is_hung_up),
+        WITH(what_is_heard_until_the_bye_is_in_the_record),
+        WITH(legs_that_are_opened_anew_add_to_those_before), WITH(a_call_that_is_silent_is_hung_up),
+        WITH(a_call_without_a_port_is_hung_up),
         WITH(early_media_without_a_port_ends_with_the_answer), WITH(a_call_on_hold_may_be_silent),
         WITH(who_hears_nothing_is_told_of_and_mended),
         WITH(two_calls_that_end_at_once_make_the_third_relayed));

@@ -2,6 +2,7 @@
  * (table.h) as they would through a relay. */
 #include "core/legs.h"
 
+#include "core/legs_record.h"
 #include "table.h"
 #include "unit.h"
 
@@ -733,6 +734,49 @@ static void the_layout_is_what_the_relay_knows(void **state)
     assert_int_equal(offsetof(struct leg, state), 96);
 }
 
+/* The clocks of the leg towards a side. */
+static uint32_t clocks_towards(enum legs_side side)
+{
+    struct legs_output all;
+
+    legs_list(&lab.legs, &all);
+    for (unsigned i = 0; i < all.count; i++)
+        if (all.changes[i].rule.side == side && all.changes[i].rule.component == 1)
+            return all.changes[i].rule.clocks;
+    fail_msg("there is no leg");
+    return 0;
+}
+
+static void who_sends_goes_by_the_clocks_that_its_peer_names(void **state)
+{
+    char record[LEGS_RECORD_LIMIT];
+    struct writer w = writer_over(record, sizeof record);
+    const uint32_t wanted = 96 | 6 << 7 | (97 | 3 << 7) << 10 | (98 | 1 << 7) << 20;
+    struct reader r;
+
+    (void)state;
+    begin();
+    say(OFFER, LEGS_CALLER, 0, 1, ALICE,
+        AUDIO("4000") "a=rtpmap:96 opus/48000/2\r\na=rtpmap:97 speex/16000\r\n"
+                      "a=rtpmap:98 speex/8000\r\na=rtpmap:99 L16/44100\r\n");
+    say(FINAL, LEGS_CALLEE, 7, 1, BOB,
+        AUDIO("5000") "a=rtpmap:112 x/90000\r\na=rtpmap:113 y/90000\r\n"
+                      "a=rtpmap:114 z/90000\r\na=rtpmap:115 z/90000\r\n");
+    assert_int_equal(clocks_towards(LEGS_CALLEE), wanted);
+    assert_int_equal(clocks_towards(LEGS_CALLER), 7 << 7); /* whatever is not fixed */
+    legs_write(&w, &lab.legs);
+    legs_write_clocks(&w, &lab.legs);
+    assert_false(w.failed);
+    r = reader_over(writer_slice(&w));
+    assert_true(legs_read(&r, &lab.legs));
+    assert_int_equal(clocks_towards(LEGS_CALLEE), 0); /* as older records are */
+    legs_read_clocks(&r, &lab.legs);
+    assert_int_equal(r.rest.len, 0);
+    assert_false(r.failed);
+    assert_int_equal(clocks_towards(LEGS_CALLEE), wanted);
+    assert_int_equal(clocks_towards(LEGS_CALLER), 7 << 7);
+}
+
 int main(void)
 {
     RUN(cmocka_unit_test(packets_go_both_ways_and_rtcp_beside_them),
@@ -763,5 +807,6 @@ int main(void)
         cmocka_unit_test(without_ports_an_offer_is_refused_and_nothing_is_kept),
         cmocka_unit_test(without_ports_for_another_early_dialog_the_caller_is_told_the_same),
         cmocka_unit_test(a_call_has_so_many_m_lines_and_no_more),
+        cmocka_unit_test(who_sends_goes_by_the_clocks_that_its_peer_names),
         cmocka_unit_test(the_layout_is_what_the_relay_knows));
 }

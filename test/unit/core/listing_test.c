@@ -95,7 +95,7 @@ static void stats_count_calls_by_where_they_come_from_and_go(void **state)
                       "\"to\":{\"total\":1,\"current\":1,\"peak\":1},\"last_call\":17000000");
     assert_answer(&w, "{\"node\":\"external\",\"from\":{\"total\":1,\"current\":1,\"peak\":1}");
     assert_answer(&w, "\"unreadable\":0,\"refused\":0,\"bound\":1,\"unbound\":0,\"relayed\":0,");
-    assert_answer(&w, "\"dropped_lost\":0}\n{\"done\":true}\n");
+    assert_answer(&w, "\"dropped_lost\":0,\"rtp_expected\":0,\"rtp_lost\":0}\n{\"done\":true}\n");
     world_end(&w);
 }
 

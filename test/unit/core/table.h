@@ -13,6 +13,7 @@ struct table_row {
     bool is_open;
     struct leg_place key;
     struct leg leg;
+    struct leg_stream stream;
 };
 
 struct relay_table {

@@ -246,7 +246,7 @@ static void tell_legs(struct world *w, struct event event, const struct leg_plac
     for (unsigned i = 0; i < count; i++) {
         const struct table_row *row = table_find(w->relay, &keys[i]);
         if (row)
-            found[event.leg_count++] = (struct leg_found){row->key, row->leg};
+            found[event.leg_count++] = (struct leg_found){row->key, row->leg, row->stream};
     }
     step(w, event);
 }

@@ -51,6 +51,37 @@ static void a_medium_falls_into_its_parts(void **state)
     check_address(sdp_connection(&sdp, 0), "2001:db8::1");
 }
 
+static void clocks_are_known_by_payload_type(void **state)
+{
+    struct sdp sdp = parsed(HEAD "a=rtpmap:99 X/1\r\n"
+                                 "m=audio 4000 RTP/AVP 96 0 97 101 63\r\n"
+                                 "a=rtpmap:96 opus/48000/2\r\na=rtpmap:0 PCMU/8000\r\n"
+                                 "a=rtpmap:97 speex/16000\r\na=rtpmap:63 red/48000/2\r\n"
+                                 "a=rtpmap:102\r\na=rtpmap:x y/8000\r\na=rtpmap:300 y/8000\r\n"
+                                 "a=rtpmap:101 Telephone-Event/8000\r\n"
+                                 "m=video 4002 RTP/AVP 96 97 98 99 100\r\n"
+                                 "a=rtpmap:96 VP8/90000\r\na=rtpmap:97 rtx/90000\r\n"
+                                 "a=rtpmap:98 VP9/90000\r\na=rtpmap:99 rtx/90000\r\n"
+                                 "a=rtpmap:100 H264/90000\r\n"
+                                 "m=audio 4004 RTP/AVP 96 97\r\n"
+                                 "a=rtpmap:96 none\r\na=rtpmap:97 L16/x\r\n");
+    const struct sdp_clocks *sound = &sdp.media[0].clocks, *picture = &sdp.media[1].clocks;
+
+    (void)state;
+    assert_int_equal(sound->count, 3);
+    assert_true(sound->are_different);
+    assert_int_equal(sound->at[0].payload, 96);
+    assert_int_equal(sound->at[0].rate, 48000);
+    assert_int_equal(sound->at[1].payload, 97);
+    assert_int_equal(sound->at[1].rate, 16000);
+    assert_int_equal(sound->at[2].payload, 63);
+    assert_int_equal(picture->count, SDP_CLOCKS);
+    assert_false(picture->are_different);
+    assert_int_equal(picture->at[3].rate, 90000);
+    assert_int_equal(sdp.media[2].clocks.count, 0);
+    assert_true(sdp.media[2].clocks.are_different);
+}
+
 static void an_address_of_the_medium_counts_before_the_sessions(void **state)
 {
     struct sdp sdp = parsed(HEAD "m=audio 4000 RTP/AVP 0\r\nm=video 4002 RTP/AVP 31\r\n"
@@ -336,6 +367,7 @@ static void the_descriptions_of_real_phones_are_understood(void **state)
 int main(void)
 {
     RUN(cmocka_unit_test(a_medium_falls_into_its_parts),
+        cmocka_unit_test(clocks_are_known_by_payload_type),
         cmocka_unit_test(an_address_of_the_medium_counts_before_the_sessions),
         cmocka_unit_test(rtcp_goes_where_it_is_said_else_to_the_next_port),
         cmocka_unit_test(the_carrier_follows_from_the_protocol),
