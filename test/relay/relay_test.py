@@ -585,7 +585,7 @@ def refuses_beyond_its_limit(_relay):
 
 def counts_once_an_older_one_is_replaced(_relay):
     """One that counts no streams relays as well; what replaces it counts those of its calls."""
-    own = Relay("kernel", "older")
+    own = Relay("kernel", "before")
     try:
         own.load()
         os.unlink(f"{own.pins}/streams")
