@@ -17,7 +17,8 @@ enum action_kind {
     ACTION_CONNECT,      /* open a stream to flow, which names it already: what is sent to it waits
                             until it stands; EVENT_CLOSED if it never will.  `bytes`: by TLS, what
                             it must prove (core/peer.h), or empty */
-    ACTION_CLOSE,        /* end a stream, once all that was sent to it has left */
+    ACTION_CLOSE,        /* end a stream, once all that was sent to it has left; at once if it does
+                            not stand yet */
     ACTION_EXPECT,       /* from now on the peer of a stream keeps it alive (RFC 5626): end it when
                             nothing has come for FLOW_SILENCE */
     ACTION_PERSIST,      /* append bytes to the journal as one record */

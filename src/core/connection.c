@@ -107,6 +107,17 @@ static bool has_proven_itself(const struct core *core, const struct connection *
     return false;
 }
 
+static void wake_held(struct core *core, const struct connection *connection, instant now)
+{
+    struct client_transaction *client;
+
+    for (uint32_t i = connection->first_client; i; i = client->next_on) {
+        client = pool_at(&core->clients, i);
+        if (client->is_held)
+            timer_set(&core->timers, &client->timer, now);
+    }
+}
+
 void connection_opened(struct core *core, const struct event *event, struct moment now,
                        struct actions *out)
 {
@@ -122,6 +133,8 @@ void connection_opened(struct core *core, const struct event *event, struct mome
     keep_proof(core, connection, event);
     if (has_proven_itself(core, connection, event->bytes))
         policy_note(core, connection->domain, now, out);
+    if (is_ours(core, place))
+        wake_held(core, connection, now.boot);
 }
 
 void connection_leave(struct core *core, struct client_transaction *client)
@@ -175,6 +188,7 @@ void connection_closed(struct core *core, const struct event *event, instant now
         connection_leave(core, client);
         if (is_unheard(client)) {
             client->lacks_flow = true;
+            client->is_held = false;
             client->is_unproven = event->is_unproven;
             client->machine.end_at = NEVER; /* context_seek says until when it waits */
             timer_set(&core->timers, &client->timer, now);
@@ -190,6 +204,15 @@ void connection_closed(struct core *core, const struct event *event, instant now
         connection->first_client = core->free_connection;
         core->free_connection = place;
     }
+}
+
+void connection_spare(struct core *core, const struct flow *flow, struct actions *out)
+{
+    const struct connection *connection = find(core, flow);
+
+    if (connection && is_ours(core, connection_place(flow->connection)) &&
+        !connection->first_client)
+        actions_push(out, (struct action){.kind = ACTION_CLOSE, .flow = *flow});
 }
 
 bool connection_stands(const struct core *core, const struct flow *flow)

@@ -13,10 +13,14 @@ size_t connection_bytes(const struct limits *limits);
 void connection_init(struct core *core, struct arena *from);
 
 /* EVENT_OPENED and EVENT_CLOSED.  The client transactions on one that ended, if they have heard
- * nothing yet, fail or find another way at their next timer, which is now. */
+ * nothing yet, fail or find another way at their next timer, which is now; so do those that were
+ * held until one stands. */
 void connection_opened(struct core *core, const struct event *event, struct moment now,
                        struct actions *out);
 void connection_closed(struct core *core, const struct event *event, instant now);
+
+/* One that we opened is not wanted by who waited for it: it is closed, unless others use it. */
+void connection_spare(struct core *core, const struct flow *flow, struct actions *out);
 
 /* A datagram, or a stream that stands or is being opened. */
 bool connection_stands(const struct core *core, const struct flow *flow);

@@ -16,6 +16,7 @@
 #include "core/pending.h"
 #include "core/policy.h"
 #include "core/proxy.h"
+#include "core/race.h"
 #include "core/record.h"
 #include "core/reply.h"
 #include "core/session.h"
@@ -352,6 +353,8 @@ bool context_send(struct core *core, struct context *context, struct client_tran
             client_wait(core, client, wait_until(core, target, req->now.boot), req->now.boot);
         return true;
     }
+    if (race_holds(core, client, &to.flow, req->now.boot, out))
+        return true;
     if (!anchor_request(core, context, client->branch, &to.flow, req, &to.description, out))
         return false;
     to.transaction = client_branch(core, client);
@@ -1054,12 +1057,13 @@ struct slice context_bound_domain(struct core *core, const struct client_transac
     return plan.domain;
 }
 
-static void send_again(struct core *core, struct context *context,
-                       struct client_transaction *client, const struct request *req,
-                       const struct flow *way, struct actions *out)
+void context_send_by(struct core *core, struct context *context, struct client_transaction *client,
+                     const struct request *req, const struct flow *way, struct actions *out)
 {
     struct forwarding again = forwarding_to(core, context, req, client->branch, out);
 
+    if (race_holds(core, client, way, req->now.boot, out))
+        return;
     again.flow = *way;
     again.transaction = client_branch(core, client);
     again.max_breadth = req->message.first[HEADER_MAX_BREADTH] ? 1 : 0;
@@ -1083,7 +1087,7 @@ static bool seek(struct core *core, struct context *context, struct client_trans
         return failover_prove(core, context, client, req, out);
     if (!target->binding && flow_is_reliable(&client->flow) && !flow_is_reliable(&way))
         penalty_put(core, &client->flow, PENALTY, req->now.boot);
-    send_again(core, context, client, req, &way, out);
+    context_send_by(core, context, client, req, &way, out);
     return true;
 }
 

@@ -91,6 +91,10 @@ bool context_read(const struct core *core, const struct context *context, struct
 bool context_send(struct core *core, struct context *context, struct client_transaction *client,
                   const struct request *req, uint32_t breadth, struct actions *out);
 
+/* Sends it again, or for the first time, by a way that was found. */
+void context_send_by(struct core *core, struct context *context, struct client_transaction *client,
+                     const struct request *req, const struct flow *way, struct actions *out);
+
 /* It was cancelled, answered or refused: no branch of it is to ring any more. */
 static inline bool context_is_over(const struct context *context)
 {

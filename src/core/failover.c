@@ -11,6 +11,7 @@
 #include "core/oddity.h"
 #include "core/penalty.h"
 #include "core/pending.h"
+#include "core/race.h"
 #include "core/rehearse.h"
 #include "core/transaction.h"
 
@@ -239,6 +240,10 @@ bool failover_next(struct core *core, struct context *context, struct client_tra
         return false;
     if (next->lookup || begin(core, context, next, &req, NULL)) {
         locate_failed(core, next, status);
+        if (race_resume(core, context, next, now, out)) {
+            client_close(core, next);
+            return true;
+        }
         switch (locate_next(core, next, &place, now.boot, out)) {
         case RESOLVE_PLACE: send_to(core, context, next, &req, &place, out); return true;
         case RESOLVE_WAIT: await_next(core, context, next, now.boot, out); return true;
@@ -289,6 +294,11 @@ void failover_return(struct core *core, struct client_transaction *client, struc
 
 static void stay(struct core *core, struct context *context, struct client_transaction *client)
 {
+    if (client->is_held) { /* until its stream stands or ends */
+        locate_calm(core, client);
+        client_arm(core, client);
+        return;
+    }
     target_of(context, client)->way = WAY_LAST;
     if (flow_is_secure(&client->flow))
         locate_calm(core, client); /* it knows what a new connection there must prove */
@@ -307,14 +317,39 @@ static bool is_blocked(const struct core *core, const struct context *context,
            !connection_has_opened(core, &client->flow);
 }
 
-/* A place that has not said anything for long: the next, if there is one. */
+/* What was sent there may be answered yet; what was held will not be sent. */
+static void leave_place(struct core *core, struct context *context,
+                        struct client_transaction *client, struct client_transaction *next,
+                        bool is_race, instant now, struct actions *out)
+{
+    if (is_race) {
+        race_join(core, next, client);
+        return;
+    }
+    penalty_put(core, &target_of(context, client)->flow, PENALTY, now);
+    locate_failed(core, next, 408);
+    race_end(core, next, now, out);
+    if (client->is_held)
+        race_abandon(core, client, out);
+    else
+        leave(core, context, client);
+}
+
+/* A place that has not said anything for long, or whose stream does not stand soon: the next, if
+ * there is one. */
 static void leave_slow(struct core *core, struct context *context,
                        struct client_transaction *client, struct moment now, struct actions *out)
 {
+    bool is_race = client->is_held && race_goes_on(core, client, now.boot);
     struct client_transaction *next;
     struct request req;
     struct flow place;
 
+    if (client->is_held && !is_race && locate_is_patient(core, client, now.boot)) {
+        locate_stagger(core, client, now.boot);
+        client_arm(core, client);
+        return;
+    }
     if (!may_go_on(context, client) || !context_read(core, context, now, &req)) {
         stay(core, context, client);
         return;
@@ -329,9 +364,7 @@ static void leave_slow(struct core *core, struct context *context,
         stay(core, context, client);
         return;
     }
-    penalty_put(core, &target_of(context, client)->flow, PENALTY, now.boot);
-    leave(core, context, client);
-    locate_failed(core, next, 408);
+    leave_place(core, context, client, next, is_race, now.boot, out);
     send_to(core, context, next, &req, &place, out);
 }
 

@@ -119,6 +119,10 @@
  * and a zone cannot make a flood of it. */
 #define PLACES_LIMIT 8u
 
+/* Connections that are opened for one request at a time, to addresses of one server: two of each
+ * family. */
+#define RACE_LIMIT 4u
+
 /* Servers of other domains that are remembered for having failed, a power of two; 16 KiB. */
 #define PENALTY_TABLE 1024u
 

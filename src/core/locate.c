@@ -11,6 +11,7 @@
 #define DEAF_PATIENCE SECONDS(3)   /* and once an answer has not come: a caller hears soon */
 #define INVITE_PATIENCE SECONDS(2) /* a server that has not said a word to three copies is left */
 #define PLACE_PATIENCE SECONDS(4)  /* to other requests it may, and a connection takes its time */
+#define STAGGER MS(250)            /* before another address is tried beside it (RFC 8305 5) */
 #define ASIDE_LIMIT 8u
 
 /* What a server that was looked up must prove (resolve_demand). */
@@ -33,11 +34,14 @@ struct lookup {
     uint8_t widest;   /* enum seclusion */
     uint16_t failed;  /* by what the place tried last did; 0 = none was */
     uint8_t aside_count, aside_given;
+    uint8_t rival_count;
     instant due;
-    instant ends; /* no new place is looked for */
+    instant patience; /* until then the server of the place tried last is not left for another */
+    instant ends;     /* no new place is looked for */
     struct flow tried, only;
     struct flow aside[ASIDE_LIMIT];                    /* places with a penalty */
     struct demand demand, given, demands[ASIDE_LIMIT]; /* of that, the place given last, those */
+    struct locate_rival rivals[RACE_LIMIT - 1];
     struct resolve resolve;
 };
 
@@ -316,6 +320,120 @@ enum resolve_result locate_next(struct core *core, struct client_transaction *cl
     return result;
 }
 
+/* ---- other addresses of the same server */
+
+static bool is_of_tried(const struct lookup *lookup, unsigned target)
+{
+    return lookup->tried.transport && target == lookup->demand.target;
+}
+
+/* With a penalty, too, if there are no others: then it is the next of those. */
+static bool has_aside(const struct lookup *lookup)
+{
+    return lookup->resolve.at == lookup->resolve.target_count &&
+           lookup->aside_given < lookup->aside_count &&
+           is_of_tried(lookup, lookup->demands[lookup->aside_given].target);
+}
+
+bool locate_has_sibling(struct core *core, const struct client_transaction *client, instant now)
+{
+    struct lookup *lookup = lookup_of(core, client);
+    struct demand given = lookup->given;
+    struct resolve_place place;
+    struct flow flow;
+
+    if (lookup->is_narrow || lookup->is_idle || lookup->rival_count == COUNT_OF(lookup->rivals))
+        return false;
+    while (resolve_peek(&lookup->resolve, &place) && is_of_tried(lookup, place.target)) {
+        bool is_fit = place_flow(core, lookup, &place, &flow);
+        if (is_fit && !penalty_has(core, &flow, now))
+            return true;
+        lookup->given = (struct demand){place.target, place.has_tlsa};
+        if (is_fit && !put_aside(core, lookup, &flow, now))
+            return true;
+        lookup->given = given;
+        resolve_pass(&lookup->resolve);
+    }
+    return has_aside(lookup);
+}
+
+bool locate_may_race(struct core *core, const struct client_transaction *client, instant now)
+{
+    const struct lookup *lookup = lookup_of(core, client);
+
+    return lookup->rival_count || locate_has_sibling(core, client, now) ||
+           (!lookup->is_narrow && resolve_may_grow(&lookup->resolve));
+}
+
+void locate_stagger(struct core *core, const struct client_transaction *client, instant now)
+{
+    struct lookup *lookup = lookup_of(core, client);
+    bool may_go_on = resolve_may_grow(&lookup->resolve) || locate_has_sibling(core, client, now);
+
+    lookup->due = may_go_on ? min_u64(now + STAGGER, lookup->patience) : lookup->patience;
+}
+
+bool locate_is_patient(const struct core *core, const struct client_transaction *client,
+                       instant now)
+{
+    return now < lookup_of(core, client)->patience;
+}
+
+void locate_add_rival(struct core *core, const struct client_transaction *client,
+                      const struct client_transaction *rival)
+{
+    struct lookup *lookup = lookup_of(core, client);
+
+    assert(lookup->rival_count < COUNT_OF(lookup->rivals));
+    lookup->rivals[lookup->rival_count++] = (struct locate_rival){
+        .client = pool_handle(&core->clients, rival),
+        .place = lookup->tried,
+        .target = lookup->demand.target,
+        .has_tlsa = lookup->demand.has_tlsa,
+    };
+    note(core, SIGHT_RIVAL);
+}
+
+bool locate_take_rival(struct core *core, const struct client_transaction *client,
+                       struct locate_rival *rival)
+{
+    struct lookup *lookup = lookup_of(core, client);
+
+    if (!lookup->rival_count)
+        return false;
+    *rival = lookup->rivals[--lookup->rival_count];
+    return true;
+}
+
+void locate_prefer(struct core *core, const struct client_transaction *client,
+                   const struct locate_rival *rival)
+{
+    struct lookup *lookup = lookup_of(core, client);
+
+    lookup->tried = rival->place;
+    lookup->demand = lookup->given = (struct demand){rival->target, rival->has_tlsa};
+    lookup->due = lookup->patience;
+    note(core, SIGHT_PREFERRED);
+}
+
+bool locate_swap_rival(struct core *core, const struct client_transaction *client,
+                       const struct client_transaction *rival)
+{
+    struct lookup *lookup = lookup_of(core, client);
+    struct handle wanted = pool_handle(&core->clients, rival);
+
+    for (unsigned i = 0; i < lookup->rival_count; i++) {
+        struct locate_rival found = lookup->rivals[i];
+        if (found.client.index != wanted.index || found.client.generation != wanted.generation)
+            continue;
+        lookup->rivals[i] = lookup->rivals[--lookup->rival_count];
+        locate_add_rival(core, client, client);
+        locate_prefer(core, client, &found);
+        return true;
+    }
+    return false;
+}
+
 bool locate_is_narrow(const struct core *core, const struct client_transaction *client)
 {
     return client->lookup && lookup_of(core, client)->is_narrow;
@@ -332,7 +450,10 @@ struct locate_server locate_given(const struct core *core, const struct client_t
 
 void locate_failed(struct core *core, const struct client_transaction *client, unsigned status)
 {
-    lookup_of(core, client)->failed = (uint16_t)status;
+    struct lookup *lookup = lookup_of(core, client);
+
+    lookup->failed = (uint16_t)status;
+    lookup->due = NEVER; /* the next answer has a patience of its own */
 }
 
 /* An INVITE is answered by 100 within 200 ms (RFC 3261 17.2.1), and who is left too early is taken
@@ -355,7 +476,14 @@ void locate_tried(struct core *core, const struct client_transaction *client,
     lookup->tried = *place;
     lookup->demand = lookup->given;
     lookup->is_hurrying = false;
-    lookup->due = now + place_patience(client, place);
+    lookup->due = lookup->patience = now + place_patience(client, place);
+}
+
+void locate_sent(struct core *core, const struct client_transaction *client, instant now)
+{
+    struct lookup *lookup = lookup_of(core, client);
+
+    lookup->due = lookup->patience = now + place_patience(client, &lookup->tried);
 }
 
 void locate_demand(const struct core *core, const struct client_transaction *client,

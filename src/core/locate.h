@@ -21,17 +21,19 @@
 /* What has been met, for the simulator. */
 enum locate_sight {
     SIGHT_NONE,
-    SIGHT_PLACE,    /* a place was found */
-    SIGHT_NEXT,     /* and another after it */
-    SIGHT_ASIDE,    /* one with a penalty, put aside */
-    SIGHT_HURRY,    /* one family of addresses was not waited for */
-    SIGHT_LATE,     /* an answer was not waited for any longer */
-    SIGHT_GONE,     /* an answer came to a lookup that is no more */
-    SIGHT_SECLUDED, /* a place that its caller may not be led to */
-    SIGHT_NOTHING,  /* no place: there is none, */
-    SIGHT_FAILED,   /* nobody can tell, */
-    SIGHT_FORGED,   /* or somebody forged it */
-    SIGHT_BOUND,    /* a place whose certificate must match TLSA records */
+    SIGHT_PLACE,     /* a place was found */
+    SIGHT_NEXT,      /* and another after it */
+    SIGHT_ASIDE,     /* one with a penalty, put aside */
+    SIGHT_HURRY,     /* one family of addresses was not waited for */
+    SIGHT_LATE,      /* an answer was not waited for any longer */
+    SIGHT_GONE,      /* an answer came to a lookup that is no more */
+    SIGHT_SECLUDED,  /* a place that its caller may not be led to */
+    SIGHT_NOTHING,   /* no place: there is none, */
+    SIGHT_FAILED,    /* nobody can tell, */
+    SIGHT_FORGED,    /* or somebody forged it */
+    SIGHT_BOUND,     /* a place whose certificate must match TLSA records */
+    SIGHT_RIVAL,     /* a stream to one address was not waited for alone, */
+    SIGHT_PREFERRED, /* and was the better one */
     SIGHT_COUNT,
 };
 
@@ -77,10 +79,51 @@ enum resolve_result locate_next(struct core *core, struct client_transaction *cl
 void locate_tried(struct core *core, const struct client_transaction *client,
                   const struct flow *place, instant now);
 
+/* That was held until now: the next place is due as late as if it were tried only now. */
+void locate_sent(struct core *core, const struct client_transaction *client, instant now);
+
 /* What the server at the place tried last must prove, if it is at that flow; else nothing is known
  * of it. */
 void locate_demand(const struct core *core, const struct client_transaction *client,
                    const struct flow *place, struct peer_plan *plan);
+
+/* Another address of the server tried last can be tried beside it. */
+bool locate_has_sibling(struct core *core, const struct client_transaction *client, instant now);
+
+/* The same, or there may soon be one, or one is tried already. */
+bool locate_may_race(struct core *core, const struct client_transaction *client, instant now);
+
+/* The branch waits for its stream: after a while another address of the same server is due. */
+void locate_stagger(struct core *core, const struct client_transaction *client, instant now);
+
+/* No other server is tried yet. */
+bool locate_is_patient(const struct core *core, const struct client_transaction *client,
+                       instant now);
+
+/* A place whose stream does not stand yet, nor has failed, and the transaction that waits for it,
+ * if that still does, beside the one which has the lookup. */
+struct locate_rival {
+    struct handle client;
+    struct flow place;
+    uint8_t target; /* what is demanded there (resolve_demand) */
+    bool has_tlsa;
+};
+
+/* The place tried last becomes one.  There must be room: another had a sibling. */
+void locate_add_rival(struct core *core, const struct client_transaction *client,
+                      const struct client_transaction *rival);
+
+/* Takes one out; false if there is none. */
+bool locate_take_rival(struct core *core, const struct client_transaction *client,
+                       struct locate_rival *rival);
+
+/* One that was taken out is the place tried last. */
+void locate_prefer(struct core *core, const struct client_transaction *client,
+                   const struct locate_rival *rival);
+
+/* A rival's place is the one tried last, and that a rival.  False if it is none. */
+bool locate_swap_rival(struct core *core, const struct client_transaction *client,
+                       const struct client_transaction *rival);
 
 /* The place tried last failed: what counts if there is no other. */
 void locate_failed(struct core *core, const struct client_transaction *client, unsigned status);

@@ -573,23 +573,31 @@ static bool take_proof(struct resolve *r, struct resolve_place *place)
     return !r->given[0]++ && target->tlsa == RESOLVE_TLSA_USABLE;
 }
 
-static bool take_place(struct resolve *r, struct resolve_place *place)
+/* The next address of the target at hand in that family. */
+static struct resolve_place place_in(const struct resolve *r, unsigned family)
 {
     const struct resolve_target *target = &r->targets[r->at];
     const struct resolve_addresses *known = &r->addresses[r->at % 2];
+    bool is_secure = target->is_secure && known->is_secure[family];
+
+    return (struct resolve_place){
+        .transport = target->transport,
+        .port = target->port,
+        .address = known->at[family][r->given[family]],
+        .server = text_of(r, target->name),
+        .is_secure = is_secure,
+        .has_tlsa = is_secure && target->tlsa == RESOLVE_TLSA_USABLE,
+        .target = r->at,
+    };
+}
+
+static bool take_place(struct resolve *r, struct resolve_place *place)
+{
     unsigned family;
 
-    while ((family = next_family(r, known)) != FAMILIES) {
-        bool is_secure = target->is_secure && known->is_secure[family];
-        *place = (struct resolve_place){
-            .transport = target->transport,
-            .port = target->port,
-            .address = known->at[family][r->given[family]++],
-            .server = text_of(r, target->name),
-            .is_secure = is_secure,
-            .has_tlsa = is_secure && target->tlsa == RESOLVE_TLSA_USABLE,
-            .target = r->at,
-        };
+    while ((family = next_family(r, &r->addresses[r->at % 2])) != FAMILIES) {
+        *place = place_in(r, family);
+        r->given[family]++;
         if (may_use(r, place))
             return true;
     }
@@ -655,6 +663,29 @@ enum resolve_result resolve_next(struct resolve *r, struct resolve_place *place)
             return RESOLVE_WAIT;
     }
     return RESOLVE_NONE;
+}
+
+bool resolve_peek(const struct resolve *r, struct resolve_place *place)
+{
+    unsigned family;
+
+    if (!r->is_placed || r->at == r->target_count || is_barred(r) || r->wish.is_for_proof)
+        return false;
+    family = next_family(r, &r->addresses[r->at % 2]);
+    if (family == FAMILIES || lacks_tlsa(r))
+        return false;
+    *place = place_in(r, family);
+    return true;
+}
+
+void resolve_pass(struct resolve *r)
+{
+    r->given[next_family(r, &r->addresses[r->at % 2])]++;
+}
+
+bool resolve_may_grow(const struct resolve *r)
+{
+    return r->is_placed && r->at < r->target_count && !are_addresses_told(r);
 }
 
 bool resolve_may_hurry(const struct resolve *r)

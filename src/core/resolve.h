@@ -133,6 +133,16 @@ void resolve_tell(struct resolve *r, uint32_t id, const struct dns_answer *answe
 /* The next place.  After RESOLVE_WAIT there may be new questions. */
 enum resolve_result resolve_next(struct resolve *r, struct resolve_place *place);
 
+/* What resolve_next would give, if it is another address of the same server, and known: true then.
+ * False, too, while nothing was given yet. */
+bool resolve_peek(const struct resolve *r, struct resolve_place *place);
+
+/* Passes over it. */
+void resolve_pass(struct resolve *r);
+
+/* Not all addresses of the server at hand are known yet. */
+bool resolve_may_grow(const struct resolve *r);
+
 /* What the server of a place must prove: its name, and with `has_tlsa` its records, which are the
  * lookup's. */
 void resolve_demand(const struct resolve *r, unsigned target, bool has_tlsa,

@@ -12,6 +12,7 @@
 #include "core/location.h"
 #include "core/pending.h"
 #include "core/proxy.h"
+#include "core/race.h"
 
 #define SEEK_AGAIN MS(100) /* a request that waits for its phone to come back looks so often */
 
@@ -282,8 +283,7 @@ bool client_send(struct core *core, struct client_transaction *client, struct sl
     slab_give(&core->slab, &client->request);
     if (bytes.len > MESSAGE_LIMIT || !slab_copy(&core->slab, bytes, &client->request))
         return false;
-    client->lacks_flow = false;
-    client->is_unproven = false;
+    client->lacks_flow = client->is_unproven = client->is_held = false;
     connection_join(core, client);
     ctrans_init(&client->machine, client->method == METHOD_INVITE, flow_is_reliable(&client->flow),
                 now);
@@ -293,12 +293,25 @@ bool client_send(struct core *core, struct client_transaction *client, struct sl
     return true;
 }
 
+void client_hold(struct core *core, struct client_transaction *client, const struct flow *way,
+                 instant now)
+{
+    client->flow = *way;
+    client->lacks_flow = client->is_unproven = false;
+    client->is_held = true;
+    connection_join(core, client);
+    ctrans_init(&client->machine, client->method == METHOD_INVITE, true, now);
+    enter_client(core, client);
+    client_arm(core, client);
+}
+
 void client_wait(struct core *core, struct client_transaction *client, instant until, instant now)
 {
     if (client->machine.state == CTRANS_NONE)
         ctrans_init(&client->machine, client->method == METHOD_INVITE, true, now);
     enter_client(core, client);
     client->lacks_flow = true;
+    client->is_held = false;
     client->machine.end_at = until;
     timer_set(&core->timers, &client->timer, min_u64(until, now + SEEK_AGAIN));
 }
@@ -309,6 +322,7 @@ void client_await(struct core *core, struct client_transaction *client, instant 
         ctrans_init(&client->machine, client->method == METHOD_INVITE, true, now);
     enter_client(core, client);
     client->lacks_flow = true;
+    client->is_held = false;
     client->machine.end_at = NEVER;
     timer_set(&core->timers, &client->timer, until);
 }
@@ -455,7 +469,9 @@ void client_expire(struct core *core, struct client_transaction *client, struct 
 {
     enum ctrans_input input = ctrans_due(&client->machine, now.boot);
 
-    if (client->lookup && locate_expire(core, client, now.boot))
+    if (client->is_held && connection_has_opened(core, &client->flow))
+        race_stood(core, client, now, out);
+    else if (client->lookup && locate_expire(core, client, now.boot))
         failover_look(core, client, now, out);
     else if (client->is_rehearsal)
         client_await(core, client, locate_due(core, client), now.boot);

@@ -55,6 +55,10 @@ struct client_transaction *client_open(struct core *core, enum method method,
 bool client_send(struct core *core, struct client_transaction *client, struct slice bytes,
                  instant now, struct actions *out);
 
+/* Nothing is sent before its stream stands, or its lookup knows better (core/race). */
+void client_hold(struct core *core, struct client_transaction *client, const struct flow *way,
+                 instant now);
+
 /* Nothing can be sent yet: context_seek is asked until `until` whether it can. */
 void client_wait(struct core *core, struct client_transaction *client, instant until, instant now);
 

@@ -12,7 +12,7 @@
 
 #define QUEUE_PAUSE (64u << 10)       /* so much unread: its requests wait until it has read */
 #define ACCEPT_BATCH 16u              /* taken from one listening socket in one round */
-#define CONNECT_PATIENCE SECONDS(8)   /* three SYNs */
+#define CONNECT_PATIENCE SECONDS(4)   /* three SYNs, the third after three seconds */
 #define GREETING_PATIENCE SECONDS(10) /* for all of a handshake */
 #define LINGER_PATIENCE SECONDS(2)    /* for the peer to read why it is closed */
 #define FULL_AGAIN SECONDS(60)        /* between two lines that say so */
@@ -346,6 +346,8 @@ void streams_end(struct streams *streams, const struct flow *flow)
 {
     struct stream *stream = find(streams, flow);
 
+    if (stream && stream->is_ours && is_beginning(stream))
+        die(streams, stream);
     if (!stream || (stream->state != STREAM_OPEN && stream->state != STREAM_ENDING))
         return;
     if (stream_is_web(stream))

@@ -93,6 +93,14 @@ static void note(struct sim *sim, enum due_kind kind, const struct flow *flow, i
     agenda_note(&sim->agenda, at, kind, sim->machine.starts, copy);
 }
 
+#define UNANSWERED SECONDS(4) /* as the shell waits */
+
+/* Where nobody is, one in two is told so. */
+static instant refused_at(const struct sim *sim, const struct flow *flow)
+{
+    return sim->now + (connection_place(flow->connection) % 2 ? UNANSWERED : MS(20));
+}
+
 void wire_dial(struct sim *sim, const struct held *held)
 {
     const struct flow *flow = &held->flow;
@@ -108,7 +116,7 @@ void wire_dial(struct sim *sim, const struct held *held)
                flow->address[2], flow->address[3], flow->port, phone ? "" : ", where nobody is");
     assert(connection_place(flow->connection) > WIRES && !wire->flow.connection);
     if (!phone || sim->now < sim->network.cut_until[phone->node]) {
-        note(sim, DUE_WIRE, flow, sim->now + MS(20));
+        note(sim, DUE_WIRE, flow, refused_at(sim, flow));
         return;
     }
     at = sim->now + 2 * sim->network.latency[phone->node];

@@ -34,6 +34,7 @@ HASTE = os.path.join(lab.ROOT, "build/release/test/shell/hasteclock.so")
 AT_ONCE = 3.0 # seconds within which the network has said that nobody listens
 QUICK = 6.0 # seconds that a caller waits longer, once, because a server of a domain is dead
 SOON = 3.8 # and because it is silent: two, and a call
+STAGGER = 0.25 # until another address is tried
 DEAF = 8.0 # seconds until who calls hears that DNS is dead: five
 SHORTEST = 1.5 # which it does not leave before that
 AGAIN = 2 # seconds
@@ -367,10 +368,17 @@ _FIREWALL = """table inet firewall {{
     counter dropped {{ }}
     chain input {{
         type filter hook input priority 0;
-        ip daddr {address} tcp dport 5060 counter name dropped drop
+        {family} daddr {address} tcp dport {{ 5060, 5061 }} counter name dropped drop
     }}
 }}
 """
+
+
+def drop_connections(address):
+    """From now on a firewall lets nobody connect to that address, and says nothing."""
+    subprocess.run(["nft", "-f", "-"], check=True, text=True,
+                   input=_FIREWALL.format(family="ip6" if ":" in address else "ip",
+                                          address=address))
 
 
 def dropped():
@@ -385,7 +393,7 @@ def a_firewall_that_drops_connections_costs_time_once(world):
     same server, and the next at once."""
     records = hosts(pb=B, silent=SILENT) + service("b", (1, "pb"), (2, "silent"))
     alice, bob = world.publish(records).two()
-    subprocess.run(["nft", "-f", "-"], check=True, input=_FIREWALL.format(address=B), text=True)
+    drop_connections(B)
     ears = [Ear(world, SILENT), Ear(world, SILENT, socket.IPPROTO_TCP)]
     counts = []
     for least, most in (SHORTEST, QUICK), (0, 1):
@@ -516,6 +524,31 @@ def of_two_families_the_dead_one_is_passed_over(world):
     began = time.monotonic()
     call(alice, bob)
     expect(took(began) < AT_ONCE, f"it took {took(began):.1f} s")
+
+
+def one_family_is_black_holed(world, alice, bob, address):
+    """It costs the first call a quarter of a second, and the next nothing."""
+    drop_connections(address)
+    is_passed_over(alice, bob, AT_ONCE, STAGGER)
+    first = dropped()
+    is_avoided(alice, bob)
+    expect(first and dropped() == first, f"{first} and {dropped() - first} packets were dropped")
+
+
+def connections_to_a_family_that_is_black_holed_are_not_waited_for(world):
+    records = hosts(pa=A, pb=B) + f"pb AAAA {B6}\n" + service("b", (1, "pb"), transport="tcp")
+    alice, bob = world.publish(records).two(interface_a=BOTH_FAMILIES, interface_b=f"{B} {B6}")
+    one_family_is_black_holed(world, alice, bob, B6)
+
+
+def a_target_behind_a_firewall_is_given_up_in_four_seconds(world):
+    """Three SYNs, or more, nobody has heard."""
+    alice, _ = world.publish(PLAIN).two()
+    drop_connections(B)
+    began = time.monotonic()
+    refused(alice, f"sip:bob@{B};transport=tcp", 500)
+    expect(took(began) < QUICK, f"it took {took(began):.1f} s")
+    expect(dropped() >= 3, f"{dropped()} packets were dropped")
 
 
 # ---- DNS that is wrong
@@ -978,6 +1011,8 @@ CHECKS = [
     a_domain_of_the_other_family_alone_is_refused_and_said_why,
     a_domain_of_ipv4_alone_is_called_from_both_families,
     of_two_families_the_dead_one_is_passed_over,
+    connections_to_a_family_that_is_black_holed_are_not_waited_for,
+    a_target_behind_a_firewall_is_given_up_in_four_seconds,
     a_forged_domain_is_refused_and_the_caller_told_why,
     a_domain_that_is_not_there_is_not_found,
     a_domain_that_says_it_has_no_sip_is_not_tried_by_address,

@@ -58,12 +58,12 @@ def configure(domain, stack):
 
 
 def two(world, records=SECURE, stack="", names_b="DNS:b.test", dates_b=None, host_b=B,
-        interface_a=None, others=((), ())):
+        interface_a=None, interface_b=None, others=((), ())):
     """Both domains with certificates of a CA that both trust, and phones."""
     world.publish(records)
     world.authority = authority = Authority(os.path.join(world.folder, "authority"))
     world.a = Domain(world, "a.test", A, "alice", interface_a, others[0])
-    world.b = Domain(world, "b.test", host_b, "bob", others=others[1])
+    world.b = Domain(world, "b.test", host_b, "bob", interface_b, others[1])
     for domain, names, dates in (world.a, "DNS:a.test", None), (world.b, names_b, dates_b):
         configure(domain, f"<authfile>{authority.pem}</authfile>{stack}")
         install(domain, authority.make(domain.domain, names, dates=dates))
@@ -99,6 +99,12 @@ def verified_domains_call_by_tls(world):
     alice, bob = two(world, stack=VERIFIED)
     goes_by_tls(call(alice, bob))
     goes_by_tls(call(bob, alice))
+
+
+def a_family_that_is_black_holed_is_not_waited_for(world):
+    alice, bob = two(world, SECURE + f"pb AAAA {B6}\n", VERIFIED, interface_a=BOTH_FAMILIES,
+                     interface_b=f"{B} {B6}")
+    domains_test.one_family_is_black_holed(world, alice, bob, B6)
 
 
 def a_sip_uri_in_the_certificate_names_the_domain(world):
@@ -812,6 +818,7 @@ def who_proved_itself_is_not_reached_without(world):
 CHECKS = [
     domains_without_a_ca_call_by_tls,
     verified_domains_call_by_tls,
+    a_family_that_is_black_holed_is_not_waited_for,
     a_sip_uri_in_the_certificate_names_the_domain,
     a_certificate_that_nobody_vouches_for_is_refused,
     the_name_of_the_server_is_not_enough,

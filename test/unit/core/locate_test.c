@@ -11,7 +11,8 @@
 #define OUTSIDE "sip:carol@elsewhere.example"
 
 static struct world w;
-static char sent[8192]; /* since the last look, through all answers of DNS */
+static char sent[8192];          /* since the last look, through all answers of DNS */
+static struct flow streams[256]; /* by the peer's host: the latest that was opened to it */
 
 static const struct subnet trusted[] = {
     {.address = {198, 51, 100, 0}, .bits = 24, .access = ACCESS_TRUSTED},
@@ -52,6 +53,9 @@ static void note(void)
     const char *more = talk_sent(&w);
     size_t len = strlen(sent);
 
+    for (unsigned i = 0; i < w.out.count; i++)
+        if (w.out.at[i].kind == ACTION_CONNECT)
+            streams[w.out.at[i].flow.address[3]] = w.out.at[i].flow;
     snprintf(sent + len, sizeof sent - len, "%s%s", len && *more ? " " : "", more);
     w.out.count = 0;
 }
@@ -464,6 +468,209 @@ static void a_stream_that_cannot_be_opened_leads_to_the_next_server(void **state
     assert_noted("connect>3 INVITE>3");
     cancel();
     assert_said("200>9"); /* it has said nothing yet */
+}
+
+/* ---- several addresses of one server (RFC 8305) */
+
+static const zone_lines doubled = {
+    "_sip._tcp.elsewhere.example SRV 1 1 5060 a.elsewhere.example|2 1 5060 b.elsewhere.example",
+    "a.elsewhere.example A 198.51.100.2|198.51.100.3",
+    "b.elsewhere.example A 198.51.100.4",
+};
+
+/* A request that waits for its stream to host 2. */
+static void race(const char *method)
+{
+    SAY(&w, .host = 9, .method = method, .uri = OUTSIDE ";transport=tcp", .from = ALICE,
+        .to = "<sip:carol@elsewhere.example>");
+    settle(doubled);
+    assert_noted(strcmp(method, "INVITE") ? "connect>2" : "100>9 connect>2");
+}
+
+static void wait_ms(unsigned ms)
+{
+    world_wait(&w, MS(ms));
+    note();
+}
+
+static void stand(unsigned host)
+{
+    world_event(&w, &(struct event){.kind = EVENT_OPENED, .flow = streams[host]});
+    note();
+    wait_ms(10);
+}
+
+static void refuse(unsigned host)
+{
+    world_close(&w, &streams[host]);
+    note();
+    wait_ms(10);
+}
+
+static void say_busy(unsigned host, const char *method)
+{
+    ANSWER(&w, .host = host, .by = &streams[host], .method = method, .status = 486);
+    note();
+}
+
+static void where_one_address_is_silent_the_request_goes_to_the_other_soon(void **state)
+{
+    static const char *const methods[] = {"INVITE", "MESSAGE"};
+    static const char *const said[] = {"close>2 INVITE>3", "close>2 MESSAGE>3"};
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(methods); i++) {
+        race(methods[i]);
+        wait_ms(240);
+        assert_noted("");
+        wait_ms(20);
+        assert_noted("connect>3");
+        wait_ms(1000);
+        assert_noted("");
+        stand(3);
+        assert_noted(said[i]);
+        refuse(2);
+        say_busy(3, methods[i]);
+        refuse(3);
+        wait_ms(60000); /* the penalty's time */
+        *sent = 0;
+    }
+}
+
+static void which_address_was_silent_is_remembered(void **state)
+{
+    (void)state;
+    race("INVITE");
+    wait_ms(260);
+    stand(3);
+    assert_noted("connect>3 close>2 INVITE>3");
+    refuse(2);
+    say_busy(3, "INVITE");
+    refuse(3);
+    *sent = 0;
+    call_again(OUTSIDE ";transport=tcp", "again");
+    settle(doubled);
+    wait_ms(10);
+    assert_noted("100>9 connect>3 INVITE>3");
+    say_busy(3, "INVITE");
+}
+
+static void the_first_address_is_used_if_its_stream_stands_first_after_all(void **state)
+{
+    (void)state;
+    race("INVITE");
+    wait_ms(260);
+    stand(2);
+    assert_noted("connect>3 close>3 INVITE>2");
+    stand(3); /* they met on the way */
+    refuse(3);
+    assert_noted("");
+    ANSWER(&w, .host = 2, .by = &streams[2], .status = 180);
+    note();
+    cancel();
+    note();
+    assert_noted("180>9 CANCEL>2 200>9");
+    ANSWER(&w, .host = 2, .by = &streams[2], .method = "CANCEL", .status = 200);
+    note();
+    ANSWER(&w, .host = 2, .by = &streams[2], .status = 487);
+    note();
+    assert_noted("487>9 ACK>2");
+}
+
+static void an_address_that_refuses_leads_to_the_other_at_once(void **state)
+{
+    (void)state;
+    race("INVITE");
+    wait_ms(100);
+    refuse(2);
+    assert_noted("connect>3 INVITE>3");
+    say_busy(3, "INVITE");
+}
+
+static void where_the_second_refuses_the_first_is_still_waited_for(void **state)
+{
+    (void)state;
+    race("INVITE");
+    wait_ms(260);
+    refuse(3);
+    wait_ms(500);
+    assert_noted("connect>3");
+    stand(2);
+    assert_noted("INVITE>2");
+    say_busy(2, "INVITE");
+}
+
+static void a_server_whose_addresses_are_all_silent_is_left_for_the_next(void **state)
+{
+    (void)state;
+    race("INVITE");
+    wait_ms(260);
+    wait_ms(3960);
+    assert_noted("connect>3");
+    wait_ms(60);
+    assert_noted("close>2 close>3 connect>4 INVITE>4");
+    stand(2); /* too late: nobody gets it twice */
+    stand(3);
+    assert_noted("");
+    say_busy(4, "INVITE");
+}
+
+static void where_all_addresses_refuse_the_caller_hears_it_once(void **state)
+{
+    static const zone_lines alone = {
+        "_sip._tcp.elsewhere.example SRV 1 1 5060 a.elsewhere.example",
+        "a.elsewhere.example A 198.51.100.2|198.51.100.3",
+    };
+
+    (void)state;
+    call(OUTSIDE ";transport=tcp");
+    settle(alone);
+    wait_ms(260);
+    assert_noted("100>9 connect>2 connect>3");
+    refuse(2);
+    assert_noted("");
+    refuse(3);
+    assert_noted("500>9");
+    SAY(&w, .host = 9, .method = "ACK", .uri = OUTSIDE, .from = ALICE);
+}
+
+static void after_a_refusal_a_late_answer_is_waited_for_as_long_as_any(void **state)
+{
+    static const zone_lines alone = {
+        "_sip._tcp.elsewhere.example SRV 1 1 5060 a.elsewhere.example",
+        "a.elsewhere.example A 198.51.100.2",
+    };
+
+    (void)state;
+    call(OUTSIDE ";transport=tcp");
+    note();
+    tell(0, alone);
+    note();
+    tell(1, alone);
+    wait_ms(60);
+    assert_noted("100>9 connect>2"); /* another address may come yet */
+    refuse(2);
+    wait_ms(1000);
+    assert_noted("");
+    settle(alone);
+    assert_noted("500>9");
+    SAY(&w, .host = 9, .method = "ACK", .uri = OUTSIDE, .from = ALICE);
+}
+
+static void a_call_that_is_cancelled_meanwhile_is_sent_to_nobody(void **state)
+{
+    (void)state;
+    race("INVITE");
+    wait_ms(260);
+    assert_noted("connect>3");
+    cancel();
+    note();
+    wait_ms(10);
+    assert_noted("200>9 487>9");
+    SAY(&w, .host = 9, .method = "ACK", .uri = OUTSIDE, .from = ALICE);
+    stand(2);
+    stand(3);
+    assert_noted("close>2");
 }
 
 /* 18.1.1: by a stream, since it is long; a firewall lets none through. */
@@ -1087,6 +1294,15 @@ int main(void)
         TEST(a_server_without_a_neighbour_has_all_the_time),
         TEST(servers_that_never_answer_time_out),
         TEST(a_stream_that_cannot_be_opened_leads_to_the_next_server),
+        TEST(where_one_address_is_silent_the_request_goes_to_the_other_soon),
+        TEST(which_address_was_silent_is_remembered),
+        TEST(the_first_address_is_used_if_its_stream_stands_first_after_all),
+        TEST(an_address_that_refuses_leads_to_the_other_at_once),
+        TEST(where_the_second_refuses_the_first_is_still_waited_for),
+        TEST(a_server_whose_addresses_are_all_silent_is_left_for_the_next),
+        TEST(where_all_addresses_refuse_the_caller_hears_it_once),
+        TEST(after_a_refusal_a_late_answer_is_waited_for_as_long_as_any),
+        TEST(a_call_that_is_cancelled_meanwhile_is_sent_to_nobody),
         TEST(a_stream_that_does_not_come_about_is_left_for_datagrams),
         TEST(where_datagrams_are_lost_too_the_next_server_is_due),
         TEST(who_takes_the_stream_and_is_silent_is_left_for_the_next),
