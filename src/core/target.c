@@ -2,6 +2,7 @@
 
 #include "core/connection.h"
 #include "core/fellow.h"
+#include "core/policy.h"
 
 /* A sips: request stays one, and goes by TLS alone; no other becomes one (RFC 5630 3.1.3, 5.3). */
 static bool is_fit(const struct request *req, const struct target *target, struct slice uri)
@@ -35,12 +36,22 @@ void target_add(struct request *req, const struct target *target, struct slice u
     set->paths[i] = path;
 }
 
+/* Whoever wrote the URI chose where that domain is: it is to prove there that it is. */
+static bool must_prove(const struct core *core, const struct uri *uri)
+{
+    struct address_bytes address;
+    struct slice elsewhere;
+
+    return uri_param(uri, S("maddr"), &elsewhere) && !host_numeric(uri->host, &address) &&
+           policy_of(core, uri->host, core->now.wall) != POLICY_OPPORTUNISTIC;
+}
+
 /* RFC 3263 4.1: by the URI's transport parameter, or UDP; of sips: by TLS over whatever is named.
  */
 static bool transport_asked(const struct core *core, const struct uri *uri, struct flow *flow)
 {
     const struct settings *settings = core->settings;
-    bool is_sips = uri->scheme == SCHEME_SIPS;
+    bool is_sips = uri->scheme == SCHEME_SIPS || must_prove(core, uri);
     struct slice name;
 
     flow->transport = is_sips ? TRANSPORT_TLS : TRANSPORT_UDP;

@@ -7,13 +7,16 @@
  * where that peer has a stream, the next bytes of it.  A request that is challenged is sent again
  * with credentials.
  *
- * What is checked: what goes out can be parsed, no limit is passed, bindings survive a restart
+ * What is checked: what goes out can be parsed, no limit is passed, nothing goes to a domain that
+ * must prove itself but where it has or will before anything is sent, bindings survive a restart
  * while the store works, after a day of silence all memory is given back, and a phone can be
  * reached again.
  */
 #include "fuzz.h"
 
 #include "../torture/testbed.h"
+#include "core/identity.h"
+#include "sip/address.h"
 #include "sip/framing.h"
 
 enum order {
@@ -34,6 +37,9 @@ enum order {
                             answers */
     ORDER_UNREACHED,     /* the latest request but n; octets of it: it did not arrive */
     ORDER_CERTIFICATE,   /* the latest that is fetched but n; state; key; days that it lasts */
+    ORDER_NAMES,         /* a bit for each of `domains`: who comes by TLS from now on, or is
+                            connected to, has a certificate for them */
+    ORDER_STAND,         /* place: a stream that we open stands */
 };
 
 #define RECALLS 0x80u /* what the last run left comes when it is asked for, or there is time */
@@ -61,8 +67,28 @@ static const struct limits tiny = {
 
 static const char *const callers[] = {"user", "caller", "watson", "kumiko"};
 
+/* Other domains: what each must prove, and the names of all sets of them, a line each. */
+static const struct domain_settings domains[] = {
+    {.name = S("verified.example"), .policy = POLICY_VERIFIED},
+    {.name = S("dane.example"), .policy = POLICY_DANE},
+    {.name = S("other.example"), .policy = POLICY_OPPORTUNISTIC},
+};
+static const struct slice names[] = {
+    S(""),
+    S("verified.example"),
+    S("dane.example"),
+    S("verified.example\ndane.example"),
+    S("other.example"),
+    S("verified.example\nother.example"),
+    S("dane.example\nother.example"),
+    S("verified.example\ndane.example\nother.example"),
+};
+
 struct play {
     struct testbed *server;
+    struct slice names;   /* of those who come by TLS */
+    unsigned checked;     /* of what was sent */
+    bool has_told_of_key; /* DNS has said which key a server has */
     struct flow peer;
     const char *user;
     bool store_failed; /* at any time: then the journal may lack something */
@@ -80,18 +106,68 @@ static unsigned octet(struct slice piece, size_t at)
     return at < piece.len ? (unsigned char)piece.at[at] : 0;
 }
 
-static void check_sent(const struct testbed *server)
+/* The domain that a request goes to, if that must prove itself: one in no dialog, that is not sent
+ * by way of others. */
+static const struct domain_settings *strict_domain(const struct message *m)
 {
+    struct address to;
+    struct slice rest = message_first(m, HEADER_TO), tag;
+    struct uri uri;
+
+    if (!m->is_request || m->first[HEADER_ROUTE] || !address_next(&rest, &to) ||
+        param_find(to.params, S("tag"), &tag) || !uri_parse(message_span(m, m->uri), &uri))
+        return NULL;
+    for (unsigned i = 0; i < COUNT_OF(domains); i++)
+        if (domains[i].policy != POLICY_OPPORTUNISTIC && uri.scheme <= SCHEME_SIPS &&
+            slice_equal_nocase(uri.host, domains[i].name))
+            return &domains[i];
+    return NULL;
+}
+
+/* Who is there has proven to be the domain, or must before anything is sent. */
+static bool is_proven(const struct play *play, const struct flow *flow,
+                      const struct domain_settings *domain)
+{
+    const struct testbed *server = play->server;
+    unsigned place = connection_place(flow->connection);
+    struct peer_plan plan;
+
+    if (!flow_is_secure(flow))
+        return false;
+    if (server->is_open[place] &&
+        (play->has_told_of_key || (domain->policy == POLICY_VERIFIED &&
+                                   identity_is_among(server->proven[place], domain->name))))
+        return true;
+    return peer_read(server->plans[place], &plan) &&
+           slice_equal_nocase(plan.domain, domain->name) &&
+           (plan.tlsa_count || plan.policy == POLICY_VERIFIED);
+}
+
+/* A stream that has gone meanwhile is not looked at. */
+static void check_proof(const struct play *play, const struct sent *sent, const struct message *m)
+{
+    const struct domain_settings *domain = strict_domain(m);
+
+    if (domain && (!flow_is_reliable(&sent->flow) || testbed_stands(play->server, &sent->flow)))
+        assert(is_proven(play, &sent->flow, domain));
+}
+
+static void check_sent(struct play *play)
+{
+    const struct testbed *server = play->server;
     static struct message m;
 
-    for (unsigned i = 0; i < server->sent_count; i++) {
-        struct slice bytes = server->sent[i].bytes;
-        if (slice_equal(bytes, S("\r\n\r\n"))) /* it keeps a phone's way here open */
+    if (play->checked > server->sent_count)
+        play->checked = 0;
+    for (; play->checked < server->sent_count; play->checked++) {
+        const struct sent *sent = &server->sent[play->checked];
+        if (slice_equal(sent->bytes, S("\r\n\r\n"))) /* it keeps a phone's way here open */
             continue;
-        struct fault fault = message_parse(bytes, &m);
-        assert(bytes.len <= MESSAGE_LIMIT && m.body > 0);
+        struct fault fault = message_parse(sent->bytes, &m);
+        assert(sent->bytes.len <= MESSAGE_LIMIT && m.body > 0);
         assert(!m.is_request || !fault.status);
-        assert(server->sent[i].flow.socket < ARRIVAL_COUNT);
+        assert(sent->flow.socket < ARRIVAL_COUNT);
+        check_proof(play, sent, &m);
     }
 }
 
@@ -118,6 +194,16 @@ static bool is_challenge(struct slice bytes)
     return slice_starts(bytes, S("SIP/2.0 401 ")) || slice_starts(bytes, S("SIP/2.0 407 "));
 }
 
+/* A phone that says it is reached at such a domain is reached by its flow. */
+static bool is_confusing(struct slice bytes)
+{
+    for (unsigned i = 0; slice_starts(bytes, S("REGISTER")) && i < COUNT_OF(domains); i++)
+        for (size_t at = 0; at + domains[i].name.len <= bytes.len; at++)
+            if (slice_equal_nocase(slice_of(bytes.at + at, domains[i].name.len), domains[i].name))
+                return true;
+    return false;
+}
+
 static void receive(struct play *play, struct slice bytes)
 {
     static char text[2 * MESSAGE_LIMIT];
@@ -125,6 +211,8 @@ static void receive(struct play *play, struct slice bytes)
     const struct testbed *server = play->server;
     unsigned before = server->sent_count;
 
+    if (is_confusing(bytes))
+        return;
     step(play, EVENT_RECEIVED, &play->peer, bytes);
     if (server->sent_count <= before || !is_challenge(testbed_last(server)))
         return;
@@ -280,11 +368,15 @@ static void tell(struct play *play, unsigned n, unsigned status, struct slice re
 {
     struct dns_answer answer = {.status = status % (DNS_BOGUS + 1), .is_secure = status >> 7};
     struct reader r = reader_over(records);
+    enum dns_type type = DNS_A;
 
     while (answer.count < DNS_RECORDS && r.rest.len) {
         struct slice data = read_bytes(&r, min_u64(read_u8(&r), r.rest.len));
         answer.data[answer.count++] = data;
     }
+    if (n < play->server->asked_count)
+        type = play->server->asked[(play->server->asked_count - 1 - n) % TESTBED_QUESTIONS].type;
+    play->has_told_of_key |= type == DNS_TLSA && answer.is_secure && answer.count;
     testbed_tell(play->server, n, &answer);
     check_census(play->server);
 }
@@ -369,7 +461,7 @@ static void open_stream(struct play *play, unsigned arrival, unsigned place, uin
         testbed_close(server, place);
     if (!there->connection) {
         received[place].len = received[place].scanned = 0;
-        testbed_open(server, arrival, place, port);
+        testbed_open(server, arrival, place, port, play->names);
     }
     play->peer = *there;
 }
@@ -414,6 +506,8 @@ static void run_piece(struct play *play, struct slice piece)
     case ORDER_DNS: tell(play, a, b, slice_from(piece, min_u64(piece.len, 3))); break;
     case ORDER_UNREACHED: refuse(play, a, b); break;
     case ORDER_CERTIFICATE: certify(play, a, b, octet(piece, 3), octet(piece, 4)); break;
+    case ORDER_NAMES: play->names = names[a % COUNT_OF(names)]; break;
+    case ORDER_STAND: testbed_stand(server, 1 + a % TESTBED_STREAMS, play->names); break;
     case ORDER_CLOSE: testbed_close(server, 1 + a % TESTBED_STREAMS); break;
     case ORDER_RECALL: recall(play); break;
     default:
@@ -422,7 +516,7 @@ static void run_piece(struct play *play, struct slice piece)
         else
             receive(play, piece);
     }
-    check_sent(server);
+    check_sent(play);
 }
 
 /* Everything ends: transactions within their timers, then bindings and calls. */
@@ -490,6 +584,8 @@ static struct testbed *make_server(void)
     server->es256 = &toy;
     server->settings.vouchers = &own;
     server->settings.voucher_count = 1;
+    server->settings.domains = domains;
+    server->settings.domain_count = COUNT_OF(domains);
     return server;
 }
 

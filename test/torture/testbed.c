@@ -1,6 +1,7 @@
 #include "testbed.h"
 
 #include "core/credential.h"
+#include "core/identity.h"
 #include "core/recall.h"
 
 #include <stdlib.h>
@@ -264,6 +265,18 @@ static void keep_stream(struct testbed *server, const struct flow *flow)
 
     assert(place && place <= TESTBED_STREAMS && !server->streams[place].connection);
     server->streams[place] = *flow;
+    server->is_open[place] = false;
+    server->proven[place] = server->plans[place] = NO_SLICE;
+}
+
+static void keep_plan(struct testbed *server, const struct action *action)
+{
+    uint32_t place = connection_place(action->flow.connection);
+
+    keep_stream(server, &action->flow);
+    assert(action->bytes.len <= TESTBED_PLAN);
+    memcpy(server->plan_bytes[place], action->bytes.at, action->bytes.len);
+    server->plans[place] = slice_of(server->plan_bytes[place], action->bytes.len);
 }
 
 bool testbed_stands(const struct testbed *server, const struct flow *flow)
@@ -285,7 +298,7 @@ static void carry_out(struct testbed *server)
         case ACTION_PERSIST: keep_record(server, action->bytes); break;
         case ACTION_CHECKPOINTED: drop_old_records(server); break;
         case ACTION_CALL: note_call(server, action->bytes); break;
-        case ACTION_CONNECT: keep_stream(server, &action->flow); break;
+        case ACTION_CONNECT: keep_plan(server, action); break;
         case ACTION_CLOSE:
             if (testbed_stands(server, &action->flow))
                 server->is_closing[connection_place(action->flow.connection)] = true;
@@ -339,20 +352,60 @@ static struct slice write_credential(char *bytes)
     return writer_slice(&w);
 }
 
+static void say_open(struct testbed *server, unsigned place, struct slice domains)
+{
+    struct event event = {.kind = EVENT_OPENED, .flow = server->streams[place]};
+    char bytes[CREDENTIAL_BYTES];
+
+    server->is_open[place] = true;
+    if (flow_is_secure(&event.flow)) {
+        server->proven[place] = event.bytes = domains;
+        event.credential = write_credential(bytes);
+    }
+    run_event(server, &event);
+}
+
 struct flow testbed_open(struct testbed *server, enum arrival arrival, unsigned place,
-                         uint16_t port)
+                         uint16_t port, struct slice domains)
 {
     struct flow flow = testbed_flow(arrival, place, port);
-    struct event event = {.kind = EVENT_OPENED};
-    char bytes[CREDENTIAL_BYTES];
 
     flow.connection = connection_name(place, ++server->opened);
     keep_stream(server, &flow);
-    event.flow = flow;
-    if (arrival == BY_TLS)
-        event.credential = write_credential(bytes);
-    run_event(server, &event);
+    say_open(server, place, domains);
     return flow;
+}
+
+/* As the shell decides it. */
+static bool proves_plan(const struct testbed *server, unsigned place, struct slice domains)
+{
+    char bytes[CREDENTIAL_BYTES];
+    struct credential shown;
+    struct peer_plan plan;
+
+    if (!server->plans[place].len || !peer_read(server->plans[place], &plan))
+        return true;
+    if (!plan.tlsa_count)
+        return plan.policy == POLICY_OPPORTUNISTIC ||
+               (plan.policy == POLICY_VERIFIED && identity_is_among(domains, plan.domain));
+    credential_read(write_credential(bytes), &shown);
+    return credential_matches(&shown, &plan, toy_digests.hash[ALGORITHM_SHA256]);
+}
+
+void testbed_stand(struct testbed *server, unsigned place, struct slice domains)
+{
+    struct event event = {.kind = EVENT_CLOSED, .is_unproven = true};
+
+    if (place <= server->limits.accepted || !server->streams[place].connection ||
+        server->is_open[place])
+        return;
+    if (proves_plan(server, place, domains)) {
+        say_open(server, place, domains);
+        return;
+    }
+    event.flow = server->streams[place];
+    server->streams[place] = (struct flow){0};
+    run_event(server, &event);
 }
 
 void testbed_close(struct testbed *server, unsigned place)

@@ -15,6 +15,7 @@
 #define TESTBED_JOURNAL (1u << 20) /* bytes of records kept */
 #define TESTBED_STREAMS 8u         /* at most, in all */
 #define TESTBED_QUESTIONS 16u      /* to DNS: the latest are kept */
+#define TESTBED_PLAN 4096u         /* bytes of what a server must prove */
 
 struct sent {
     struct flow flow;
@@ -43,7 +44,11 @@ struct testbed {
     unsigned call_count;
     struct flow streams[TESTBED_STREAMS + 1]; /* that stand, by place; the others have no handle */
     bool is_closing[TESTBED_STREAMS + 1];     /* the core wants it closed */
-    uint32_t opened;                          /* streams so far */
+    bool is_open[TESTBED_STREAMS + 1];        /* it stands, and is not only being opened */
+    struct slice proven[TESTBED_STREAMS + 1]; /* the domains that its peer has proven to be */
+    struct slice plans[TESTBED_STREAMS + 1];  /* what its peer must prove, where we open it */
+    char plan_bytes[TESTBED_STREAMS + 1][TESTBED_PLAN];
+    uint32_t opened;    /* streams so far */
     struct writer past; /* the records of the last run, while they are recalled */
     void *notes;        /* the core's memory for that, or NULL */
     struct dns_question asked[TESTBED_QUESTIONS];
@@ -74,9 +79,15 @@ struct flow testbed_flow(enum arrival arrival, unsigned host, uint16_t port);
 void testbed_step(struct testbed *server, enum event_kind kind, const struct flow *flow,
                   struct slice bytes);
 
-/* A peer opens a stream at a free place; its flow. */
+/* A peer opens a stream at a free place, and by TLS proves to be these domains, a line each; its
+ * flow. */
 struct flow testbed_open(struct testbed *server, enum arrival arrival, unsigned place,
-                         uint16_t port);
+                         uint16_t port, struct slice domains);
+
+/* The server that is connected to at a place answers, and if it is asked by TLS, shows a
+ * certificate for these domains: the stream stands, or, without what its plan demands, does not.
+ * `domains` must stay. */
+void testbed_stand(struct testbed *server, unsigned place, struct slice domains);
 
 /* The stream stands. */
 bool testbed_stands(const struct testbed *server, const struct flow *flow);

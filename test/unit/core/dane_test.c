@@ -124,6 +124,26 @@ static void a_host_elsewhere_proves_nothing_by_its_records(void **state)
     assert_int_equal(a.plan.tlsa_count, 0);
 }
 
+/* A number behind the name is no way around what the name must prove. */
+static void an_address_elsewhere_must_prove_to_be_the_domain(void **state)
+{
+    static const struct domain_settings domains[] = {{S("elsewhere.example"), POLICY_VERIFIED}};
+
+    (void)state;
+    a.w.settings.domains = domains;
+    a.w.settings.domain_count = COUNT_OF(domains);
+    abroad_call(&a, OUTSIDE ";maddr=198.51.100.2", "one");
+    assert_true(abroad_look(&a));
+    assert_int_equal(a.stream.transport, TRANSPORT_TLS);
+    assert_int_equal(a.plan.policy, POLICY_VERIFIED);
+    assert_slice(a.plan.domain, "elsewhere.example");
+    abroad_fail_to_prove(&a);
+    assert_sent(&a.w, "502>9");
+    abroad_call(&a, OUTSIDE ";maddr=198.51.100.2;transport=udp", "two");
+    assert_false(abroad_look(&a));
+    assert_sent(&a.w, "500>9");
+}
+
 /* A CA's word does not do where there are records; what matched them does. */
 static void a_connection_that_matched_is_used_again(void **state)
 {
@@ -185,6 +205,7 @@ int main(void)
         TEST(who_failed_must_still_match_when_tried_again),
         TEST(a_domain_of_policy_dane_must_have_records),
         TEST(a_host_elsewhere_proves_nothing_by_its_records),
+        TEST(an_address_elsewhere_must_prove_to_be_the_domain),
         TEST(a_connection_that_matched_is_used_again), TEST(what_matched_is_remembered_as_proven),
         TEST(a_connection_that_breaks_is_opened_with_the_same_demands));
 }
