@@ -269,6 +269,15 @@ void judge_flow_heard(struct sim *sim, const struct phone *device, const struct 
         ledger_note(&sim->judge.heard, flow_key(request, device->node), 1);
 }
 
+/* One of its flows was a stream then that is broken, and that the server may take for whole. */
+static bool was_away(const struct sim *sim, uint32_t device, instant began)
+{
+    for (unsigned i = 0; i < sim->phone_count; i++)
+        if (sim->phones[i].device == device && sim->phones[i].back_since > began)
+            return true;
+    return false;
+}
+
 /* Nobody else answered it, and nothing went wrong: so the phone's other flow was tried. */
 static void judge_flows(struct sim *sim, const struct phone *caller, const struct exchange *e,
                         const struct message *response)
@@ -283,7 +292,8 @@ static void judge_flows(struct sim *sim, const struct phone *caller, const struc
         e->is_cancelled ||
         (response->status != 480 && response->status != 503 && response->status != 500 &&
          response->status != 408) ||
-        ledger_first(&j->heard, flow_key(response, ledger_value(&j->failed, place))))
+        ledger_first(&j->heard, flow_key(response, ledger_value(&j->failed, place))) ||
+        was_away(sim, ledger_value(&j->failed, place), e->began))
         return;
     judge_fail(sim, "where one flow of a phone fails it is asked by the next (RFC 5626)",
                "node %u, %u", ledger_value(&j->failed, place), response->status);

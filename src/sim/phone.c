@@ -340,6 +340,8 @@ static void registered(struct sim *sim, struct phone *phone, const struct messag
         return;
     }
     phone->is_registered = seconds > 0;
+    if (phone->back_since == NEVER)
+        phone->back_since = sim->now;
     if (phone->wants_registration)
         phone->register_at =
             sim->now + MS(1000 * (uint64_t)seconds / 2) + MS(random_below(&sim->dice, 5000));
@@ -519,6 +521,7 @@ void phone_cut_off(struct sim *sim, struct phone *phone)
 {
     trace_note(sim, "node %u is cut off", phone->node);
     network_leave(sim, &phone->address);
+    phone->back_since = NEVER;
     phone->connect_at = sim->now + MS(dice_between(&sim->dice, 10, 3000));
     exchange_break(sim, phone);
     phone_arrange(sim, phone);

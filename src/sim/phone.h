@@ -73,7 +73,8 @@ struct phone {
     uint32_t register_cseq;
     bool wants_registration;
     bool is_registered;
-    char removed_contact[128];                 /* left behind by a move, to be removed */
+    instant back_since;        /* it registered anew after its stream broke; NEVER: not yet */
+    char removed_contact[128]; /* left behind by a move, to be removed */
     char public_gruu[96], temporary_gruu[128]; /* that it was given last (RFC 5627) */
 
     instant register_at; /* when to refresh; NEVER */
