@@ -28,6 +28,7 @@ struct recall {
     uint32_t mask;
     uint32_t used, linked, limit;
     uint32_t walked;  /* notes behind the walk */
+    uint32_t waiting; /* notes that bind, of which nobody knows yet whether they are the newest */
     bool has_brought; /* somebody's bindings are in memory */
 };
 
@@ -77,6 +78,11 @@ bool recall_goes_on(const struct core *core)
     return core->recall != NULL;
 }
 
+uint32_t recall_owed(const struct core *core)
+{
+    return core->recall ? core->recall->waiting : 0;
+}
+
 static struct slice note_record(const struct note *note)
 {
     return slice_of(note->record, note->len);
@@ -122,6 +128,7 @@ static void add_note(struct recall *recall, const struct note *note)
 {
     assert(recall->used < recall->limit);
     recall->notes[++recall->used] = *note;
+    recall->waiting += note->record != NULL;
     __builtin_prefetch(head_by_id(recall, note->id), 1);
     if (note->record)
         __builtin_prefetch(head_by_user(recall, note->user), 1);
@@ -135,6 +142,12 @@ static struct note *newest(const struct recall *recall, uint64_t id)
         if (recall->notes[i].id == id)
             return &recall->notes[i];
     return NULL;
+}
+
+static void be_done_with(struct recall *recall, struct note *note)
+{
+    recall->waiting -= note->record != NULL;
+    note->record = NULL;
 }
 
 static bool has_bindings(const struct core *core, struct slice id)
@@ -189,7 +202,7 @@ static uint32_t take_notes(struct recall *recall, struct slice user)
         }
         *at = note->next_by_user;
         if (newest(recall, note->id) != note) {
-            note->record = NULL;
+            be_done_with(recall, note);
             continue;
         }
         note->next_by_user = taken;
@@ -211,7 +224,7 @@ static void restore_note(struct recall *recall, struct note *note, struct action
 {
     struct reader r = reader_over(note_record(note));
 
-    note->record = NULL;
+    be_done_with(recall, note);
     location_restore_bind(recall->core, &r, moment_of(recall), out);
 }
 
@@ -267,7 +280,7 @@ static void bring_note(struct recall *recall, struct note *note, struct actions 
     bring_user(recall, note);
     if (note->record && newest(recall, note->id) == note)
         restore_note(recall, note, out); /* its user is gone, or may not be bound */
-    note->record = NULL;
+    be_done_with(recall, note);
 }
 
 void recall_some(struct core *core, struct actions *out)

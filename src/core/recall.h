@@ -35,6 +35,9 @@ bool recall_goes_on(const struct core *core);
 
 /* For the modules of src/core. */
 
+/* Bindings at most that have not come into memory yet, and for which there must be room. */
+uint32_t recall_owed(const struct core *core);
+
 struct recall;
 struct user;
 

@@ -4,6 +4,7 @@
 #include "core/gruu.h"
 #include "core/location.h"
 #include "core/realm.h"
+#include "core/recall.h"
 #include "core/reply.h"
 #include "core/wishes.h"
 #include "sip/date.h"
@@ -89,7 +90,7 @@ static bool are_too_many(const struct core *core, unsigned added)
 {
     uint64_t most = min_u64(core->limits.registered, core->limits.bindings);
 
-    return added && core->bindings.live + added > most;
+    return added && (uint64_t)core->bindings.live + recall_owed(core) + added > most;
 }
 
 static struct fault check_order(struct core *core, const struct request *req,

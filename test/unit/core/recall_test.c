@@ -363,6 +363,29 @@ static void a_walk_shows_what_is_noted(void **state)
     world_end(&w);
 }
 
+/* Whoever comes first does not take the place of who was there before. */
+static void what_is_not_recalled_yet_has_its_place(void **state)
+{
+    static const char contact[] = "Contact: <sip:alice@198.51.100.3:5060>\n";
+    struct limits limits = world_limits;
+    struct rows rows = {0};
+    const struct roster roster = {find, &rows};
+    struct world w;
+
+    (void)state;
+    limits.bindings = limits.registered = 1;
+    world_begin_within(&w, true, &limits);
+    world_register(&w, "bob", "builder", 2, 5060, 3600);
+    add(&w, &rows, "bob", "202");
+    w.roster = &roster;
+    world_restart(&w);
+    assert_int_equal(world_register_with(&w, "alice", "wonder", 3, 5060, contact), 503);
+    recall_all(&w);
+    assert_int_equal(call(&w, "bob"), 2);
+    assert_int_equal(world_register_with(&w, "alice", "wonder", 3, 5060, contact), 503);
+    world_end(&w);
+}
+
 static void put_by_the_shell_is_no_second_time(void **state)
 {
     struct rows rows = {0};
@@ -500,6 +523,7 @@ int main(void)
         cmocka_unit_test(a_checkpoint_waits_for_the_recall),
         cmocka_unit_test(several_phones_come_in_their_order),
         cmocka_unit_test(a_walk_shows_what_is_noted),
+        cmocka_unit_test(what_is_not_recalled_yet_has_its_place),
         cmocka_unit_test(put_by_the_shell_is_no_second_time),
         cmocka_unit_test(in_the_database_an_id_counts_before_an_extension),
         cmocka_unit_test(a_user_replaced_during_the_recall_has_its_phones_first),
