@@ -689,7 +689,9 @@ static enum client_status check_server(struct session *session)
 
     if (!server)
         return status;
-    if (!session->is_json && !session->is_old)
+    if (session->is_json)
+        print_row(GRADE_OK, "answers", NULL, "the server answers");
+    else if (!session->is_old)
         printf("the server answers\n");
     if (!session->is_old && json_is_true(json_object_get(server, "public")))
         status = inquire(session, row_text(server, "realm"), server);

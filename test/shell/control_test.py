@@ -528,6 +528,8 @@ def reload_reads_the_configuration_and_says_what_is_wrong():
 def check_and_down():
     with running() as one:
         expect(output(one, "check") == "the server answers\n", "it does not")
+        expect(json.loads(output(one, "--json", "check")) ==
+               {"grade": "ok", "finding": "answers", "text": "the server answers"}, "it does not")
         output(one, "down")
         expect(one.process.wait(PATIENCE) == 0, f"it ended with status {one.process.returncode}")
         expect(not os.path.exists(os.path.join(one.state, "control")), "the socket is still there")
