@@ -407,22 +407,90 @@ _REGISTER = """\
 """
 
 
-def register_by_sipp(house, count, *options):
+_CONTACT = "Contact: <sip:[field0]@[local_ip]:[local_port]>"
+# Method, what it asks for, fields, and the status that it must get; None: silence.
+_ODD = [
+    ("CANCEL", "sip:[field0]@[field2]", [], 481),  # there is nothing to give up
+    ("ACK", "sip:[field0]@[field2]", [], None),  # there was no answer
+    ("OPTIONS", "sip:[field2]", [], 200),
+    ("OPTIONS", "sip:[field2]", ["Max-Forwards: 0"], 200),  # it is for the server
+    ("INVITE", "sip:[field0]@[field2]", ["Proxy-Require: magic"], 420),
+    ("INVITE", "tel:+15551234", [], 416),
+    ("OPTIONS", "http://[field2]/", [], 416),
+    ("REGISTER", "sip:[field2]", ["Contact: *", "Expires: 600", "[field1]"], 400),
+    ("REGISTER", "sip:[field2]", [_CONTACT, "Expires: 1", "[field1]"], 423),
+    ("REGISTER", "sip:[field2]", [_CONTACT, "Require: magic", "[field1]"], 420),
+    ("REGISTER", "sip:[field2]", ["Contact: <sip:[field0]@[remote_ip]>", "[field1]"], 403),
+    ("INVITE", "sip:many1@[field2]", ["[field1]"], 480),  # nobody is there
+    ("INVITE", "sip:nobody@[field2]", ["[field1]"], 404),
+    ("INVITE", "sip:[field0]@[field2]", ["[field1]"], 486),  # itself
+    ("BYE", "sip:many1@[field2]", ["[field1]"], 480),  # of no dialog
+    ("OPTIONS", "sip:[field2]", [], 200),
+]
+
+
+def _send(method, uri, cseq, fields, tail=""):
+    """One request; sipp repeats those that expect an answer."""
+    again = "" if method == "ACK" else ' retrans="500"'
+    if not any(field.startswith("Max-Forwards") for field in fields):
+        fields = ["Max-Forwards: 70", *fields]
+    lines = [f"{method} {uri} SIP/2.0",
+             "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport",
+             "From: <sip:[field0]@[field2]>;tag=[pid]SIPp[call_number]", f"To: <{uri}>{tail}",
+             "Call-ID: [call_id]", f"CSeq: {cseq} {method}",
+             *([_CONTACT] if method == "INVITE" else []),
+             *fields, "Content-Length: 0"]
+    if method == "REGISTER":
+        lines[3] = "To: <sip:[field0]@[field2]>"
+    text = "".join(f"    {line}\n" for line in lines)
+    return f"  <send{again}><![CDATA[\n{text}\n  ]]></send>\n"
+
+
+def _odd_scenario(method, uri, fields, status):
+    """What needs credentials is challenged first."""
+    text, statuses = "", [status]
+    if "[field1]" in fields:
+        statuses.insert(0, 401 if method == "REGISTER" else 407)
+    for cseq, expected in enumerate(statuses, 1):
+        given = fields if expected == status else [f for f in fields if f != "[field1]"]
+        text += _send(method, uri, cseq, given)
+        if not expected:
+            continue
+        if method == "INVITE":
+            text += '  <recv response="100" optional="true"></recv>\n'
+        auth = ' auth="true"' if expected in (401, 407) else ""
+        text += f'  <recv response="{expected}"{auth}></recv>\n'
+        if method == "INVITE":
+            text += _send("ACK", uri, cseq, [], "[peer_tag_param]")
+    return ('<?xml version="1.0" encoding="ISO-8859-1" ?>\n<scenario name="odd">\n' + text +
+            "</scenario>\n")
+
+
+def sipp_is_odd_and_gets_the_answers_of_the_rules(house):
+    for row in _ODD:
+        target = row[1].removeprefix("sip:").replace("[field2]", lab.REALM)
+        target = target.replace("[field0]", "many0")
+        status, said = register_by_sipp(house, 1, "-auth_uri", target, scenario=_odd_scenario(*row))
+        if status != 0:
+            raise lab.Failure(f"{row}: sipp ended with {status}: {said[-600:]}")
+
+
+def register_by_sipp(house, count, *options, scenario=_REGISTER):
     """Its exit status and what it says; it ends at the first answer that it did not expect."""
-    scenario, rows = (os.path.join(house.folder, name) for name in ("register.xml", "rows.csv"))
-    with open(scenario, "w", encoding="ascii") as file:
-        file.write(_REGISTER)
+    path, rows = (os.path.join(house.folder, name) for name in ("scenario.xml", "rows.csv"))
+    with open(path, "w", encoding="ascii") as file:
+        file.write(scenario)
     with open(rows, "w", encoding="ascii") as file:
         file.write("SEQUENTIAL\n")
         for i in range(MANY):
             file.write(f"many{i};[authentication username=many{i} "
                        f"password={password(f'many{i}')}];{lab.REALM};\n")
     done = subprocess.run(
-        ["sipp", "-sf", scenario, "-inf", rows, "-m", str(count), "-r", "50", "-i", lab.ADDRESS,
+        ["sipp", "-sf", path, "-inf", rows, "-m", str(count), "-r", "50", "-i", lab.ADDRESS,
          *options, "-nostdin", "-timeout", "30", "-timeout_error",
          f"{house.server.address}:{house.server.port}"],
         capture_output=True, text=True, cwd=house.folder, stdin=subprocess.DEVNULL, check=False)
-    return done.returncode, done.stdout
+    return done.returncode, done.stdout + done.stderr
 
 
 def fifty_sipp_phones_register(house):
@@ -464,6 +532,7 @@ CHECKS = [
     the_administrator_drops_a_call_of_two_phones,
     fifty_sipp_phones_register,
     sipp_with_the_uri_of_another_server_is_refused,
+    sipp_is_odd_and_gets_the_answers_of_the_rules,
 ]
 
 
