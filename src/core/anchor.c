@@ -541,11 +541,10 @@ static void note_skill(const struct party *party, const struct core *core, const
         binding->ice = has_ice(sdp) ? MEDIA_WITH_ICE : MEDIA_WITHOUT_ICE;
 }
 
-/* Decides for a branch whose session is offered by this message; NULL if it needs no anchor, or,
- * with *is_full, cannot have one. */
+/* Decides for a branch whose session is offered by this message; NULL if it needs no anchor, or
+ * cannot have one. */
 static struct anchor *decide_branch(struct core *core, struct context *context, unsigned index,
-                                    const struct branch_ends *ends, const struct sdp *offer,
-                                    bool *is_full)
+                                    const struct branch_ends *ends, const struct sdp *offer)
 {
     struct target *target = &context_targets(context)[index];
     bool is_suspect = silence_suspects(core, context, index);
@@ -558,8 +557,6 @@ static struct anchor *decide_branch(struct core *core, struct context *context, 
     if (decision.path == MEDIA_DIRECT)
         return NULL;
     anchor = open_anchor(core, context, index, ends, &decision);
-    *is_full = !anchor;
-    core->tally.unrelayed += !anchor;
     if (anchor)
         target->anchor = pool_handle(&core->anchors, anchor);
     return anchor;
@@ -575,34 +572,75 @@ static void aim_at(struct anchor *anchor, const struct flow *way)
     anchor->legs.ends[LEGS_CALLEE].is_v6 = anchor->legs.ends[LEGS_CALLEE].source.is_v6;
 }
 
+/* What the branch goes by was decided; but where a crash came before its anchor was in the journal,
+ * it was not sent either. */
+static bool is_decided(const struct core *core, const struct target *target)
+{
+    return pool_get(&core->anchors, target->anchor) ||
+           (target->media && target->media_path == MEDIA_DIRECT);
+}
+
+bool anchor_is_due(const struct core *core, const struct context *context, unsigned index,
+                   const struct message *request)
+{
+    return !is_decided(core, &context_targets(context)[index]) &&
+           request->first[HEADER_CONTENT_TYPE];
+}
+
+static void decide_initial(struct core *core, struct context *context, unsigned index,
+                           const struct flow *way, const struct request *req)
+{
+    struct target *target = &context_targets(context)[index];
+    const struct branch_ends ends = {
+        {caller_of(core, context, req), callee_of(core, context, index, way)}, LEGS_CALLER};
+    struct sdp sdp;
+
+    context->flags |= CONTEXT_OFFERED;
+    if (read_description(&req->message, &sdp)) {
+        decide_branch(core, context, index, &ends, &sdp);
+    } else {
+        target->media = MEDIA_UNREADABLE;
+        target->media_path = MEDIA_DIRECT;
+    }
+}
+
+bool anchor_decide(struct core *core, struct context *context, unsigned index,
+                   const struct flow *way, const struct request *req)
+{
+    struct target *target = &context_targets(context)[index];
+    uint8_t media = target->media, path = target->media_path;
+    enum media_reason reason;
+
+    if (req->message.method != METHOD_INVITE || req->to_tag.len || is_decided(core, target))
+        return false;
+    reason = foregone(core);
+    if (reason) {
+        target->media = (uint8_t)reason;
+        target->media_path = MEDIA_DIRECT;
+    } else if (way && req->message.first[HEADER_CONTENT_TYPE]) {
+        decide_initial(core, context, index, way, req);
+    }
+    return target->media != media || target->media_path != path;
+}
+
 static bool request_initial(struct core *core, struct context *context, unsigned index,
                             const struct flow *way, const struct request *req,
                             struct description *description, struct actions *out)
 {
-    struct target *target = &context_targets(context)[index];
+    const struct target *target = &context_targets(context)[index];
     struct anchor *anchor = pool_get(&core->anchors, target->anchor);
     struct legs_message heard = {.from = LEGS_CALLER, .number = req->cseq.number};
-    bool is_full = false;
     struct sdp sdp;
 
-    if (!anchor && (target->is_decided || target->media))
+    if (!req->message.first[HEADER_CONTENT_TYPE])
         return true;
-    if (!anchor)
-        target->media = (uint8_t)foregone(core);
-    if ((!anchor && target->media) || !req->message.first[HEADER_CONTENT_TYPE])
-        return true;
-    context->flags |= CONTEXT_OFFERED;
-    if (!read_description(&req->message, &sdp)) {
-        target->media = MEDIA_UNREADABLE;
-        return true;
-    }
     if (!anchor) {
-        const struct branch_ends ends = {
-            {caller_of(core, context, req), callee_of(core, context, index, way)}, LEGS_CALLER};
-        anchor = decide_branch(core, context, index, &ends, &sdp, &is_full);
+        core->tally.unrelayed += target->media_path != MEDIA_DIRECT;
+        return target->media_path == MEDIA_DIRECT;
     }
-    if (!anchor)
-        return !is_full;
+    context->flags |= CONTEXT_OFFERED;
+    if (!read_description(&req->message, &sdp))
+        return true;
     aim_at(anchor, way);
     heard.sdp = &sdp;
     if (hear(core, anchor, &req->message, &heard, description, out) != LEGS_FULL)
@@ -697,20 +735,21 @@ static struct anchor *decide_late(struct core *core, struct context *context, un
                                   const struct flow *way, const struct message *response)
 {
     struct target *target = &context_targets(context)[index];
-    bool is_full = false;
+    struct anchor *anchor;
     struct request req;
     struct sdp sdp;
 
     if (context->flags & CONTEXT_OFFERED || target->media || !context->request.at ||
-        !context_read(core, context, core->now, &req) ||
-        (target->is_decided && req.message.first[HEADER_CONTENT_TYPE]))
+        !context_read(core, context, core->now, &req) || req.message.first[HEADER_CONTENT_TYPE])
         return NULL;
     target->media = (uint8_t)foregone(core);
     if (target->media || !read_description(response, &sdp))
         return NULL;
     const struct branch_ends ends = {
         {caller_of(core, context, &req), callee_of(core, context, index, way)}, LEGS_CALLEE};
-    return decide_branch(core, context, index, &ends, &sdp, &is_full);
+    anchor = decide_branch(core, context, index, &ends, &sdp);
+    core->tally.unrelayed += !anchor && target->media_path != MEDIA_DIRECT;
+    return anchor;
 }
 
 /* The anchor of an INVITE's branch whose context has gone: a 2xx again, or a late one. */
@@ -811,7 +850,8 @@ void anchor_response(struct core *core, const struct server_transaction *server,
     struct passage p;
     struct sdp sdp;
 
-    if ((client->method != METHOD_INVITE && client->method != METHOD_UPDATE &&
+    if ((client->is_left && client->is_direct) ||
+        (client->method != METHOD_INVITE && client->method != METHOD_UPDATE &&
          client->method != METHOD_PRACK) ||
         response->status >= 300 || (!response->first[HEADER_CONTENT_TYPE] && !is_final) ||
         !find_answered(core, server, context, client, response, &p))

@@ -45,6 +45,18 @@ struct anchor {
 size_t anchor_bytes(const struct limits *limits);
 void anchor_init(struct core *core, struct arena *from);
 
+/* Decides for target `index` of an INVITE, which is about to go by `way`, unless that was done
+ * before; NULL, the way is not known yet: then only what does not depend on it.  True if the
+ * INVITE's image has to be put before it is sent: the decision is a part of it, so that a restart
+ * knows what the phone was told.  What the image calls relayed, and has no anchor in the journal,
+ * was not sent. */
+bool anchor_decide(struct core *core, struct context *context, unsigned index,
+                   const struct flow *way, const struct request *req);
+
+/* The offer in this INVITE, as restored, was not sent to that target: nothing was decided yet. */
+bool anchor_is_due(const struct core *core, const struct context *context, unsigned index,
+                   const struct message *request);
+
 /* The request of a context is about to be composed for target `index`, and goes by `way`: what
  * becomes of its description.  Called each time that it is composed, always with the same result.
  * False: the relay is full. */

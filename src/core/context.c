@@ -339,6 +339,26 @@ static struct forwarding forwarding_to(struct core *core, struct context *contex
     return to;
 }
 
+/* What becomes of the description on its way.  If that is only decided now, the INVITE's image says
+ * so before it goes.  False: the relay is full. */
+static bool anchor_branch(struct core *core, struct context *context, unsigned index,
+                          const struct request *req, struct forwarding *to, struct actions *out)
+{
+    if (anchor_decide(core, context, index, &to->flow, req))
+        pending_put(core, pool_at(&core->servers, context->server), out);
+    return anchor_request(core, context, index, &to->flow, req, &to->description, out);
+}
+
+void context_decide_media(struct core *core, struct context *context, unsigned index,
+                          const struct request *req)
+{
+    const struct target *target = &context_targets(context)[index];
+    bool is_known = target->way != WAY_SOUGHT && connection_stands(core, &target->flow) &&
+                    pool_get(&core->clients, context->branches[index]);
+
+    anchor_decide(core, context, index, is_known ? &target->flow : NULL, req);
+}
+
 bool context_send(struct core *core, struct context *context, struct client_transaction *client,
                   const struct request *req, uint32_t breadth, struct actions *out)
 {
@@ -355,7 +375,7 @@ bool context_send(struct core *core, struct context *context, struct client_tran
     }
     if (race_holds(core, client, &to.flow, req->now.boot, out))
         return true;
-    if (!anchor_request(core, context, client->branch, &to.flow, req, &to.description, out))
+    if (!anchor_branch(core, context, client->branch, req, &to, out))
         return false;
     to.transaction = client_branch(core, client);
     bytes = compose_branch(core, req, target, client, &to, out);
@@ -377,6 +397,7 @@ static void send_branch(struct core *core, struct context *context, const struct
     }
     if (context_send(core, context, client, req, breadth, out))
         return;
+    anchor_fail(core, context, index, out);
     context->branches[index] = NO_HANDLE;
     context->open--;
     client_close(core, client);
@@ -416,9 +437,12 @@ static void forward_group(struct core *core, struct context *context, const stru
 
     if (end - first > 1 || req->message.first[HEADER_MAX_BREADTH])
         breadth = req->max_breadth / (end - first);
-    for (unsigned i = first; i < end; i++)
-        if (!context_targets(context)[i].is_next_flow)
-            open_branch(core, context, i);
+    for (unsigned i = first; i < end; i++) {
+        if (context_targets(context)[i].is_next_flow)
+            continue;
+        open_branch(core, context, i);
+        context_decide_media(core, context, i, req);
+    }
     context->next_target = (uint8_t)end;
     if (context->flags & CONTEXT_INVITE) {
         pending_put(core, server, out);
@@ -890,6 +914,7 @@ static bool try_next_flow(struct core *core, struct context *context, unsigned i
         !context_read(core, context, now, &req))
         return false;
     open_branch(core, context, index);
+    context_decide_media(core, context, index, &req);
     if (context->flags & CONTEXT_INVITE)
         pending_put(core, server, out);
     send_branch(core, context, &req, index, req.message.first[HEADER_MAX_BREADTH] ? 1 : 0, out);
@@ -1068,7 +1093,7 @@ void context_send_by(struct core *core, struct context *context, struct client_t
     again.transaction = client_branch(core, client);
     again.max_breadth = req->message.first[HEADER_MAX_BREADTH] ? 1 : 0;
     client->flow = again.flow;
-    if (!anchor_request(core, context, client->branch, &again.flow, req, &again.description, out) ||
+    if (!anchor_branch(core, context, client->branch, req, &again, out) ||
         !client_send(core, client, forward_request(core, req, &again, out), req->now.boot, out))
         client_step(core, client, CTRANS_UNREACHED, NULL, req->now, out);
 }

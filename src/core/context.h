@@ -86,6 +86,11 @@ void context_resume(struct core *core, struct context *context, struct moment no
 bool context_read(const struct core *core, const struct context *context, struct moment now,
                   struct request *req);
 
+/* Decides on the media of an open branch, if the way there is known: before the INVITE's image is
+ * put, which has the decision. */
+void context_decide_media(struct core *core, struct context *context, unsigned index,
+                          const struct request *req);
+
 /* Sends it by a branch to its target, or lets it wait for a way there.  False if there is no room.
  */
 bool context_send(struct core *core, struct context *context, struct client_transaction *client,

@@ -8,6 +8,7 @@
 #include "core/hangup.h"
 #include "core/inside.h"
 #include "core/locate.h"
+#include "core/media.h"
 #include "core/oddity.h"
 #include "core/penalty.h"
 #include "core/pending.h"
@@ -110,9 +111,11 @@ static void send_to(struct core *core, struct context *context, struct client_tr
     target->flow = *place;
     target->way = WAY_CHOSEN;
     target->is_bound = locate_given(core, client).is_bound;
-    target->tries++;
+    if (target->tries++ && target->media_path == MEDIA_DIRECT)
+        target->media = MEDIA_UNDECIDED; /* this place may be of the other family */
     client->lacks_flow = false;
     client->has_dialled = false;
+    context_decide_media(core, context, client->branch, req);
     record(core, context, out);
     locate_tried(core, client, place, req->now.boot);
     if (!context_send(core, context, client, req, breadth_of(req), out))
@@ -260,6 +263,7 @@ bool failover_next(struct core *core, struct context *context, struct client_tra
 static void leave(struct core *core, struct context *context, struct client_transaction *client)
 {
     client->is_left = true;
+    client->is_direct = target_of(context, client)->media_path == MEDIA_DIRECT;
     client->is_decided = true;
     client->is_cancelled = context->flags & CONTEXT_INVITE;
     client->machine.resend_at = NEVER;
@@ -278,6 +282,8 @@ void failover_return(struct core *core, struct client_transaction *client, struc
         flow_is_reliable(&client->flow) || context_is_over(context))
         return;
     target = target_of(context, client);
+    if (client->is_direct != (target->media_path == MEDIA_DIRECT))
+        return; /* it knows of another way for the media than is recorded by now */
     locate_end(core, other);
     if (other->request.at)
         leave(core, context, other);

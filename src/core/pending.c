@@ -325,8 +325,8 @@ static bool read_targets(struct core *core, struct context *context, struct read
     return true;
 }
 
-/* Older records have nothing of it.  What was sent, or may have been, is not decided on again. */
-static bool read_media(struct context *context, struct reader *r, const uint64_t *branches)
+/* Older records have nothing of it. */
+static bool read_media(struct context *context, struct reader *r)
 {
     bool is_older = !r->rest.len;
 
@@ -334,7 +334,6 @@ static bool read_media(struct context *context, struct reader *r, const uint64_t
         struct target *target = &context_targets(context)[i];
         target->media = is_older ? MEDIA_UNDECIDED : read_u8(r);
         target->media_path = is_older ? MEDIA_DIRECT : read_u8(r);
-        target->is_decided = branches[i] != 0;
         if (target->media >= MEDIA_REASON_COUNT || target->media_path > MEDIA_RELAYED)
             return false;
     }
@@ -360,7 +359,7 @@ static bool read_context(struct core *core, struct context *context,
         return false;
     context->call = read_u64(r);
     context->began = (int64_t)read_u64(r);
-    if (r->failed || !read_media(context, r, branches))
+    if (r->failed || !read_media(context, r))
         return false;
     calls_passed(core, context->call);
     return true;
@@ -413,12 +412,26 @@ void pending_restore_end(struct core *core, struct reader *r)
         drop(core, server);
 }
 
+/* It waited for a way, or the crash came between the INVITE's image and the anchor's: it goes out
+ * for the first time. */
+static bool is_unsent(const struct core *core, const struct client_transaction *client)
+{
+    const struct server_transaction *server = pool_get(&core->servers, client->server);
+    const struct context *context =
+        server && server->context ? pool_at(&core->contexts, server->context) : NULL;
+    struct message request;
+
+    return context && server->is_initial && !client->is_remembered && context->request.at &&
+           !message_parse(block_slice(&context->request), &request).status &&
+           anchor_is_due(core, context, client->branch, &request);
+}
+
 /* An image may have been written long before the crash: every clock starts anew. */
 static void start_client(struct core *core, struct client_transaction *client, struct moment now)
 {
     if (!ctrans_is_open(&client->machine)) {
         client->machine.end_at = now.boot + 64 * T1;
-    } else if (!connection_stands(core, &client->flow)) {
+    } else if (!connection_stands(core, &client->flow) || is_unsent(core, client)) {
         /* As long as by UDP: the phone may be ringing, and come back to say so. */
         client_wait(core, client, now.boot + 64 * T1, now.boot);
         return;

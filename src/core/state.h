@@ -146,6 +146,7 @@ struct client_transaction {
     bool is_cancelled;         /* CANCEL is due, or sent */
     bool has_run_out : 1;      /* by timer C (16.8) */
     bool is_left : 1;          /* its place is too slow: another took over its target */
+    bool is_direct : 1;        /* and was told of no relay, whatever that one was */
     bool is_rehearsal : 1;     /* it only locates (core/rehearse) */
     bool is_unproven : 1;      /* who took its stream did not prove to be its domain */
     bool is_signed : 1;        /* its request is, so that its answers may be (core/hearing) */
@@ -192,7 +193,6 @@ struct target {
     bool is_next_flow; /* of the phone of the target before it: for when that cannot be reached */
     bool is_ours;      /* a phone or gateway that the administrator wrote down: no other domain */
     bool is_bound;     /* its server has TLSA records, one of which it must match */
-    bool is_decided;   /* about its media, in the last run, if `media` does not say how */
     uint8_t media, media_path; /* enum media_reason, media_path */
     struct handle anchor;      /* of what goes through the relay (core/anchor) */
 };

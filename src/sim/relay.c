@@ -329,6 +329,13 @@ static void judge_way(struct sim *sim, const struct phone *phone, const struct c
                                : "are lost");
 }
 
+/* Nothing leads from one to the other but the relay: the address that one says is its own
+ * network's, or of the other family. */
+static bool is_out_of_reach(const struct phone *phone, const struct phone *peer)
+{
+    return nat_of(phone) || nat_of(peer) || phone->address.is_v6 != peer->address.is_v6;
+}
+
 void relay_judge_call(struct sim *sim, const struct phone *phone, const struct call *call,
                       const struct phone *peer, const struct call *other)
 {
@@ -341,8 +348,12 @@ void relay_judge_call(struct sim *sim, const struct phone *phone, const struct c
         return;
     }
     sim->report.counts[COUNT_HEARD] += call->sound.is_by_relay;
-    if (!call->sound.is_by_relay)
+    if (!call->sound.is_by_relay) {
+        if (sim->machine.settings.media.mode == MEDIA_ALWAYS || is_out_of_reach(phone, peer))
+            judge_fail(sim, "who cannot be reached is heard by the relay", "%s (%s): node %u to %u",
+                       call->call_id, call->local_tag, phone->node, peer->node);
         return;
+    }
     struct leg_place first = source_of(phone, call), second = source_of(peer, other);
     send_packet(&sim->relay, &first, &call->sound.to);
     send_packet(&sim->relay, &second, &other->sound.to);

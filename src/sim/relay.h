@@ -4,7 +4,8 @@
  *
  * The judge sends packets: what the phones of a call that stands were told leads to the other, both
  * ways, through legs that are open to nobody else, and through the address translators of four
- * kinds that phones live behind.  When all is over no leg is left.
+ * kinds that phones live behind; and who cannot reach the other directly goes by the relay,
+ * whatever crashed.  When all is over no leg is left.
  */
 #pragma once
 

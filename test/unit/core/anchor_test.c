@@ -524,6 +524,43 @@ static void a_restart_takes_an_offer_of_a_call_once_more(void **state)
     bye();
 }
 
+/* A crash between the record of the INVITE and that of its legs: nothing was sent yet. */
+static void a_restart_relays_what_was_about_to_be_relayed(void **state)
+{
+    unsigned recorded = w.record_count;
+
+    (void)state;
+    SAY(&w, .host = 9, .body = describe(9, 4000, ""));
+    cut_journal(recorded, RECORD_INVITE);
+    world_restart(&w);
+    world_relay(&w, &table);
+    world_wait(&w, MS(200));
+    unsigned callee = told(2);
+    assert_true(callee);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
+    unsigned caller = told(9);
+    assert_true(caller);
+    expect_packet(9, 4000, caller, 2, 6000);
+    expect_packet(2, 6000, callee, 9, 4000);
+    bye();
+}
+
+/* What the phone was told stays, whatever would be decided now. */
+static void a_restart_leaves_direct_what_went_directly(void **state)
+{
+    (void)state;
+    w.settings.media.mode = MEDIA_AUTO;
+    SAY(&w, .host = 9, .body = describe(9, 4000, ""));
+    assert_int_equal(told(2), 0);
+    w.settings.media.mode = MEDIA_ALWAYS;
+    world_restart(&w);
+    world_relay(&w, &table);
+    assert_int_equal(told(2), 0);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
+    assert_int_equal(told(9), 0);
+    bye();
+}
+
 /* A 200 once more after a restart, while another phone still rings: of the first it is only known
  * that it answered.  It is behind NAT: packets to it follow its signalling. */
 static void answer_before_and_after_a_restart(unsigned host, unsigned other)
@@ -846,6 +883,8 @@ int main(void)
         WITH(the_relay_is_told_after_the_journal), WITH(a_restart_while_it_rings_offers_the_same),
         WITH(a_restart_keeps_the_legs_of_a_call),
         WITH(a_restart_takes_an_offer_of_a_call_once_more),
+        WITH(a_restart_relays_what_was_about_to_be_relayed),
+        WITH(a_restart_leaves_direct_what_went_directly),
         WITH(the_first_phone_says_200_again_after_a_restart),
         WITH(the_second_phone_says_200_again_after_a_restart),
         WITH(what_a_crash_left_of_a_late_offer_goes),
