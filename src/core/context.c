@@ -375,8 +375,10 @@ bool context_send(struct core *core, struct context *context, struct client_tran
     }
     if (race_holds(core, client, &to.flow, req->now.boot, out))
         return true;
-    if (!anchor_branch(core, context, client->branch, req, &to, out))
+    if (!anchor_branch(core, context, client->branch, req, &to, out)) {
+        client->lacks_relay = true;
         return false;
+    }
     to.transaction = client_branch(core, client);
     bytes = compose_branch(core, req, target, client, &to, out);
     client->flow = to.flow;
@@ -932,8 +934,8 @@ void context_decide(struct core *core, struct context *context, struct client_tr
     context->branches[index] = NO_HANDLE;
     if (!response || response->status >= 300)
         anchor_fail(core, context, index, out);
-    if (has_lost_flow(client, response, fault.status) && !fault_is(FAULT_FLOW_GIVEN_UP) &&
-        try_next_flow(core, context, index, now, out))
+    if (!client->lacks_relay && has_lost_flow(client, response, fault.status) &&
+        !fault_is(FAULT_FLOW_GIVEN_UP) && try_next_flow(core, context, index, now, out))
         return;
     if (response && response->status == 430 && context_targets(context)[index].binding) {
         response = NULL; /* said to us, who know of no other flow: the phone is away */
@@ -941,7 +943,7 @@ void context_decide(struct core *core, struct context *context, struct client_tr
     }
     if (response && response->status < 300)
         accept(core, context, client, response, now, out);
-    else
+    else if (!client->lacks_relay) /* else it is as if it had never been tried */
         fail(core, context, response, fault, now, out);
     if (!context->open)
         conclude(core, context, now, out);
@@ -1093,7 +1095,8 @@ void context_send_by(struct core *core, struct context *context, struct client_t
     again.transaction = client_branch(core, client);
     again.max_breadth = req->message.first[HEADER_MAX_BREADTH] ? 1 : 0;
     client->flow = again.flow;
-    if (!anchor_branch(core, context, client->branch, req, &again, out) ||
+    client->lacks_relay = !anchor_branch(core, context, client->branch, req, &again, out);
+    if (client->lacks_relay ||
         !client_send(core, client, forward_request(core, req, &again, out), req->now.boot, out))
         client_step(core, client, CTRANS_UNREACHED, NULL, req->now, out);
 }
@@ -1122,8 +1125,8 @@ void context_seek(struct core *core, struct client_transaction *client, struct m
     struct request req;
     struct context *context = read_context(core, client, now, &req);
     /* One that went out before is sent all the same, so that its CANCEL finds it. */
-    bool is_given_up =
-        !context || client->is_left || (context_is_over(context) && !client->is_cancelled);
+    bool is_given_up = !context || client->is_left || client->lacks_relay ||
+                       (context_is_over(context) && !client->is_cancelled);
 
     if (!is_given_up) {
         const struct target *target = &context_targets(context)[client->branch];

@@ -1099,10 +1099,12 @@ void proxy_timeout(struct core *core, struct client_transaction *client, unsigne
     }
     if (client->is_unproven)
         fault = FAULT_UNPROVEN;
-    if (failover_next(core, context, client, fault.status, PENALTY, now, out))
+    if (!client->lacks_relay &&
+        failover_next(core, context, client, fault.status, PENALTY, now, out))
         return;
-    if (client->lookup && (!client->request.at || locate_is_narrow(core, client)) &&
-        !client->is_unproven && !context_is_over(context))
+    if (client->lookup && !client->lacks_relay &&
+        (!client->request.at || locate_is_narrow(core, client)) && !client->is_unproven &&
+        !context_is_over(context))
         fault = locate_fault(core, client);
     locate_end(core, client);
     context_decide(core, context, client, NULL, fault, now, out);

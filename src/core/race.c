@@ -40,7 +40,7 @@ void race_end(struct core *core, const struct client_transaction *client, instan
 bool race_holds(struct core *core, struct client_transaction *client, const struct flow *way,
                 instant now, struct actions *out)
 {
-    if (!client->lookup)
+    if (!client->lookup || client->request.at) /* who got it may answer by any way */
         return false;
     if (flow_is_reliable(way) && !connection_has_opened(core, way) &&
         locate_may_race(core, client, now)) {

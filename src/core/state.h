@@ -153,6 +153,7 @@ struct client_transaction {
     bool has_changed : 1;      /* an answer that was signed came changed */
     bool is_remembered : 1;    /* by a record of its 2xx alone: branch and flow are not its own */
     bool is_held : 1;          /* nothing is sent before its stream stands (core/race) */
+    bool lacks_relay : 1;      /* the relay is full: no other place would mend that */
     uint8_t heard;             /* enum heard: of the response that it is told of */
     bool is_decided;           /* its final response, or the lack of one, was counted */
     bool has_dialled;          /* a connection was opened for it, and will not be again */

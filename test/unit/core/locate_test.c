@@ -673,6 +673,91 @@ static void a_call_that_is_cancelled_meanwhile_is_sent_to_nobody(void **state)
     assert_noted("close>2");
 }
 
+/* By a stream that stands; then that ends, and another is opened for what was sent. */
+static void send_again(void)
+{
+    race("INVITE");
+    stand(2);
+    say_busy(2, "INVITE");
+    *sent = 0;
+    call_again(OUTSIDE ";transport=tcp", "again");
+    settle(doubled);
+    assert_noted("100>9 INVITE>2");
+    refuse(2);
+    assert_noted("connect>2 INVITE>2");
+}
+
+static void what_was_sent_once_is_in_no_race(void **state)
+{
+    (void)state;
+    send_again();
+    answer(2, 180); /* by a way of its own (18.2.2) */
+    note();
+    stand(2);
+    wait_ms(300);
+    assert_noted("180>9");
+    answer(2, 486);
+    note();
+    assert_noted("486>9 ACK>2");
+}
+
+static void what_was_sent_once_may_be_accepted_before_its_new_stream_stands(void **state)
+{
+    (void)state;
+    send_again();
+    answer(2, 200);
+    note();
+    stand(2);
+    assert_noted("200>9");
+    wait_ms(40000);
+    assert_int_equal(core_census(w.core).client_transactions, 0);
+}
+
+static void what_was_sent_once_is_cancelled_by_its_new_stream(void **state)
+{
+    (void)state;
+    send_again();
+    answer(2, 180);
+    note();
+    SAY(&w, .host = 9, .method = "CANCEL", .uri = OUTSIDE, .from = ALICE,
+        .to = "<sip:carol@elsewhere.example>", .call_id = "again", .branch = "again");
+    note();
+    stand(2);
+    assert_noted("180>9 CANCEL>2 200>9");
+    answer(2, 487);
+    note();
+    assert_noted("487>9 ACK>2");
+}
+
+/* alice may have one call by the relay, and has one with bob: another has no room there. */
+static void a_full_relay_is_no_fault_of_the_servers(void **state)
+{
+    static struct relay_table table;
+    const char *offer = "v=0\no=- 1 1 IN IP4 198.51.100.9\ns=-\nc=IN IP4 198.51.100.9\nt=0 0\n"
+                        "m=audio 4000 RTP/AVP 0\n";
+
+    (void)state;
+    memset(&table, 0, sizeof table);
+    w.settings.media.mode = MEDIA_ALWAYS;
+    w.settings.media.user_calls = 1;
+    w.settings.media.has[0] = true;
+    w.settings.media.own[0] = (struct address_bytes){false, {192, 0, 2, 1}};
+    world_relay(&w, &table);
+    SAY(&w, .host = 9, .from = ALICE, .body = offer);
+    SAY(&w, .host = 9, .uri = OUTSIDE, .from = ALICE, .to = "<sip:carol@elsewhere.example>",
+        .call_id = "full", .branch = "full", .body = offer);
+    settle(three);
+    wait_ms(10);
+    assert_noted("100>9 503>9");
+    call_again(OUTSIDE, "without");
+    settle(three);
+    assert_noted("100>9 INVITE>2");
+    answer(2, 486);
+    answer(8, 486);
+    note();
+    world_wait(&w, SECONDS(100));
+}
+
 /* 18.1.1: by a stream, since it is long; a firewall lets none through. */
 static void call_at_length(const char *name)
 {
@@ -1303,6 +1388,9 @@ int main(void)
         TEST(where_all_addresses_refuse_the_caller_hears_it_once),
         TEST(after_a_refusal_a_late_answer_is_waited_for_as_long_as_any),
         TEST(a_call_that_is_cancelled_meanwhile_is_sent_to_nobody),
+        TEST(a_full_relay_is_no_fault_of_the_servers), TEST(what_was_sent_once_is_in_no_race),
+        TEST(what_was_sent_once_may_be_accepted_before_its_new_stream_stands),
+        TEST(what_was_sent_once_is_cancelled_by_its_new_stream),
         TEST(a_stream_that_does_not_come_about_is_left_for_datagrams),
         TEST(where_datagrams_are_lost_too_the_next_server_is_due),
         TEST(who_takes_the_stream_and_is_silent_is_left_for_the_next),
