@@ -70,9 +70,10 @@ static bool has_removal(const struct wishes *wishes)
     return wishes->all;
 }
 
-/* All changes are made or none (10.3 step 7): there must be room for all of their texts. */
+/* All changes are made or none (10.3 step 7): there must be room for all of their texts; for those
+ * of new bindings without the part that is kept for calls that stand. */
 static bool has_room(const struct core *core, const struct request *req,
-                     const struct wishes *wishes)
+                     const struct wishes *wishes, bool is_new)
 {
     const struct arena *text = &core->slab.arena;
     size_t all = 0;
@@ -80,6 +81,8 @@ static bool has_room(const struct core *core, const struct request *req,
     for (unsigned i = 0; i < wishes->count; i++)
         all += wishes->at[i].uri_text.len + wishes->at[i].instance.len + req->call_id.len +
                wishes->path.len;
+    if (is_new && core->slab.live + all > text->limit - text->limit / RESERVED_PART)
+        return false;
     return wishes->count <= 1 ? slab_has_room(&core->slab, all)
                               : text->limit - text->used > 2 * all;
 }
@@ -115,7 +118,7 @@ static struct fault check_order(struct core *core, const struct request *req,
     }
     if (req->sender->binding_count + added > BINDINGS_PER_AOR)
         return wishes_too_many;
-    if (are_too_many(core, added) || !has_room(core, req, wishes))
+    if (are_too_many(core, added) || !has_room(core, req, wishes, added))
         return (struct fault){503, NULL};
     return NO_FAULT;
 }

@@ -161,6 +161,27 @@ static void without_room_a_phone_is_not_bound(void **state)
     assert_true(bound > 10 && bound < 64);
 }
 
+/* What calls need that stand. */
+static void phones_leave_a_part_of_the_room_for_texts(void **state)
+{
+    struct limits limits = world_limits;
+    unsigned host = 0, status;
+
+    (void)state;
+    limits.text = 8192;
+    world_begin_within(&w, true, &limits);
+    do {
+        char contact[300];
+        snprintf(contact, sizeof contact, "Contact: <sip:%0200u@there.example.net>\n", ++host);
+        status = world_register_with(&w, host % 2 ? "bob" : "alice",
+                                     host % 2 ? "builder" : "wonder", host, 5060, contact);
+        assert_true(core_census(w.core).text_bytes <= limits.text - limits.text / RESERVED_PART);
+    } while (status == 200);
+    assert_int_equal(status, 503);
+    assert_true(core_census(w.core).text_bytes > limits.text - limits.text / RESERVED_PART - 512);
+    world_end(&w);
+}
+
 static void users_are_put_until_there_is_no_room_and_never_twice(void **state)
 {
     struct limits limits = world_limits;
@@ -236,6 +257,7 @@ int main(void)
         cmocka_unit_test(with_few_contexts_calls_are_answered_or_put_off),
         cmocka_unit_test(with_little_room_for_texts_calls_are_answered_or_put_off),
         cmocka_unit_test(without_room_a_phone_is_not_bound),
+        cmocka_unit_test(phones_leave_a_part_of_the_room_for_texts),
         cmocka_unit_test(users_are_put_until_there_is_no_room_and_never_twice),
         cmocka_unit_test(what_is_restored_into_less_room_is_restored_in_part));
 }
