@@ -75,8 +75,8 @@ static const struct key stack_keys[] = {
         "proven by the same two, where its server shows its certificate when it connects, as sipw "
         "does."),
     TEXT("localnames", AT(localnames), NULL,
-        "Further names of this domain, separated by blanks, commas or semicolons. The host's "
-        "name, localhost and the addresses that are listened on count anyway."),
+        "Further names of this domain, separated by blanks, commas, semicolons or colons. The "
+        "host's name, localhost and the addresses that are listened on count anyway."),
     TEXT("published", AT(published), "none",
         "The name under which other domains know this one, and one more name of it; unless it is "
         "none, their callers reach our users."),
@@ -120,7 +120,9 @@ static const struct key stack_keys[] = {
     TEXT("anon", AT(anonymous), "anonymous", "The id that nobody has: 404."),
     START_NUMBER("memory", AT(memory), 128, 16000000, "what the machine and its control group have",
         "MiB that may be filled with calls, messages, users and their registrations. Before there is "
-        "no more room, new calls, messages and registrations are answered 503, and the rest goes on."),
+        "no more room, new calls, messages and registrations are answered 503, and the rest goes on. "
+        "Connections have a sixth as much beside that, for what is not whole yet or not read: where "
+        "they keep more, one that keeps much is closed."),
     TEXT("agent", AT(agent), "SIP Witch", "What the server calls itself to others."),
     START_BOOLEAN("trace", AT(trace),
         "Keep SIP messages from the start on, as sipwitch trace on does; a value that begins with "
@@ -146,7 +148,7 @@ static const struct key registry_keys[] = {
     NUMBER("prefix", AT(prefix), 0, 1000000000000000, "100", "The lowest extension."),
     NUMBER("range", AT(range), 0, 1000000000000000, "600",
         "How many extensions there may be, from the lowest on; 0 is none, as in GNU SIP Witch."),
-    START_NUMBER("mapped", AT(mapped), 1, 4000000, "ten for each user, and at least 1000",
+    START_NUMBER("mapped", AT(mapped), 1, 4000000, "sixteen for each user, and at least 1000",
         "Registrations at most; more are answered 503. Where that is fewer than there are, those stay "
         "and are refreshed."),
     TEXT("digest", AT(digest), "MD5",

@@ -427,6 +427,7 @@ static bool open_streams(struct server *server, const struct config *config,
     limits->accepted = (uint32_t)min_u64(limits->accepted, possible - limits->connected);
     plan->accepted = limits->accepted;
     plan->connected = limits->connected;
+    plan->room = memory_for_streams(config->memory);
     plan->first_socket = udp_count(server->udp);
     plan->now = clock_now().boot;
     random_fill(&plan->generation, sizeof plan->generation);

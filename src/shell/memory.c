@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #define MILLION UINT64_C(1000000)
+#define STREAMS_LEAST (UINT64_C(8) << 20)
 #define GROUP_PATH 4200u /* a path, and what stands before it */
 
 static uint64_t machine_bytes(void)
@@ -77,6 +78,13 @@ static uint64_t core_share(uint32_t mebibytes)
     return mebibytes ? min_u64(most, (uint64_t)mebibytes << 20) : most;
 }
 
+/* Of a group's memory as much as is left by the core, and as much again for the kernel's buffers,
+ * TLS and the database. */
+uint64_t memory_for_streams(uint32_t mebibytes)
+{
+    return max_u64(core_share(mebibytes) / 6, STREAMS_LEAST);
+}
+
 static uint32_t between(uint64_t least, uint64_t n, uint64_t most)
 {
     return (uint32_t)min_u64(max_u64(least, n), most);
@@ -94,9 +102,11 @@ static uint32_t power_of_two(uint32_t n)
 struct limits memory_limits(uint32_t users, uint32_t bindings_asked, uint32_t mebibytes)
 {
     uint64_t bytes = core_share(mebibytes);
+    uint64_t least = max_u64(1000, bindings_asked);
     struct limits limits = {
         .users = 2 * users + 10000, /* for those who come while we run */
-        .bindings = between(max_u64(1000, bindings_asked), 10 * (uint64_t)users, 4 * MILLION),
+        /* Room for all that each user may have: a lower limit than before loses none of them. */
+        .bindings = between(least, BINDINGS_PER_AOR * (uint64_t)users, 4 * MILLION),
         .registered = bindings_asked,
         .transactions = between(10000, bytes / 4 / 1024, 16 * MILLION),
         .contexts = between(4096, bytes / 16 / 1024, 262144),
@@ -108,7 +118,7 @@ struct limits memory_limits(uint32_t users, uint32_t bindings_asked, uint32_t me
         .calls = between(10000, bytes / 64 / 256, MILLION),
     };
 
-    limits.nonces = power_of_two(limits.bindings);
+    limits.nonces = power_of_two(between(least, 10 * (uint64_t)users, 4 * MILLION));
     /* Texts may take half of the machine: users, bindings, and the responses of transactions. */
     limits.text = (size_t)max_u64(bytes / 2, UINT64_C(64) << 20);
     return limits;

@@ -8,6 +8,9 @@
  * Virtual memory: what is not used costs nothing. */
 struct limits memory_limits(uint32_t users, uint32_t bindings_asked, uint32_t mebibytes);
 
+/* Bytes that connections may keep of messages, beside that; of the same memory. */
+uint64_t memory_for_streams(uint32_t mebibytes);
+
 /* The bytes that the control groups in `list`, a file like /proc/self/cgroup, allow whose folders
  * lie under `root` (cgroups(7), both versions); UINT64_MAX if they say nothing. */
 uint64_t memory_granted(const char *list, const char *root);

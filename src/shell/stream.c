@@ -17,6 +17,8 @@
 #define LINGER_PATIENCE SECONDS(2)    /* for the peer to read why it is closed */
 #define FULL_AGAIN SECONDS(60)        /* between two lines that say so */
 #define GREETED_A_ROUND 8u            /* steps of handshakes, of up to a millisecond each */
+#define PAGE 4096u
+#define ALWAYS_KEPT (2 * PAGE) /* of one stream, whatever all keep */
 
 /* ---- places */
 
@@ -28,6 +30,38 @@ static char *held_of(const struct streams *streams, const struct stream *stream)
 static char *queue_of(const struct streams *streams, const struct stream *stream)
 {
     return streams->queues + (size_t)place_of(streams, stream) * STREAM_QUEUE;
+}
+
+static uint32_t pages_of(uint32_t bytes)
+{
+    return (bytes + PAGE - 1) & ~(PAGE - 1);
+}
+
+/* Counts the pages that it has touched.  False if it keeps much, and all keep too much. */
+static bool charge(struct streams *streams, struct stream *stream)
+{
+    uint32_t kept = pages_of(stream->held_most) + pages_of(stream->queue_most);
+
+    streams->kept = streams->kept - stream->kept + kept;
+    stream->kept = kept;
+    return kept <= ALWAYS_KEPT || streams->kept <= streams->plan.room;
+}
+
+/* Gives back what it held behind the bytes that it still does. */
+static void give_back_held(struct streams *streams, struct stream *stream)
+{
+    uint32_t end = pages_of(stream->held);
+
+    if (stream->held_most > end)
+        madvise(held_of(streams, stream) + end, HELD_ROOM - end, MADV_DONTNEED);
+    stream->held_most = stream->held;
+}
+
+static void give_back_queue(struct streams *streams, struct stream *stream)
+{
+    if (stream->queue_most > PAGE)
+        madvise(queue_of(streams, stream), STREAM_QUEUE, MADV_DONTNEED);
+    stream->queue_most = 0;
 }
 
 static struct stream *find(const struct streams *streams, const struct flow *flow)
@@ -203,10 +237,10 @@ static void die(struct streams *streams, struct stream *stream)
         notify_forget(name);
     timer_clear(&streams->timers, &stream->timer);
     table_remove(&streams->by_host, place_of(streams, stream));
-    if (stream->held)
-        madvise(held_of(streams, stream), HELD_ROOM, MADV_DONTNEED);
-    if (stream->queue_end)
-        madvise(queue_of(streams, stream), STREAM_QUEUE, MADV_DONTNEED);
+    stream->held = 0;
+    give_back_held(streams, stream);
+    give_back_queue(streams, stream);
+    charge(streams, stream);
     if (streams->current == stream)
         streams->current = NULL;
     if (!stream->is_known) {
@@ -228,6 +262,23 @@ static void linger(struct streams *streams, struct stream *stream)
     stream->has_spoken = true;
     arm(streams, stream);
     look_for(streams, stream);
+}
+
+static void say_full(struct streams *streams, const char *what, const char *why)
+{
+    if (streams->full_said_at && streams->now - streams->full_said_at < FULL_AGAIN)
+        return;
+    streams->full_said_at = streams->now;
+    log_line(streams->log, LOG_WARNING, "a connection was %s: %s", what, why);
+}
+
+/* It would keep more than there is memory for. */
+static void die_of_room(struct streams *streams, struct stream *stream)
+{
+    say_full(streams, "closed",
+             "what all keep of messages that are not whole or not read is as "
+             "much as memory allows");
+    die(streams, stream);
 }
 
 /* ---- giving bytes */
@@ -264,6 +315,11 @@ static bool queue(struct streams *streams, struct stream *stream, struct slice b
         stream->stuck_since = streams->now;
     memcpy(at + stream->queue_end, bytes.at, bytes.len);
     stream->queue_end += (uint32_t)bytes.len;
+    stream->queue_most = (uint32_t)max_u64(stream->queue_most, stream->queue_end);
+    if (!charge(streams, stream)) {
+        die_of_room(streams, stream);
+        return false;
+    }
     arm(streams, stream);
     look_for(streams, stream);
     return true;
@@ -283,9 +339,9 @@ static void flush(struct streams *streams, struct stream *stream)
         stream->stuck_since = stream->active_at = streams->now;
     stream->queue_at += (uint32_t)count;
     if (stream->queue_at == stream->queue_end) {
-        if (stream->queue_end > 4096)
-            madvise(at, STREAM_QUEUE, MADV_DONTNEED);
         stream->queue_at = stream->queue_end = 0;
+        give_back_queue(streams, stream);
+        charge(streams, stream);
         if (stream->state == STREAM_ENDING) {
             linger(streams, stream);
             return;
@@ -384,14 +440,6 @@ bool stream_begin(struct streams *streams, struct stream *stream, enum stream_st
     return true;
 }
 
-static void say_full(struct streams *streams, const char *what)
-{
-    if (streams->full_said_at && streams->now - streams->full_said_at < FULL_AGAIN)
-        return;
-    streams->full_said_at = streams->now;
-    log_line(streams->log, LOG_WARNING, "a connection was refused: %s", what);
-}
-
 /* The place of the next stream that is accepted; 0 if there is none. */
 static uint32_t free_place(const struct streams *streams)
 {
@@ -433,10 +481,11 @@ static struct stream *welcome(struct streams *streams, unsigned listener, int fd
 
     netaddr_to_flow(peer, &flow);
     if (!place || is_crowded(streams, &flow) || !host_has_room(streams, &flow)) {
-        say_full(streams, !place ? "there are as many as memory and open files allow"
-                          : is_crowded(streams, &flow)
-                              ? "1024 handshakes of TLS are under way"
-                              : "one address has 256 already, or 64 handshakes of TLS");
+        say_full(streams, "refused",
+                 !place ? "there are as many as memory and open files allow"
+                 : is_crowded(streams, &flow)
+                     ? "1024 handshakes of TLS are under way"
+                     : "one address has 256 already, or 64 handshakes of TLS");
         close(fd);
         return NULL;
     }
@@ -590,9 +639,12 @@ void stream_hold(struct streams *streams)
 {
     struct stream *stream = streams->current;
     char *at = held_of(streams, stream);
-    bool was_held = stream->held != 0;
+    uint32_t touched = (uint32_t)streams->rest.len;
 
     streams->current = NULL;
+    if (stream->held) /* there it was read */
+        touched = (uint32_t)(streams->rest.at + streams->rest.len - at);
+    stream->held_most = (uint32_t)max_u64(stream->held_most, touched);
     if (streams->rest.len && streams->rest.at != at)
         memmove(at, streams->rest.at, streams->rest.len);
     if (!stream->begun_at)
@@ -600,8 +652,15 @@ void stream_hold(struct streams *streams)
     stream->held = (uint32_t)streams->rest.len;
     if (!stream->held && !websocket_is_amid(&stream->socket))
         stream->begun_at = 0;
-    if (was_held && !stream->held)
-        madvise(at, HELD_ROOM, MADV_DONTNEED);
+    if (!stream->held)
+        give_back_held(streams, stream);
+    if (!charge(streams, stream)) {
+        give_back_held(streams, stream);
+        if (!charge(streams, stream)) {
+            die_of_room(streams, stream);
+            return;
+        }
+    }
     arm(streams, stream);
 }
 

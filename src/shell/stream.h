@@ -5,7 +5,8 @@
  *
  * A stream's handle (core/flow.h) is its place here.  Whole messages are handed to the core from
  * where they were received; only what is not whole yet is kept.  What a peer does not take at once
- * is queued, up to a limit; one that does not read is not read from, and in the end closed.
+ * is queued, up to a limit; one that does not read is not read from, and in the end closed.  Where
+ * all keep more than memory allows, one that would keep more than a little is closed.
  *
  * Accepted TCP streams are put into the service manager's store (sd_pid_notify_with_fds(3)), so
  * that they outlive us: the next run finds them under their old handles.
@@ -43,6 +44,7 @@ struct streams_plan {
     struct tls *tls;                /* for transports that need it, else NULL */
     unsigned first_socket;          /* of ours in the settings: those of UDP come first */
     uint32_t accepted, connected;   /* as in struct limits */
+    uint64_t room;                  /* bytes that all may keep of messages, for long */
     uint32_t generation;            /* of the first handles; unlike another run's */
     instant now;
 };

@@ -47,6 +47,9 @@ struct stream {
     uint32_t held;                /* bytes of a message that is not whole yet */
     size_t scanned;               /* see frame_next */
     uint32_t queue_at, queue_end; /* bytes not yet written */
+    uint32_t held_most;           /* bytes of the pages touched for what is held, */
+    uint32_t queue_most;          /* for what is queued, */
+    uint32_t kept;                /* and for both, in whole pages */
     instant begun_at;             /* when the message not yet whole began */
     instant stuck_since;          /* since when nothing of the queue left */
     instant opened_at;
@@ -79,6 +82,7 @@ struct streams {
     struct stream *at; /* by place */
     char *held;        /* HELD_ROOM a place; pages are touched only where they are needed */
     char *queues;      /* STREAM_QUEUE a place */
+    uint64_t kept;     /* bytes of both, in whole pages: at most about plan.room */
     struct table by_host;
     void *host_memory;
     struct timers timers;

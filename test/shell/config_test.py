@@ -575,13 +575,13 @@ def a_trace_may_begin_with_the_server():
 @check
 def localnames_are_names_of_the_domain():
     with empty_dns() as resolver, server(config(stack=f"""<resolver>{resolver}</resolver>
-            <localnames>one.test, two.test;three.test</localnames>""")) as one:
+            <localnames>one.test, two.test;three.test:four.test</localnames>""")) as one:
         one.start()
         alice, bob = phones_of(one, "alice", "bob")
-        for name in "one.test", "two.test", "three.test", "localhost", \
+        for name in "one.test", "two.test", "three.test", "four.test", "localhost", \
                 "localhost.localdomain", "127.0.0.1":
             expect_reached(Call(alice, f"sip:bob@{name}", {bob: 486}), bob)
-        expect_status(Call(alice, "sip:bob@four.test"), 404)
+        expect_status(Call(alice, "sip:bob@five.test"), 404)
 
 
 @check
@@ -676,6 +676,30 @@ def the_digest_algorithm_is_a_setting():
         said = Phone(one.port).ask("REGISTER")
         offered = re.findall("algorithm=([A-Z0-9-]+)", said)
         expect(offered == ["SHA-256", "MD5"], f"offered {offered}")
+
+
+def offered_to(one, user, *fields):
+    """The algorithms of its challenge."""
+    return re.findall("algorithm=([A-Z0-9-]+)", Phone(one.port, user).ask("REGISTER", *fields))
+
+
+@check
+def no_users_name_decides_on_the_digest():
+    linphone = "User-Agent: Linphone Desktop/4.4.10"
+    users = "alice", "carol", "nobody"
+    with server(config('<user id="carol" secret="carols secret"/>')) as one:
+        one.start()
+        for user in users:
+            expect(offered_to(one, user) == ["MD5"], f"{user} is offered more than MD5")
+            expect(offered_to(one, user, linphone) == ["SHA-256", "MD5"], f"{user}'s linphone is not")
+        one.end()
+        only_md5 = '<user id="carol" digest="00112233445566778899aabbccddeeff"/>'
+        write(one, config(only_md5, registry="<digest>SHA-256</digest>"))
+        one.start()
+        for user in users:
+            for fields in (), (linphone,):
+                expect(offered_to(one, user, *fields) == ["MD5"],
+                       f"where one user has an MD5 digest alone, {user} is offered another")
 
 
 def guess(phone):

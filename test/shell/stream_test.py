@@ -441,6 +441,65 @@ def thousands_of_connections_are_served():
         Peer(one).options()
 
 
+def resident(one):
+    """Bytes of memory that the server has."""
+    with open(f"/proc/{one.process.pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def is_closed(peer):
+    try:
+        return peer.socket.recv(100) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def halves_of_messages_have_their_share_of_memory():
+    """Of 128 MiB a sixth: then who sends much without an end is closed, and nobody else."""
+    share = (128 << 20) // 6
+    with server() as one:
+        with open(one.config, encoding="utf-8") as file:
+            text = file.read()
+        with open(one.config, "w", encoding="utf-8") as file:
+            file.write(text.replace("<provision>", "<stack><memory>128</memory></stack><provision>"))
+        one.start("-A", "127.0.0.1")
+        good = Peer(one)
+        request = good.request("OPTIONS", f"sip:{DOMAIN}")
+        good.send(request[:len(request) // 2])
+        before = resident(one)
+        greedy = [Peer(one, source=f"127.0.0.{2 + n // 200}") for n in range(600)]
+        half = greedy[0].request("OPTIONS", f"sip:{DOMAIN}", body="x" * 64000)[:60000]
+        for peer in greedy:
+            with contextlib.suppress(ConnectionError):
+                peer.send(half)
+        for peer in greedy:
+            peer.socket.setblocking(False)
+        most, open_ones = share // 60000 + 1, greedy
+        end = time.monotonic() + PATIENCE
+        while len(open_ones) > most and time.monotonic() < end:
+            open_ones = [peer for peer in open_ones if not is_closed(peer)]
+        expect(most // 2 < len(open_ones) <= most, f"{len(open_ones)} of {most} keep 60,000 bytes")
+        expect(resident(one) < before + share + (8 << 20),
+               f"it takes {(resident(one) - before) >> 20} MiB for them")
+        one.await_line("as much as memory allows")
+        good.send(request[len(request) // 2:])
+        good.expect("SIP/2.0 200 ")
+        for peer in greedy:
+            peer.close()
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            late = Peer(one)
+            whole = late.request("OPTIONS", f"sip:{DOMAIN}", body="x" * 64000)
+            with contextlib.suppress(Failure, ConnectionError):
+                late.send(whole[:60000])
+                late.send(whole[60000:])
+                late.expect("SIP/2.0 200 ")
+                return
+        raise Failure("no room became free")
+
+
 def who_does_not_read_is_closed():
     with server() as one:
         one.start()
@@ -867,6 +926,7 @@ CHECKS = [answers_over_tcp_on_both_families, messages_come_in_any_pieces, larges
           keep_alives_are_answered, broken_lengths_are_answered_and_end_the_connection,
           endless_headers_and_other_protocols_end_the_connection, slow_senders_are_reaped,
           one_address_has_its_share, thousands_of_connections_are_served,
+          halves_of_messages_have_their_share_of_memory,
           who_does_not_read_is_closed, who_asks_without_reading_is_not_read_from,
           requests_go_down_the_phones_own_connection,
           response_finds_a_caller_whose_connection_is_gone, another_host_is_called_over_tcp,

@@ -98,6 +98,15 @@ static void a_setting_lowers_what_there_is_room_for(void **state)
     assert_int_equal(memory_limits(10, 17, 128).registered, 17);
 }
 
+static void a_lower_limit_of_bindings_has_room_for_all_that_were(void **state)
+{
+    (void)state;
+    assert_int_equal(memory_limits(10, 17, 0).bindings, 1000);
+    assert_int_equal(memory_limits(1000, 17, 0).bindings, 1000 * BINDINGS_PER_AOR);
+    assert_int_equal(memory_limits(1000, 20000, 0).bindings, 20000);
+    assert_int_equal(memory_limits(1000000, 17, 0).bindings, 4000000); /* the most that mapped takes */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -105,6 +114,7 @@ int main(void)
         cmocka_unit_test(the_first_version_has_a_tree_for_memory),
         cmocka_unit_test(without_groups_all_is_granted),
         cmocka_unit_test(a_setting_lowers_what_there_is_room_for),
+        cmocka_unit_test(a_lower_limit_of_bindings_has_room_for_all_that_were),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
