@@ -116,6 +116,7 @@ static struct call *begin_call(struct sim *sim, struct phone *phone, bool is_cal
                        .is_strict = judge_is_strict(sim) && !phone_is_rude(phone),
                        .state = is_caller ? CALL_INVITING : CALL_RINGING,
                        .began = sim->now,
+                       .binding = judge_binding_of(sim, phone),
                        .act_at = NEVER,
                        .session = {.act_at = NEVER}};
     phone_name(phone, "t", c->local_tag, sizeof c->local_tag);
@@ -144,13 +145,12 @@ static void bury_ended(struct phone *phone)
     }
 }
 
-static void confirm(struct sim *sim, struct phone *phone, struct call *c)
+static void confirm(struct sim *sim, struct call *c)
 {
     c->state = CALL_CONFIRMED;
     c->was_confirmed = true;
     c->confirmed_at = sim->now;
     c->elapsed = machine_elapsed(sim);
-    c->binding = judge_binding_of(sim, phone);
     c->hangs_up = dice_chance(&sim->dice, 600);
     c->wants_reinvite = dice_chance(&sim->dice, 200);
     c->act_at = NEVER;
@@ -375,6 +375,7 @@ static struct call *fork_of(struct sim *sim, struct phone *phone, const struct c
 
     memcpy(c->call_id, first->call_id, sizeof c->call_id);
     memcpy(c->local_tag, first->local_tag, sizeof c->local_tag);
+    c->binding = first->binding;
     c->flow = first->flow;
     c->domain = first->domain;
     c->is_proven = first->is_proven;
@@ -421,7 +422,7 @@ void call_accepted(struct sim *sim, struct phone *phone, struct exchange *e,
     c->sound.has_said |= first->sound.has_said;
     c->sound.at = first->sound.at;
     sound_hear(c, message_body(response));
-    confirm(sim, phone, c);
+    confirm(sim, c);
     session_learn(sim, c, response, sim->now);
     sim->report.counts[COUNT_ANSWERED]++;
     if (!(phone->traits & TRAIT_NEVER_ACKS))
@@ -606,7 +607,6 @@ void call_invited(struct sim *sim, struct phone *phone, const struct message *re
     c->routes = route_set(request, false);
     c->remote_cseq = cseq.number;
     c->cseq = (uint32_t)dice_between(&sim->dice, 1, 100000);
-    c->binding = judge_binding_of(sim, phone);
     learn_target(c, request);
     sound_hear(c, message_body(request));
     c->manner = throw_manner(sim);
@@ -657,7 +657,7 @@ void call_acknowledged(struct sim *sim, struct phone *phone, const struct messag
     }
     sound_hear(c, message_body(request));
     if (c->state == CALL_ANSWERED)
-        confirm(sim, phone, c);
+        confirm(sim, c);
 }
 
 void call_ended(struct sim *sim, struct phone *phone, const struct message *request)
