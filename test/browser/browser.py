@@ -2,12 +2,14 @@
 the browser's own pipe. JsSIP comes from npm, by the versions of package-lock.json, into
 build/browser; it is no part of this project."""
 
+import contextlib
 import functools
 import http.server
 import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -64,6 +66,16 @@ class Site:
         self.server.server_close()
 
 
+def is_group_alive(group):
+    """A process of the group runs yet."""
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", encoding="utf-8") as file:
+            state, _, its_group = file.read().rsplit(")", 1)[1].split()[:3]
+            if int(its_group) == group and state not in "ZX":
+                return True
+    return False
+
+
 class Chromium:
     """One browser, with a microphone that plays a sound file."""
 
@@ -88,7 +100,7 @@ class Chromium:
             f"about:blank 3<&{theirs_in} 4>&{theirs_out}"])
         with open(self.log, "wb") as log, lab.inside(network):
             self.process = lab.spawn(["bash", "-c", command], stdout=log, stderr=log,
-                                     pass_fds=(theirs_in, theirs_out),
+                                     pass_fds=(theirs_in, theirs_out), process_group=0,
                                      env={**os.environ, "HOME": self.folder})
         os.close(theirs_in)
         os.close(theirs_out)
@@ -129,9 +141,11 @@ class Chromium:
         return Tab(self, target, session)
 
     def discard(self):
-        if self.process.poll() is None:
-            self.process.kill()
+        """It and its helpers, which write to its folder as long as they live."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        lab.until(lambda: not is_group_alive(self.process.pid), 20, "end of all of Chromium")
         os.close(self._out)
 
 
