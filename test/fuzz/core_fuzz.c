@@ -13,8 +13,8 @@
  * reached again.
  */
 #include "fuzz.h"
+#include "rest.h"
 
-#include "../torture/testbed.h"
 #include "core/identity.h"
 #include "sip/address.h"
 #include "sip/framing.h"
@@ -171,22 +171,11 @@ static void check_sent(struct play *play)
     }
 }
 
-static void check_census(const struct testbed *server)
-{
-    struct census census = core_census(server->core);
-
-    assert(census.server_transactions <= tiny.transactions);
-    assert(census.client_transactions <= tiny.transactions);
-    assert(census.contexts <= tiny.contexts);
-    assert(census.bindings <= tiny.bindings && census.dialogs <= tiny.dialogs);
-    assert(census.text_bytes <= tiny.text && census.lookups <= tiny.lookups);
-}
-
 static void step(struct play *play, enum event_kind kind, const struct flow *flow,
                  struct slice bytes)
 {
     testbed_step(play->server, kind, flow, bytes);
-    check_census(play->server);
+    rest_check_limits(play->server);
 }
 
 static bool is_challenge(struct slice bytes)
@@ -378,7 +367,7 @@ static void tell(struct play *play, unsigned n, unsigned status, struct slice re
         type = play->server->asked[(play->server->asked_count - 1 - n) % TESTBED_QUESTIONS].type;
     play->has_told_of_key |= type == DNS_TLSA && answer.is_secure && answer.count;
     testbed_tell(play->server, n, &answer);
-    check_census(play->server);
+    rest_check_limits(play->server);
 }
 
 /* What the shell found where a signature says that a certificate is. */
@@ -393,7 +382,7 @@ static void certify(struct play *play, unsigned n, unsigned state, unsigned key,
     };
 
     testbed_certificate(play->server, n, &found);
-    check_census(play->server);
+    rest_check_limits(play->server);
 }
 
 static void refuse(struct play *play, unsigned n, unsigned octets)
@@ -437,7 +426,7 @@ static void restart(struct play *play, unsigned survivors)
         testbed_restart_recalling(play->server);
     else
         testbed_restart(play->server);
-    check_census(play->server);
+    rest_check_limits(play->server);
     if (!play->store_failed && !play->wall_jumped && !play->server->journal_is_full)
         assert(sum_bindings(play->server) == before);
 }
@@ -448,7 +437,7 @@ static void recall(struct play *play)
     uint64_t before = sum_bindings(play->server);
     bool goes_on = testbed_recall(play->server);
 
-    check_census(play->server);
+    rest_check_limits(play->server);
     assert(!goes_on || sum_bindings(play->server) == before);
 }
 
@@ -519,46 +508,6 @@ static void run_piece(struct play *play, struct slice piece)
     check_sent(play);
 }
 
-/* Everything ends: transactions within their timers, then bindings and calls. */
-static void check_rest(struct testbed *server, size_t text_at_rest)
-{
-    struct census census;
-
-    for (unsigned place = 1; place <= TESTBED_STREAMS; place++)
-        testbed_close(server, place);
-    testbed_step(server, EVENT_STORE_WORKS, NULL, NO_SLICE);
-    while (testbed_recall(server))
-        continue;
-    testbed_run_until(server, server->now.boot + server->settings.timer_c + SECONDS(200));
-    census = core_census(server->core);
-    assert(!census.server_transactions && !census.client_transactions && !census.contexts);
-    assert(!census.lookups);
-    testbed_run_until(server, server->now.boot + server->settings.call_longest + SECONDS(7200) +
-                                  SECONDS(server->settings.expires_longest));
-    census = core_census(server->core);
-    assert(!census.bindings && !census.dialogs && !census.timers);
-    testbed_keep_calls(server);
-    census = core_census(server->core);
-    assert(!census.calls);
-    assert(census.text_bytes == text_at_rest);
-}
-
-/* Whatever happened, a phone can be bound and reached again. */
-static void check_service(struct testbed *server)
-{
-    static const struct slice request =
-        S("MESSAGE sip:user@example.com SIP/2.0\r\nVia: SIP/2.0/UDP "
-          "198.51.100.1;branch=z9hG4bKlast\r\n"
-          "From: <sip:out@example.org>;tag=1\r\nTo: <sip:user@example.com>\r\nCall-ID: last\r\n"
-          "CSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n");
-    struct flow source = testbed_flow(BY_UDP, 1, 5060);
-    struct flow phone = testbed_flow(BY_UDP, 10, 5060);
-
-    assert(testbed_bind(server, "user", &phone));
-    testbed_step(server, EVENT_RECEIVED, &source, request);
-    assert(server->sent_count == 1 && flow_equal(&server->sent[0].flow, &phone));
-}
-
 /* A signature of these games: its first octet is the key. */
 static bool toy_sign(const void *key, struct slice text, uint8_t *signature)
 {
@@ -608,7 +557,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             run_piece(&play, slice_until(rest, end));
         rest = slice_from(rest, end < rest.len ? end + 1 : end);
     }
-    check_rest(server, text_at_rest);
-    check_service(server);
+    rest_check(server, text_at_rest);
+    rest_check_service(server);
     return 0;
 }
