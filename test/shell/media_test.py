@@ -568,11 +568,11 @@ def keys_of_gnu_sip_witch_say_where_the_relay_is():
     expect(done.returncode == 0, (done.stdout + done.stderr).strip())
 
 
-def place_by_old_keys():
+def place_by_old_key(key):
     """Eight ports: those of two calls."""
     first, outside = 20000, "203.0.113.9"
     text = (CONFIG % f"<port>{first}</port><count>8</count>").replace(
-        "<media>", f"<stack><peering>{outside}</peering></stack><media>")
+        "<media>", f"<stack><{key}>{outside}</{key}></stack><media>")
     with running(text, lab.ADDRESS) as one:
         alice, bob, carol = one.phones
         bodies = [ear.describe().replace("127.0.0.1", lab.ADDRESS) for ear in one.ears]
@@ -615,7 +615,8 @@ CHECKS = [
 def main():
     if sys.argv[1:] == ["--lab"]:
         lab.enter()
-        place_by_old_keys()
+        for key in "peering", "gateway":
+            place_by_old_key(key)
         return 0
     names, failed = set(sys.argv[1:]), 0
     for check in CHECKS:

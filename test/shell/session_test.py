@@ -107,6 +107,15 @@ def what_the_callee_agreed_to_counts(house):
     expect_expired(house, call)
 
 
+@check(f"<session>{SHORT}</session><shortest>{SHORT}</shortest>")
+def a_callee_that_knows_timers_is_held_to_them_for_a_caller_that_does_not(house):
+    call = Call(*house.phones[:2], answer_fields=[f"Session-Expires: {SHORT};refresher=uas"])
+    expect(call.invite.get("Session-Expires") == str(SHORT), "the callee is not asked to refresh")
+    expect(call.ok.get("Session-Expires") == f"{SHORT};refresher=uas", call.ok.text)
+    expect(not call.ok.all("Require"), "the caller is asked for what it does not know")
+    expect_expired(house, call)
+
+
 def refresh_for(house, call, refresh):
     """Both ways by turns, for two sessions and a half; nobody is hung up."""
     end = time.monotonic() + 2.5 * SHORT

@@ -161,6 +161,15 @@ static void what_the_callee_says_counts(void **state)
     expect_hung_up_after(600);
 }
 
+static void a_callee_refreshes_for_a_caller_that_knows_nothing_of_it(void **state)
+{
+    (void)state;
+    call("", "Session-Expires: 600;refresher=uas\n");
+    assert_string_equal(field(9, "Session-Expires"), "600;refresher=uas");
+    assert_string_equal(field(9, "Require"), "");
+    expect_hung_up_after(600);
+}
+
 static void where_neither_knows_a_call_has_a_greatest_age(void **state)
 {
     (void)state;
@@ -292,6 +301,7 @@ int main(void)
         WITH(one_that_is_too_short_is_lengthened_for_who_knows_no_422),
         WITH(a_phones_422_passes_with_its_minimum),
         WITH(a_callee_that_knows_nothing_of_it_is_spoken_for), WITH(what_the_callee_says_counts),
+        WITH(a_callee_refreshes_for_a_caller_that_knows_nothing_of_it),
         WITH(where_neither_knows_a_call_has_a_greatest_age),
         WITH(a_session_does_not_outlast_the_greatest_age),
         WITH(an_answer_that_is_absurdly_short_ends_no_call), WITH(a_reinvite_refreshes),
