@@ -28,12 +28,20 @@ void slab_init(struct slab *s, struct arena *from, size_t bytes)
     *s = (struct slab){.arena = arena_over(at, bytes)};
 }
 
+/* The next one was given back long ago, perhaps, and lies anywhere: until somebody wants it, it has
+ * come from memory. */
 static void *take_free(struct slab *s, unsigned size_class)
 {
-    void *at = s->free[size_class];
+    char *at = s->free[size_class], *next;
 
-    if (at)
-        memcpy(&s->free[size_class], at, sizeof(void *));
+    if (!at)
+        return NULL;
+    memcpy(&next, at, sizeof next);
+    s->free[size_class] = next;
+    if (next) {
+        __builtin_prefetch(next, 1);
+        __builtin_prefetch(next + 64, 1);
+    }
     return at;
 }
 

@@ -986,7 +986,8 @@ bool context_restore(struct core *core, struct context *context, const uint64_t 
 {
     struct request req;
 
-    if (!context_read(core, context, now, &req))
+    if (!context_read(core, context, now, &req) || req.message.method != METHOD_INVITE ||
+        !req.message.is_request || !req.via.text.at)
         return false;
     context->method = METHOD_INVITE;
     context->opened_at = now.boot;
