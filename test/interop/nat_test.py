@@ -194,10 +194,13 @@ class World:
         return [leg for leg in self.legs().values()
                 if host_of(leg["allowed"]) == home.outside and leg["component"] == component]
 
-    def rows(self):
-        done = subprocess.run([self.program("sipwitch"), "--prefixpath", self.server.state, "calls",
+    def rows(self, command="calls"):
+        done = subprocess.run([self.program("sipwitch"), "--prefixpath", self.server.state, command,
                                "--json"], check=True, capture_output=True, text=True)
         return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def record(self, call_id):
+        return next((row for row in self.rows("records") if row["call_id"] == call_id), None)
 
     def await_no_legs(self):
         lab.until(lambda: not self.legs(), PATIENCE, "end of all legs")
@@ -420,6 +423,10 @@ class Ear:
         self.socket.sendto(packet, self.told)
         return packet
 
+    def lose(self):
+        """As if the network lost one."""
+        self.sequence += 1
+
     def hears(self, packet, patience=PATIENCE):
         end = time.monotonic() + patience
         while (left := end - time.monotonic()) > 0:
@@ -602,6 +609,26 @@ def two_hundred_calls_are_taken_over(world):
                    leg["source"] == before[key]["source"], f"{before[key]} became {leg}")
 
 
+def what_was_lost_on_the_way_is_in_the_record(world):
+    """Up to the last packet, and as the relay itself has counted. Packets at once, whose timestamps
+    are 20 ms apart, come as unevenly as that."""
+    with wires(world, ("sam", "tom")) as (line,):
+        for (ear, other), gap in zip(line.ways(), (20, 50)):
+            for n in range(1, 411):
+                if n % gap:
+                    expect(other.hears(ear.send()), "a packet is lost")
+                else:
+                    ear.lose()
+        legs = line.legs(world)
+    record = lab.until(lambda: world.record(line.near.call_id), PATIENCE, "record")
+    for leg, ear, lost, name in zip(legs, line.ears, (20, 8), ("from_caller", "from_callee")):
+        heard = record[name]
+        expect(heard == {key: leg[key] for key in ("expected", "lost", "jitter_us")},
+               f"the leg has {leg}, and the record {heard}")
+        expect((heard["expected"], heard["lost"]) == (ear.sequence, lost), f"{name}: {heard}")
+        expect(10000 < heard["jitter_us"] < 45000, f"{name}: {heard}")
+
+
 class Attacker(threading.Thread):
     """Sprays what it can at all ports of the relay, and listens."""
 
@@ -762,8 +789,8 @@ def carried(world, near, far):
 
 
 EVENTS = [calls_outlive_the_server, two_hundred_calls_are_taken_over,
-          an_attacker_hears_nothing_and_is_not_heard, floods_hurt_nobody_else,
-          a_reload_of_the_firewall_is_not_heard, zrtp_shows_both_the_same_words,
+          what_was_lost_on_the_way_is_in_the_record, an_attacker_hears_nothing_and_is_not_heard,
+          floods_hurt_nobody_else, a_reload_of_the_firewall_is_not_heard, zrtp_shows_both_the_same_words,
           a_browser_and_a_telephone_hear_each_other]
 
 
