@@ -30,16 +30,6 @@ static void change(const struct leg_change *leg, enum leg_change_kind kind, stru
                       });
 }
 
-/* The leg that there is to be with that key: its place among those of its call; UINT_MAX if there
- * is to be none. */
-static unsigned find(const struct legs_output *legs, const struct leg_place *key)
-{
-    for (unsigned i = 0; i < legs->count; i++)
-        if (memcmp(&legs->changes[i].key, key, sizeof *key) == 0)
-            return i;
-    return UINT32_MAX;
-}
-
 static void adopt_leg(struct core *core, const struct leg_found *found, struct actions *out)
 {
     const struct leg_change there = {.key = found->key, .rule = found->leg.rule};
@@ -49,8 +39,8 @@ static void adopt_leg(struct core *core, const struct leg_found *found, struct a
 
     if (anchor)
         legs_list(&anchor->legs, &legs);
-    i = find(&legs, &found->key);
-    if (i == UINT32_MAX) {
+    i = legs_place(&legs, &found->key);
+    if (i == legs.count) {
         change(&there, LEG_CLOSE, out);
         return;
     }
@@ -73,16 +63,23 @@ bool adopt_waits(const struct core *core)
     return core->is_adopting;
 }
 
-static void open_missing(struct anchor *anchor, struct actions *out)
+/* What was heard of them until they were lost is recorded first. */
+static void open_missing(struct core *core, struct anchor *anchor, struct actions *out)
 {
     struct legs_output legs;
     unsigned missing = 0;
+    bool was_heard = false;
 
     legs_list(&anchor->legs, &legs);
-    for (unsigned i = 0; i < legs.count; i++)
-        if (!(anchor->open_seen >> i & 1))
-            legs.changes[missing++] = legs.changes[i];
+    for (unsigned i = 0; i < legs.count; i++) {
+        if (anchor->open_seen >> i & 1)
+            continue;
+        was_heard |= heard_close(&anchor->heard, &legs.changes[i].key);
+        legs.changes[missing++] = legs.changes[i];
+    }
     legs.count = missing;
+    if (was_heard)
+        anchor_persist(core, anchor, out);
     anchor_change(&legs, out);
 }
 
@@ -91,7 +88,7 @@ void adopt_some(struct core *core, struct actions *out)
     for (unsigned n = 0; n < STEP_WORK && core->adopted < core->anchors.used; n++) {
         struct anchor *anchor = pool_live_at(&core->anchors, ++core->adopted);
         if (anchor && core->has_relay)
-            open_missing(anchor, out);
+            open_missing(core, anchor, out);
     }
     core->is_adopting = core->adopted < core->anchors.used;
 }

@@ -145,6 +145,7 @@ void anchor_persist(struct core *core, const struct anchor *anchor, struct actio
     legs_write(w, &anchor->legs);
     write_u64(w, anchor->payer);
     legs_write_clocks(w, &anchor->legs);
+    heard_write(w, anchor->heard.before);
     record_end(out);
 }
 
@@ -200,8 +201,10 @@ static bool read_anchor(struct reader *r, struct anchor *anchor)
     if (!legs_read(r, &anchor->legs))
         return false;
     anchor->payer = r->rest.len ? read_u64(r) : 0; /* older records have none, */
-    if (r->rest.len)                               /* nor this */
+    if (r->rest.len)                               /* nor this, */
         legs_read_clocks(r, &anchor->legs);
+    if (r->rest.len && !heard_read(r, anchor->heard.before)) /* nor this */
+        return false;
     return !r->failed && anchor->path <= MEDIA_RELAYED && anchor->reason < MEDIA_REASON_COUNT &&
            anchor->ice <= SDP_ICE_STRIPPED && anchor->branch < BRANCH_LIMIT;
 }
@@ -249,9 +252,21 @@ void anchor_change(const struct legs_output *output, struct actions *out)
                       });
 }
 
+/* What was heard of legs that are closed goes into the record that says so. */
+static void note_closed(struct anchor *anchor, const struct legs_output *output)
+{
+    for (unsigned i = 0; i < output->count; i++) {
+        if (output->changes[i].kind != LEG_CLOSE)
+            continue;
+        anchor->has_closed = true;
+        heard_close(&anchor->heard, &output->changes[i].key);
+    }
+}
+
 void anchor_apply(struct core *core, struct anchor *anchor, const struct legs_output *output,
                   struct actions *out)
 {
+    note_closed(anchor, output);
     if (!fault_is(FAULT_LEGS_UNRECORDED))
         anchor_persist(core, anchor, out);
     anchor_change(output, out);
@@ -526,6 +541,8 @@ static enum legs_verdict hear(struct core *core, struct anchor *anchor, const st
 
     if (memcmp(&before, &anchor->legs, sizeof before) != 0)
         anchor_apply(core, anchor, &output, out);
+    if (heard->carrier != LEGS_RESPONSE) /* the answer may close legs */
+        silence_look(core, anchor, out);
     if (verdict == LEGS_REWRITE && !rewrite(core, anchor, m, heard->sdp, &output, description))
         return LEGS_FULL;
     return verdict;

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "core/forward.h"
+#include "core/heard.h"
 #include "core/legs.h"
 #include "core/state.h"
 
@@ -36,8 +37,8 @@ struct anchor {
     instant agreed_at;      /* when its legs last changed */
     uint64_t payer;         /* hash of the id of the user whose limit it counts for; 0 = nobody's */
     struct leg_sum counted; /* of its legs, in the core's tally */
-    struct leg_heard heard[2];        /* by enum legs_side: as its legs were looked at last, */
-    struct leg_heard heard_before[2]; /* and of those that are closed */
+    bool has_closed;        /* legs, since it was counted */
+    struct heard_call heard;
     struct timer timer;
     struct legs legs;
 };

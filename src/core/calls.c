@@ -2,6 +2,7 @@
 
 #include "core/caller.h"
 #include "core/context.h"
+#include "core/heard.h"
 #include "core/location.h"
 #include "core/record.h"
 #include "core/request.h"
@@ -34,35 +35,6 @@ void calls_passed(struct core *core, uint64_t id)
 
 /* ---- bytes */
 
-/* Of sides that nothing is expected of, nothing. */
-static void write_heard_of(struct writer *w, const struct leg_heard heard[2])
-{
-    write_u8(w, (uint8_t)((heard[0].expected != 0) | (heard[1].expected != 0) << 1));
-    for (unsigned i = 0; i < 2; i++) {
-        if (!heard[i].expected)
-            continue;
-        write_u32(w, heard[i].expected);
-        write_u32(w, heard[i].lost);
-        write_u32(w, heard[i].jitter);
-    }
-}
-
-static bool read_heard_of(struct reader *r, struct leg_heard heard[2])
-{
-    uint8_t sides = read_u8(r);
-
-    for (unsigned i = 0; i < 2; i++) {
-        if (!(sides >> i & 1))
-            continue;
-        heard[i].expected = read_u32(r);
-        heard[i].lost = read_u32(r);
-        heard[i].jitter = read_u32(r);
-        if (!heard[i].expected)
-            return false;
-    }
-    return sides < 4;
-}
-
 void call_write(struct writer *w, const struct call_record *call)
 {
     write_u64(w, call->id);
@@ -81,7 +53,7 @@ void call_write(struct writer *w, const struct call_record *call)
     write_counted(w, call->call_id);
     write_u8(w, call->media_path);
     write_u8(w, call->media);
-    write_heard_of(w, call->heard);
+    heard_write(w, call->heard);
 }
 
 bool call_read(struct reader *r, struct call_record *call)
@@ -107,7 +79,7 @@ bool call_read(struct reader *r, struct call_record *call)
     is_older = !r->rest.len;
     call->media_path = is_older ? MEDIA_DIRECT : read_u8(r);
     call->media = is_older ? MEDIA_UNDECIDED : read_u8(r);
-    if (r->rest.len && !read_heard_of(r, call->heard)) /* or here */
+    if (r->rest.len && !heard_read(r, call->heard)) /* or here */
         return false;
     return !r->failed && call->id && call->media_path <= MEDIA_RELAYED &&
            call->media < MEDIA_REASON_COUNT;

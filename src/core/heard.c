@@ -1,5 +1,6 @@
 #include "core/heard.h"
 
+#include "core/anchor.h"
 #include "core/leg_stream.h"
 
 static bool has_jitter(const struct leg_heard *heard)
@@ -19,34 +20,72 @@ static struct leg_heard sum_of(const struct leg_heard *a, const struct leg_heard
     };
 }
 
-/* Of one side, by the legs that are there. */
-static struct leg_heard hear_side(const struct leg_found *legs, unsigned count, unsigned side)
-{
-    struct leg_heard sum = {0};
+/* ---- legs */
 
-    for (unsigned i = 0; i < count; i++) {
-        struct leg_heard one = leg_heard(&legs[i].stream);
-        if (legs[i].leg.rule.side == side)
-            sum = sum_of(&sum, &one);
-    }
-    return sum;
+static uint16_t port_of(const struct leg_place *key)
+{
+    return (uint16_t)(key->port[0] << 8 | key->port[1]);
+}
+
+/* That of a port; or, with port 0, one that is free. */
+static struct heard_leg *find(struct heard_call *heard, uint16_t port)
+{
+    for (unsigned i = 0; i < COUNT_OF(heard->legs); i++)
+        if (heard->legs[i].port == port)
+            return &heard->legs[i];
+    return NULL;
+}
+
+static struct heard_leg *find_or_begin(struct heard_call *heard, const struct leg_found *found)
+{
+    uint16_t port = port_of(&found->key);
+    struct heard_leg *leg = find(heard, port);
+
+    if (leg)
+        return leg;
+    leg = find(heard, 0);
+    assert(leg); /* RTP comes to no more legs than there are pairs of ports */
+    leg->port = port;
+    leg->side = found->leg.rule.side == LEGS_CALLEE;
+    return leg;
+}
+
+/* What was heard there adds to what was before. */
+static void conclude(struct heard_call *heard, struct heard_leg *leg)
+{
+    heard->before[leg->side] = sum_of(&heard->before[leg->side], &leg->heard);
+    leg->heard = (struct leg_heard){0};
+}
+
+bool heard_close(struct heard_call *heard, const struct leg_place *key)
+{
+    struct heard_leg *leg = find(heard, port_of(key));
+
+    if (!leg)
+        return false;
+    conclude(heard, leg);
+    leg->port = 0;
+    return true;
 }
 
 void heard_note(struct core *core, struct anchor *anchor, const struct leg_found *legs,
                 unsigned count)
 {
     struct leg_sum *all = &core->tally.legs;
+    struct legs_output open;
 
-    for (unsigned side = 0; side < 2; side++) {
-        struct leg_heard *latest = &anchor->heard[side], *before = &anchor->heard_before[side];
-        struct leg_heard now = hear_side(legs, count, side);
-        if (now.expected < latest->expected) { /* of legs that were opened anew */
-            *before = sum_of(before, latest);
-            *latest = (struct leg_heard){0};
-        }
-        all->expected += now.expected - latest->expected;
-        all->lost += (uint64_t)now.lost - latest->lost; /* less, where a packet was only late */
-        *latest = now;
+    legs_list(&anchor->legs, &open);
+    for (unsigned i = 0; i < count; i++) {
+        struct leg_heard now = leg_heard(&legs[i].stream);
+        struct heard_leg *leg;
+        if (!now.expected || legs_place(&open, &legs[i].key) == open.count)
+            continue;
+        leg = find_or_begin(&anchor->heard, &legs[i]);
+        if (now.expected < leg->heard.expected) /* it was opened anew */
+            conclude(&anchor->heard, leg);
+        all->expected += now.expected - leg->heard.expected;
+        all->lost += (uint64_t)now.lost - leg->heard.lost; /* less, where one was only late */
+        leg->heard = now;
     }
 }
 
@@ -54,7 +93,44 @@ void heard_of(const struct core *core, const struct dialog *dialog, struct leg_h
 {
     const struct anchor *anchor = anchor_of(core, dialog);
 
+    heard[0] = heard[1] = (struct leg_heard){.jitter = LEG_UNKNOWN};
+    if (!anchor)
+        return;
     for (unsigned side = 0; side < 2; side++)
-        heard[side] = anchor ? sum_of(&anchor->heard_before[side], &anchor->heard[side])
-                             : (struct leg_heard){.jitter = LEG_UNKNOWN};
+        heard[side] = sum_of(&heard[side], &anchor->heard.before[side]);
+    for (unsigned i = 0; i < COUNT_OF(anchor->heard.legs); i++) {
+        const struct heard_leg *leg = &anchor->heard.legs[i];
+        if (leg->port)
+            heard[leg->side] = sum_of(&heard[leg->side], &leg->heard);
+    }
+}
+
+/* ---- the record */
+
+void heard_write(struct writer *w, const struct leg_heard heard[2])
+{
+    write_u8(w, (uint8_t)((heard[0].expected != 0) | (heard[1].expected != 0) << 1));
+    for (unsigned i = 0; i < 2; i++) {
+        if (!heard[i].expected)
+            continue;
+        write_u32(w, heard[i].expected);
+        write_u32(w, heard[i].lost);
+        write_u32(w, heard[i].jitter);
+    }
+}
+
+bool heard_read(struct reader *r, struct leg_heard heard[2])
+{
+    uint8_t sides = read_u8(r);
+
+    for (unsigned i = 0; i < 2; i++) {
+        if (!(sides >> i & 1))
+            continue;
+        heard[i].expected = read_u32(r);
+        heard[i].lost = read_u32(r);
+        heard[i].jitter = read_u32(r);
+        if (!heard[i].expected)
+            return false;
+    }
+    return sides < 4;
 }

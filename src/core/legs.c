@@ -756,6 +756,15 @@ void legs_list(const struct legs *legs, struct legs_output *out)
     compare(&none, &all, out);
 }
 
+unsigned legs_place(const struct legs_output *list, const struct leg_place *key)
+{
+    unsigned i = 0;
+
+    while (i < list->count && memcmp(&list->changes[i].key, key, sizeof *key) != 0)
+        i++;
+    return i;
+}
+
 bool legs_have(const struct legs *legs, uint64_t tag)
 {
     for (unsigned i = 0; i < ANSWER_LIMIT; i++)

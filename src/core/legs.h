@@ -170,6 +170,9 @@ void legs_believe(struct legs *legs, enum legs_side side, struct legs_output *ou
 /* All legs that there are to be now, as if none were open. */
 void legs_list(const struct legs *legs, struct legs_output *out);
 
+/* Where among those is the one with this key; their count, if it is none of them. */
+unsigned legs_place(const struct legs_output *list, const struct leg_place *key);
+
 /* It has an exchange with this To tag; how many it has. */
 bool legs_have(const struct legs *legs, uint64_t tag);
 unsigned legs_count(const struct legs *legs);

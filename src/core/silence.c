@@ -255,6 +255,11 @@ static void count_legs(struct core *core, struct anchor *anchor, const struct le
         for (unsigned n = 0; n < LEG_DROP_COUNT; n++)
             sum.drops[n] += state->drops[n];
     }
+    if (anchor->has_closed) { /* how much those that are left had by then, nobody knows */
+        anchor->has_closed = false;
+        *before = sum;
+        return;
+    }
     all->packets += growth(before->packets, sum.packets);
     all->bytes += growth(before->bytes, sum.bytes);
     for (unsigned n = 0; n < LEG_DROP_COUNT; n++)

@@ -25,7 +25,7 @@ void silence_watch(struct core *core, struct anchor *anchor, instant now);
 void silence_expire(struct core *core, struct anchor *anchor, struct moment now,
                     struct actions *out);
 
-/* Its call is about to end: it is looked at once more, for its record. */
+/* Its call is about to end, or legs of it: it is looked at once more, for its record. */
 void silence_look(const struct core *core, const struct anchor *anchor, struct actions *out);
 
 /* EVENT_LEGS: what the relay has of one call. */

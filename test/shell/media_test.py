@@ -94,9 +94,14 @@ class Line:
             expect(not other.hears(packet, 0.2), f"port {told} of the relay is still open")
 
 
-def told(message):
+def film(port):
+    """A second m-line; 0 says that there is none any more."""
+    return f"m=video {port} RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=rtcp-mux\r\n"
+
+
+def told(message, kind="audio"):
     """The port of the relay in a description; all else must be as it was said."""
-    port = int(re.search(r"^m=audio (\d+) ", message.body, re.MULTILINE)[1])
+    port = int(re.search(rf"^m={kind} (\d+) ", message.body, re.MULTILINE)[1])
     expect(KEYS in message.body, f"the keys are gone: {message.body!r}")
     expect("c=IN IP4 127.0.0.1\r\n" in message.body, f"{message.body!r}")
     return port
@@ -128,17 +133,17 @@ class House(dialog_test.House):
 class Call:
     """alice calls bob, who answers at once: both dialogs, and the line between their ears."""
 
-    def __init__(self, house):
+    def __init__(self, house, films=("", "")):
         self.house = house
         self.alice, self.bob = house.phones[:2]
         self.near_ear, self.far_ear = house.ears[:2]
-        attempt = Attempt(self.alice, self.bob.aor(), SDP, body=self.near_ear.describe())
-        invite = self.bob.await_request("INVITE")
-        answer = self.bob.answer(invite, 200, SDP, body=self.far_ear.describe())
-        ok, self.near = attempt.accepted()
-        self.far = Dialog.of_callee(self.bob, invite, answer)
+        attempt = Attempt(self.alice, self.bob.aor(), SDP, body=self.near_ear.describe() + films[0])
+        self.invite = self.bob.await_request("INVITE")
+        answer = self.bob.answer(self.invite, 200, SDP, body=self.far_ear.describe() + films[1])
+        self.ok, self.near = attempt.accepted()
+        self.far = Dialog.of_callee(self.bob, self.invite, answer)
         self.bob.await_request("ACK")
-        self.line = Line(self.near_ear, told(ok), self.far_ear, told(invite))
+        self.line = Line(self.near_ear, told(self.ok), self.far_ear, told(self.invite))
 
     def exchange(self, ours, theirs, method, status=200, body="", answer_body="", fields=()):
         """A request in the dialog and its answer, as they arrived."""
@@ -265,6 +270,41 @@ def what_is_lost_and_uneven_is_in_the_record():
         expect(f"{percent:.1f}/{other:.1f}%" in one.says("records"), one.says("records"))
         found = server_test.until(lambda: counted(one, lambda c: c["rtp_lost"]), "counts")
         expect(found["rtp_lost"] == row["from_caller"]["lost"] + row["from_callee"]["lost"], f"{found}")
+
+
+def what_closed_legs_have_heard_outlives_a_kill():
+    """The video of a call ends, and the server; those who are left count once."""
+    with house() as one, contextlib.ExitStack() as stack:
+        films = [Ear(stack), Ear(stack)]
+        call = Call(one, [film(ear.port) for ear in films])
+        line = Line(films[0], told(call.ok, "video"), films[1], told(call.invite, "video"))
+        for each in call.line, line:
+            each.expect_sound()
+        for end, gap in zip(line.ends, (20, 40)):
+            say_with_gaps(*end, 205, gap)
+        sent = [ear.sequence for ear in films]
+        call.reinvite(call.near, call.far, call.near_ear.describe() + film(0),
+                      call.far_ear.describe() + film(0))
+        line.expect_silence()
+        await_count(one, call, sent)
+        passed = sum(sent) - 15 + call.near_ear.sequence + call.far_ear.sequence
+        found = counted(one, lambda c: True)
+        expect(found["relay_packets"] <= passed, f"{passed} packets, and {found}")
+        one.restart()
+        call.line.expect_sound()
+        sent = [sent[0] + call.near_ear.sequence, sent[1] + call.far_ear.sequence]
+        call.hang_up()
+        row = server_test.until(lambda: heard(one, "records", lambda r: True), "record")
+        found = [(row[name]["expected"], row[name]["lost"]) for name in ("from_caller", "from_callee")]
+        expect(found == [(sent[0], 10), (sent[1], 5)], f"{sent} were sent, and the record is {row}")
+
+
+def await_count(one, call, films):
+    """Until it was looked at what was sent by now."""
+    call.line.expect_sound()
+    sent = films[0] + call.near_ear.sequence
+    server_test.until(lambda: heard(one, "calls", lambda r: "from_caller" in r and
+                                    r["from_caller"]["expected"] == sent), "look", 20)
 
 
 def heard(one, command, so):
@@ -593,6 +633,7 @@ CHECKS = [
     sound_goes_both_ways_and_ends_with_the_call,
     what_is_relayed_and_dropped_is_counted,
     what_is_lost_and_uneven_is_in_the_record,
+    what_closed_legs_have_heard_outlives_a_kill,
     hold_and_other_places_keep_the_ports,
     a_refused_offer_changes_nothing,
     an_offer_may_come_in_the_answer,

@@ -73,14 +73,20 @@ static bool description_to(unsigned host, struct sdp *sdp)
     return false;
 }
 
-/* The port of the relay that a host was told; 0 if it was told another's. */
-static unsigned told(unsigned host)
+/* The port of the relay that a host was told for an m-line; 0 if it was told another's. */
+static unsigned told_of(unsigned host, unsigned line)
 {
     struct sdp sdp;
 
     if (!description_to(host, &sdp))
         fail_msg("%u was told nothing", host);
-    return sdp_connection(&sdp, 0)->address.at[0] == 192 ? sdp.media[0].port : 0;
+    assert_true(line < sdp.media_count);
+    return sdp_connection(&sdp, line)->address.at[0] == 192 ? sdp.media[line].port : 0;
+}
+
+static unsigned told(unsigned host)
+{
+    return told_of(host, 0);
 }
 
 static struct leg_place place(unsigned a, unsigned b, unsigned c, unsigned d, unsigned port)
@@ -759,6 +765,97 @@ static void legs_that_are_opened_anew_add_to_those_before(void **state)
     assert_heard(&record.heard[LEGS_CALLEE], 0, 0, LEG_UNKNOWN);
 }
 
+/* So many packets by their numbers, of which some are lost; the jitter is 1 ms. */
+static struct leg_stream stream_of(uint32_t count, uint32_t lost, uint32_t clock)
+{
+    return (struct leg_stream){
+        .first = 1,
+        .highest = count,
+        .received = count - lost,
+        .is_begun = 1,
+        .clock = clock,
+        .jitter = clock * 16 / 1000,
+    };
+}
+
+#define VIDEO(port) "m=video " port " RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+
+/* The video is left out again, which closes its legs.  Those of the audio go on, and count once. */
+static void what_closed_legs_have_heard_outlives_a_restart(void **state)
+{
+    unsigned audio, video;
+    struct call_record record;
+
+    (void)state;
+    SAY(&w, .host = 9, .body = describe(9, 4000, VIDEO("4002")));
+    video = told_of(2, 1);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, VIDEO("6002")));
+    audio = told(9);
+    *stream_at(audio) = stream_of(100, 10, 8000);
+    *stream_at(video) = stream_of(1000, 20, 90000);
+    listen_for(1);
+    *stream_at(video) = stream_of(1500, 30, 90000);
+    carol_asks("INVITE", 2, describe(9, 4000, VIDEO("0")));
+    world_look(&w); /* once more, as long as it is there */
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, VIDEO("0")));
+    assert_int_equal(table.count, 4);
+    listen_for(2);
+    world_restart(&w);
+    world_relay(&w, &table);
+    *stream_at(audio) = stream_of(200, 11, 8000);
+    carol_asks("BYE", 50, NULL);
+    world_look(&w);
+    ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
+    record = record_of_call();
+    assert_heard(&record.heard[LEGS_CALLER], 200, 11, 1000);
+    assert_heard(&record.heard[LEGS_CALLEE], 1500, 30, 1000);
+}
+
+/* The relay has ended, and then the server, too. */
+static void what_a_relay_that_ended_had_heard_outlives_a_restart(void **state)
+{
+    struct ports_told ports = call();
+    struct call_record record;
+
+    (void)state;
+    *stream_at(ports.caller) = stream_of(100, 10, 8000);
+    listen_for(1);
+    memset(&table, 0, sizeof table);
+    world_relay(&w, &table);
+    *stream_at(ports.caller) = stream_of(300, 1, 8000);
+    world_restart(&w);
+    world_relay(&w, &table);
+    listen_for(2);
+    bye();
+    record = record_of_call();
+    assert_heard(&record.heard[LEGS_CALLER], 400, 11, 1000);
+    assert_heard(&record.heard[LEGS_CALLEE], 0, 0, LEG_UNKNOWN);
+}
+
+/* What the relay says of legs that are closed by now, but by the core alone, counts no more. */
+static void a_late_word_of_a_closed_leg_counts_once(void **state)
+{
+    struct leg_found late;
+    unsigned video;
+    struct call_record record;
+
+    (void)state;
+    SAY(&w, .host = 9, .body = describe(9, 4000, VIDEO("4002")));
+    video = told_of(2, 1);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, VIDEO("6002")));
+    *stream_at(video) = stream_of(1000, 20, 90000);
+    listen_for(1);
+    struct leg_place key = place(192, 0, 2, 1, video);
+    const struct table_row *row = table_find(&table, &key);
+    late = (struct leg_found){row->key, row->leg, row->stream};
+    carol_asks("INVITE", 2, describe(9, 4000, VIDEO("0")));
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, VIDEO("0")));
+    world_event(&w, &(struct event){.kind = EVENT_LEGS, .legs = &late, .leg_count = 1});
+    bye();
+    record = record_of_call();
+    assert_heard(&record.heard[LEGS_CALLEE], 1000, 20, 1000);
+}
+
 /* The relay could not open the first of its legs. */
 static void miss(void)
 {
@@ -890,7 +987,10 @@ int main(void)
         WITH(what_a_crash_left_of_a_late_offer_goes),
         WITH(legs_of_no_call_are_closed_and_missing_ones_opened), WITH(a_checkpoint_holds_the_legs),
         WITH(what_is_heard_until_the_bye_is_in_the_record),
-        WITH(legs_that_are_opened_anew_add_to_those_before), WITH(a_call_that_is_silent_is_hung_up),
+        WITH(legs_that_are_opened_anew_add_to_those_before),
+        WITH(what_closed_legs_have_heard_outlives_a_restart),
+        WITH(what_a_relay_that_ended_had_heard_outlives_a_restart),
+        WITH(a_late_word_of_a_closed_leg_counts_once), WITH(a_call_that_is_silent_is_hung_up),
         WITH(a_call_without_a_port_is_hung_up),
         WITH(early_media_without_a_port_ends_with_the_answer), WITH(a_call_on_hold_may_be_silent),
         WITH(who_hears_nothing_is_told_of_and_mended),
