@@ -60,7 +60,7 @@ struct config {
     bool has_udp, has_tcp, has_tls, has_ws, has_wss; /* transports listened on */
     bool wants_tls, wants_ws, wants_wss; /* they were asked for: without them there is no start */
     struct slice certfile, keyfile, authfile;
-    bool wants_relay;          /* one is started where there is none */
+    bool wants_relay;          /* how media is relayed is written */
     bool is_vouching;          /* our users' requests to other domains are signed */
     struct slice identity;     /* where their certificate is; empty: at our own port */
     bool is_traced;            /* from the start on */

@@ -183,8 +183,9 @@ static const struct key media_keys[] = {
     TEXT("mode", AT(media), "auto",
         "Which calls have their media relayed: auto is those whose phones could not reach each other, "
         "or might not, and never and always mean what they say. A call that needs the relay and "
-        "finds it full is refused: 503. Where nothing is written, a relay that is there is used, "
-        "and none is started."),
+        "finds it full is refused: 503. Where the kernel's relay is not loaded, the server starts a "
+        "process that relays, and the log says which it is; but where no mode is written, and the "
+        "relay's addresses are those by which this machine reaches itself, it starts none."),
     TEXT("address", AT(relay_address), "those that are listened on",
         "The relay's addresses on this machine, separated by blanks or commas: at most one of IPv4 "
         "and one of IPv6."),

@@ -525,7 +525,7 @@ static bool open_relay(struct server *server)
     if (!server->legwork)
         return false;
     legwork_want(server->legwork, epoch->settings.media.mode != MEDIA_NEVER,
-                 epoch->config->wants_relay);
+                 epoch->may_start_relay);
     return true;
 }
 

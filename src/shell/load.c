@@ -352,6 +352,17 @@ static void place_relay(struct media_settings *media, const struct sockets *sock
             media->outside[family] = media->own[family];
 }
 
+/* A relay that only this machine can reach is of use to nobody, unless somebody knows better. */
+static bool may_start_relay(const struct epoch *epoch)
+{
+    const struct media_settings *media = &epoch->settings.media;
+
+    for (unsigned family = 0; family < 2; family++)
+        if (media->has[family] && address_seclusion(&media->own[family]) != SECLUSION_LOOPBACK)
+            return true;
+    return epoch->config->wants_relay;
+}
+
 /* GNU SIP Witch took the host's name where the realm was no, none or had a blank. */
 static bool is_domain(struct slice realm)
 {
@@ -386,6 +397,7 @@ static bool make_settings(struct epoch *epoch, const struct sockets *sockets, bo
     settings->localnames = epoch->localnames;
     settings->localname_count = count;
     place_relay(&settings->media, sockets);
+    epoch->may_start_relay = may_start_relay(epoch);
     return true;
 }
 

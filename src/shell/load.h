@@ -32,6 +32,7 @@ struct config *load_config(const struct sources *sources, struct report *report)
 struct epoch {
     struct config *config;
     struct settings settings; /* the configuration's, with what only this machine knows */
+    bool may_start_relay;     /* a process, where the kernel's is not to be had */
     struct slice *localnames;
     char hostname[256];
     struct certs *certs;       /* until somebody has taken them over; NULL: none were wanted */

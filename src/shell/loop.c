@@ -532,7 +532,7 @@ static void begin_configuration(struct loop *loop, struct keeper_job *users)
     epoch_free(old);
     change_resolver(loop);
     legwork_want(loop->legwork, (*loop->epoch)->settings.media.mode != MEDIA_NEVER,
-                 (*loop->epoch)->config->wants_relay);
+                 (*loop->epoch)->may_start_relay);
     router_want(loop->router, &(*loop->epoch)->settings);
     loop->polled[POLL_ROUTER].fd = router_descriptor(loop->router);
     fetch_trust(loop->fetch, (*loop->epoch)->config->authfile);

@@ -17,6 +17,7 @@
 
 #define LISTENER "3" /* where the process finds its socket, as systemd has it */
 #define PATIENCE 2   /* seconds, for an answer */
+#define LINGER "5"   /* seconds that it stays without calls and server: another is started soon */
 
 struct process {
     struct relay relay;
@@ -201,8 +202,10 @@ static int reach(int state, struct process *process)
 /* What is spawned leaves its child behind and ends: what ends the daemon does not reach that. */
 static int start_process(const char *program, int listener)
 {
-    char *const words[] = {(char[]){"sipw-relay"}, (char[]){"serve"},  (char[]){"--background"},
-                           (char[]){"--listener"}, (char[]){LISTENER}, NULL};
+    char *const words[] = {(char[]){"sipw-relay"},   (char[]){"serve"},
+                           (char[]){"--background"}, (char[]){"--listener"},
+                           (char[]){LISTENER},       (char[]){"--linger"},
+                           (char[]){LINGER},         NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t none;

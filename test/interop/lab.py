@@ -7,6 +7,7 @@ the network goes away with the process that made it.
 import contextlib
 import ctypes
 import os
+import re
 import select
 import shutil
 import signal
@@ -231,7 +232,18 @@ class Server:
             raise Failure(f"sipw ended with status {status} on SIGTERM: {tail(self.log)}")
 
     def discard(self):
-        """End it whatever its state, without judging."""
+        """End it whatever its state, without judging, and its relay, which outlives it."""
         if self.process is not None:
             end(self.process)
             self.process.stdout.close()
+            self._end_relays()
+
+    def _end_relays(self):
+        with open(self.log, encoding="utf-8", errors="replace") as log:
+            found = set(re.findall(r"sipw-relay, process (\d+)", log.read()))
+        for number in found:
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{number}/comm", encoding="ascii") as name:
+                    is_relay = name.read() == "sipw-relay\n"
+                if is_relay:
+                    os.kill(int(number), signal.SIGTERM)

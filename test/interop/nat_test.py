@@ -151,7 +151,6 @@ class World:
             self._stack.callback(self._ask, "unload")
             done = self._ask("load", "--user", "root", "--ports", f"{PORTS[0]}-{PORTS[-1]}")
             expect(done.returncode == 0, f"sipw-relay load: {done.stderr.strip()}")
-        self._stack.callback(self._end_process)
         self._stack.callback(self.server.discard)
         self.server.start()
         said = lab.until(lambda: re.search("media is relayed .*", self._log()), PATIENCE, "relay")[0]
@@ -164,12 +163,6 @@ class World:
     def _ask(self, *words):
         return subprocess.run([self.program("sipw-relay"), *words], capture_output=True, text=True,
                               check=False)
-
-    def _end_process(self):
-        """It outlives its server: that is what it is for."""
-        if self.relay == "process" and (found := re.search(r"process (\d+)", self._log())):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(found[1]), signal.SIGTERM)
 
     def start_phones(self):
         for phone in self.phones.values():

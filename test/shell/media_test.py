@@ -184,7 +184,9 @@ def running(config, host="127.0.0.1"):
         server.start("-A", host)
         line = server.await_line("media is relayed")
         stack.callback(end_relay, server, int(re.search(r"process (\d+)", line)[1]))
-        yield House(server, stack, host)
+        one = House(server, stack, host)
+        one.chosen = line
+        yield one
 
 
 @contextlib.contextmanager
@@ -601,11 +603,64 @@ def who_hears_nothing_is_told_in_the_log():
         call.hang_up()
 
 
+def where_nothing_is_written_a_process_relays():
+    in_a_lab(relay_by_default)
+
+
+def where_only_this_machine_is_served_no_process_is_started():
+    with server_test.server(dialog_test.CONFIG) as server:
+        server.start("-A", "127.0.0.1,::1")
+        expect(not os.path.exists(os.path.join(server.state, "relay")), "a relay was started")
+
+
+def who_relays_ends_once_nobody_needs_it():
+    with server_test.server(CONFIG % "") as server:
+        server.start("-A", "127.0.0.1")
+        pid = int(re.search(r"process (\d+)", server.await_line("media is relayed"))[1])
+        expect(is_running(pid), "it has gone at once")
+        server.discard()
+        server_test.until(lambda: not is_running(pid), "end of the relay", 20)
+
+
+def is_running(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "XZ"
+    except FileNotFoundError:
+        return False
+
+
 def keys_of_gnu_sip_witch_say_where_the_relay_is():
+    in_a_lab(place_by_old_keys)
+
+
+def in_a_lab(check):
     """In a network of its own, where phones have public addresses."""
-    done = subprocess.run([sys.executable, __file__, "--lab"], capture_output=True, text=True,
-                          timeout=60, check=False)
+    done = subprocess.run([sys.executable, __file__, "--lab", check.__name__], capture_output=True,
+                          text=True, timeout=60, check=False)
     expect(done.returncode == 0, (done.stdout + done.stderr).strip())
+
+
+def relay_by_default():
+    """The kernel's is not loaded."""
+    with running(dialog_test.CONFIG, lab.ADDRESS) as one:
+        expect("the kernel's relay is not loaded (sipw-relay load" in one.chosen and
+               "; instead, media is relayed by a process of its own" in one.chosen, one.chosen)
+        alice, bob, _ = one.phones
+        attempt = Attempt(alice, bob.aor(), SDP,
+                          body=one.ears[0].describe().replace("127.0.0.1", "192.168.1.7"))
+        invite = bob.await_request("INVITE")
+        expect(f"c=IN IP4 {lab.ADDRESS}\r\n" in invite.body, f"it is not relayed: {invite.body!r}")
+        bob.answer(invite, 486)
+        attempt.fails(486)
+        record = server_test.until(lambda: heard(one, "records", lambda r: True), "record")
+        expect((record["media"], record["media_reason"]) == ("relayed", "who offers is behind NAT"),
+               f"the record is {record}")
+
+
+def place_by_old_keys():
+    for key in "peering", "gateway":
+        place_by_old_key(key)
 
 
 def place_by_old_key(key):
@@ -649,15 +704,17 @@ CHECKS = [
     a_call_whose_port_another_program_has_ends,
     a_silent_call_is_hung_up,
     who_hears_nothing_is_told_in_the_log,
+    where_nothing_is_written_a_process_relays,
+    where_only_this_machine_is_served_no_process_is_started,
+    who_relays_ends_once_nobody_needs_it,
     keys_of_gnu_sip_witch_say_where_the_relay_is,
 ]
 
 
 def main():
-    if sys.argv[1:] == ["--lab"]:
+    if sys.argv[1:2] == ["--lab"]:
         lab.enter()
-        for key in "peering", "gateway":
-            place_by_old_key(key)
+        {check.__name__: check for check in (relay_by_default, place_by_old_keys)}[sys.argv[2]]()
         return 0
     names, failed = set(sys.argv[1:]), 0
     for check in CHECKS:
