@@ -4,6 +4,7 @@
 #include "core/context.h"
 #include "core/dialog.h"
 #include "core/fault.h"
+#include "core/inside.h"
 #include "core/legs_record.h"
 #include "core/location.h"
 #include "core/oddity.h"
@@ -141,7 +142,8 @@ void anchor_persist(struct core *core, const struct anchor *anchor, struct actio
     write_u8(w, anchor->path);
     write_u8(w, anchor->reason);
     write_u8(w, anchor->ice);
-    write_u8(w, (uint8_t)(anchor->is_answered | anchor->is_settled << 1 | anchor->has_ice << 2));
+    write_u8(w, (uint8_t)(anchor->is_answered | anchor->is_settled << 1 | anchor->has_ice << 2 |
+                          anchor->is_late << 3 | anchor->raised << 4));
     legs_write(w, &anchor->legs);
     write_u64(w, anchor->payer);
     legs_write_clocks(w, &anchor->legs);
@@ -198,6 +200,8 @@ static bool read_anchor(struct reader *r, struct anchor *anchor)
     anchor->is_answered = flags & 1;
     anchor->is_settled = flags & 2;
     anchor->has_ice = flags & 4;
+    anchor->is_late = flags & 8;
+    anchor->raised = flags >> 4 & 1;
     if (!legs_read(r, &anchor->legs))
         return false;
     anchor->payer = r->rest.len ? read_u64(r) : 0; /* older records have none, */
@@ -367,6 +371,7 @@ static struct party callee_of(const struct core *core, const struct context *con
 struct branch_ends {
     struct party parties[2]; /* by enum legs_side */
     enum legs_side offerer;
+    struct slice call_id, caller_tag;
 };
 
 static struct media_decision decide(const struct core *core, const struct branch_ends *ends,
@@ -471,14 +476,12 @@ static struct anchor *open_anchor(struct core *core, const struct context *conte
     struct server_transaction *server = pool_at(&core->servers, context->server);
     uint64_t payer = payer_of(core, ends);
     struct anchor *anchor = has_room(core, payer) ? pool_take(&core->anchors) : NULL;
-    struct message m;
 
     if (!anchor)
         return NULL;
-    message_parse(block_slice(&context->request), &m); /* it found no fault when it came */
     anchor->id = random_next(&core->random);
-    anchor->call = hash_of(core, message_first(&m, HEADER_CALL_ID));
-    anchor->caller_tag = hash_of(core, address_tag(message_first(&m, HEADER_FROM)));
+    anchor->call = hash_of(core, ends->call_id);
+    anchor->caller_tag = hash_of(core, ends->caller_tag);
     anchor->invite = server->key.low;
     anchor->server = pool_handle(&core->servers, server);
     anchor->branch = (uint8_t)index;
@@ -515,12 +518,16 @@ static bool has_ice(const struct sdp *sdp)
 
 /* Where the description goes by, another; false if it would not fit. */
 static bool rewrite(struct core *core, const struct anchor *anchor, const struct message *m,
-                    const struct sdp *sdp, const struct legs_output *output,
+                    const struct legs_message *heard, const struct legs_output *output,
                     struct description *description)
 {
     struct writer w = writer_over(core->description, MESSAGE_LIMIT);
+    const struct sdp *sdp = heard->sdp;
 
-    sdp_rewrite(&w, sdp, output->places, (enum sdp_ice)anchor->ice);
+    if (anchor->is_late && heard->from == anchor->raised)
+        sdp_rewrite_raised(&w, sdp, output->places, (enum sdp_ice)anchor->ice);
+    else
+        sdp_rewrite(&w, sdp, output->places, (enum sdp_ice)anchor->ice);
     if (w.failed || m->bytes.len - sdp->bytes.len + w.len + GROWTH_RESERVE > MESSAGE_LIMIT)
         return false;
     description->at =
@@ -543,7 +550,7 @@ static enum legs_verdict hear(struct core *core, struct anchor *anchor, const st
         anchor_apply(core, anchor, &output, out);
     if (heard->carrier != LEGS_RESPONSE) /* the answer may close legs */
         silence_look(core, anchor, out);
-    if (verdict == LEGS_REWRITE && !rewrite(core, anchor, m, heard->sdp, &output, description))
+    if (verdict == LEGS_REWRITE && !rewrite(core, anchor, m, heard, &output, description))
         return LEGS_FULL;
     return verdict;
 }
@@ -561,10 +568,10 @@ static void note_skill(const struct party *party, const struct core *core, const
 /* Decides for a branch whose session is offered by this message; NULL if it needs no anchor, or
  * cannot have one. */
 static struct anchor *decide_branch(struct core *core, struct context *context, unsigned index,
-                                    const struct branch_ends *ends, const struct sdp *offer)
+                                    const struct branch_ends *ends, const struct sdp *offer,
+                                    bool is_suspect)
 {
     struct target *target = &context_targets(context)[index];
-    bool is_suspect = silence_suspects(core, context, index);
     struct media_decision decision = decide(core, ends, offer, is_suspect);
     struct anchor *anchor;
 
@@ -600,8 +607,11 @@ static bool is_decided(const struct core *core, const struct target *target)
 bool anchor_is_due(const struct core *core, const struct context *context, unsigned index,
                    const struct message *request)
 {
-    return !is_decided(core, &context_targets(context)[index]) &&
-           request->first[HEADER_CONTENT_TYPE];
+    const struct target *target = &context_targets(context)[index];
+    bool is_in_dialog = address_tag(message_first(request, HEADER_TO)).len > 0;
+
+    return !is_decided(core, target) && request->first[HEADER_CONTENT_TYPE] &&
+           (!is_in_dialog || target->media_path != MEDIA_DIRECT);
 }
 
 static void decide_initial(struct core *core, struct context *context, unsigned index,
@@ -609,16 +619,119 @@ static void decide_initial(struct core *core, struct context *context, unsigned 
 {
     struct target *target = &context_targets(context)[index];
     const struct branch_ends ends = {
-        {caller_of(core, context, req), callee_of(core, context, index, way)}, LEGS_CALLER};
+        {caller_of(core, context, req), callee_of(core, context, index, way)},
+        LEGS_CALLER,
+        req->call_id,
+        req->from_tag};
     struct sdp sdp;
 
     context->flags |= CONTEXT_OFFERED;
     if (read_description(&req->message, &sdp)) {
-        decide_branch(core, context, index, &ends, &sdp);
+        decide_branch(core, context, index, &ends, &sdp, silence_suspects(core, context, index));
     } else {
         target->media = MEDIA_UNREADABLE;
         target->media_path = MEDIA_DIRECT;
     }
+}
+
+/* A phone of ours whose signalling comes from another network than when the dialog began.  One with
+ * several flows may have its media where it was, or of the other family. */
+static bool has_moved(const struct end *end, const struct address_bytes *now,
+                      const struct sdp *offer)
+{
+    struct address_bytes then = flow_address(&end->flow);
+    const struct sdp_connection *c;
+
+    if (!end->binding || !offer->media_count)
+        return false;
+    c = sdp_connection(offer, 0);
+    if (address_equal(&c->address, &then))
+        return false;
+    return then.is_v6 == now->is_v6 || c->address.is_v6 == now->is_v6;
+}
+
+static enum legs_side sender_of(const struct request *req)
+{
+    return req->direction == COOKIE_TO_CALLEE ? LEGS_CALLER : LEGS_CALLEE;
+}
+
+/* Both ends of a dialog, as this request shows them. */
+static struct branch_ends ends_in_dialog(const struct core *core, const struct request *req,
+                                         const struct flow *way)
+{
+    const struct end *from = inside_from(req), *to = inside_to(req);
+    const struct binding *here = from->binding ? location_binding(core, from->binding) : NULL;
+    const struct binding *there = to->binding ? location_binding(core, to->binding) : NULL;
+    enum legs_side sender = sender_of(req);
+    struct branch_ends ends = {
+        .offerer = sender,
+        .call_id = req->call_id,
+        .caller_tag = sender == LEGS_CALLER ? req->from_tag : req->to_tag,
+    };
+
+    ends.parties[sender] = (struct party){
+        .source = flow_address(&req->flow),
+        .host = req->via.host,
+        .other = host_of(dialog_contact(&req->message)),
+        .binding = here,
+        .is_outside = !from->binding,
+        .is_web = flow_is_web(&req->flow),
+    };
+    ends.parties[!sender] = (struct party){
+        .source = flow_address(way),
+        .host = there ? host_of(binding_contact(there)) : NO_SLICE,
+        .binding = there,
+        .is_outside = !to->binding,
+        .is_web = flow_is_web(way),
+    };
+    return ends;
+}
+
+/* The offer comes in a dialog without an anchor, from elsewhere than at its beginning. */
+static bool is_new_case(const struct core *core, const struct request *req, struct sdp *sdp)
+{
+    const struct end *from = inside_from(req);
+    const struct address_bytes now = flow_address(&req->flow), then = flow_address(&from->flow);
+    struct passage p;
+
+    return !address_equal(&now, &then) &&
+           dialog_find(core, req->call_id, req->from_tag, req->to_tag).index &&
+           !find_passage(core, req->call_id, req->from_tag, req->to_tag, &p) &&
+           read_description(&req->message, sdp) && !sdp_ice_is_concluded(sdp) &&
+           has_moved(from, &now, sdp);
+}
+
+/* Of all other offers in dialogs nothing is decided, and nothing recorded: what went directly goes
+ * on so. */
+static bool decide_in_dialog(struct core *core, struct context *context, unsigned index,
+                             const struct flow *way, const struct request *req)
+{
+    struct target *target = &context_targets(context)[index];
+    struct branch_ends ends;
+    struct anchor *anchor;
+    struct sdp sdp;
+
+    if (!way || req->direction == COOKIE_INVALID || !req->message.first[HEADER_CONTENT_TYPE])
+        return false;
+    if (foregone(core) || !is_new_case(core, req, &sdp)) {
+        target->media_path = MEDIA_DIRECT; /* whatever it was before a crash */
+        return false;
+    }
+    ends = ends_in_dialog(core, req, way);
+    anchor = decide_branch(core, context, index, &ends, &sdp, false);
+    if (anchor) {
+        anchor->is_answered = anchor->is_settled = anchor->is_late = true;
+        anchor->answered_at = core->now.boot;
+        anchor->raised = !ends.offerer;
+    }
+    return req->message.method == METHOD_INVITE;
+}
+
+/* It begins a session, or may change one (RFC 3261 14, RFC 3311). */
+static bool may_offer(const struct request *req)
+{
+    return req->message.method == METHOD_INVITE ||
+           (req->message.method == METHOD_UPDATE && req->to_tag.len);
 }
 
 bool anchor_decide(struct core *core, struct context *context, unsigned index,
@@ -628,8 +741,10 @@ bool anchor_decide(struct core *core, struct context *context, unsigned index,
     uint8_t media = target->media, path = target->media_path;
     enum media_reason reason;
 
-    if (req->message.method != METHOD_INVITE || req->to_tag.len || is_decided(core, target))
+    if (!may_offer(req) || is_decided(core, target))
         return false;
+    if (req->to_tag.len)
+        return decide_in_dialog(core, context, index, way, req);
     reason = foregone(core);
     if (reason) {
         target->media = (uint8_t)reason;
@@ -684,6 +799,15 @@ static void meet(struct core *core, const struct passage *p, const struct flow *
         anchor_apply(core, p->anchor, &output, out);
 }
 
+/* The offer that it began with was refused: a call that went directly goes on so. */
+static bool end_refused(struct core *core, struct anchor *anchor, struct actions *out)
+{
+    if (!anchor->is_late || !legs_are_idle(&anchor->legs))
+        return false;
+    anchor_close(core, anchor, out);
+    return true;
+}
+
 /* ICE has found the way, by us or by another, and the description says which: there it stays.  Its
  * answer passes as well. */
 static bool is_found(const struct anchor *anchor, const struct sdp *sdp)
@@ -691,14 +815,33 @@ static bool is_found(const struct anchor *anchor, const struct sdp *sdp)
     return anchor->ice == SDP_ICE_KEPT && anchor->has_ice && sdp_ice_is_concluded(sdp);
 }
 
-static bool request_in_dialog(struct core *core, struct context *context, const struct request *req,
-                              struct description *description, struct actions *out)
+/* The anchor that begins with this request; false if there is none. */
+static bool find_begun(const struct core *core, const struct target *target,
+                       const struct request *req, struct passage *p)
 {
+    enum legs_side sender = sender_of(req);
+    struct slice callee_tag = sender == LEGS_CALLER ? req->to_tag : req->from_tag;
+
+    *p = (struct passage){
+        .anchor = pool_get(&core->anchors, target->anchor),
+        .message = {.from = sender, .tag = hash_of(core, callee_tag), .is_final = true},
+    };
+    return p->anchor != NULL;
+}
+
+static bool request_in_dialog(struct core *core, struct context *context, unsigned index,
+                              const struct request *req, struct description *description,
+                              struct actions *out)
+{
+    const struct target *target = &context_targets(context)[index];
     struct passage p;
     struct sdp sdp;
 
-    if (!find_passage(core, req->call_id, req->from_tag, req->to_tag, &p))
-        return true;
+    if (!find_passage(core, req->call_id, req->from_tag, req->to_tag, &p) &&
+        !find_begun(core, target, req, &p)) {
+        core->tally.unrelayed += target->media_path != MEDIA_DIRECT;
+        return target->media_path == MEDIA_DIRECT;
+    }
     meet(core, &p, &req->flow, out);
     if (!req->message.first[HEADER_CONTENT_TYPE])
         return true;
@@ -712,7 +855,10 @@ static bool request_in_dialog(struct core *core, struct context *context, const 
     context->offer_tag = p.message.tag;
     context->offer_number = req->cseq.number;
     context->offer_side = (uint8_t)p.message.from;
-    return hear(core, p.anchor, &req->message, &p.message, description, out) != LEGS_FULL;
+    if (hear(core, p.anchor, &req->message, &p.message, description, out) != LEGS_FULL)
+        return true;
+    end_refused(core, p.anchor, out);
+    return false;
 }
 
 bool anchor_request(struct core *core, struct context *context, unsigned index,
@@ -724,7 +870,7 @@ bool anchor_request(struct core *core, struct context *context, unsigned index,
     if (method != METHOD_INVITE && method != METHOD_UPDATE && method != METHOD_PRACK)
         return true;
     if (req->to_tag.len)
-        return request_in_dialog(core, context, req, description, out);
+        return request_in_dialog(core, context, index, req, description, out);
     return method != METHOD_INVITE ||
            request_initial(core, context, index, way, req, description, out);
 }
@@ -763,8 +909,12 @@ static struct anchor *decide_late(struct core *core, struct context *context, un
     if (target->media || !read_description(response, &sdp))
         return NULL;
     const struct branch_ends ends = {
-        {caller_of(core, context, &req), callee_of(core, context, index, way)}, LEGS_CALLEE};
-    anchor = decide_branch(core, context, index, &ends, &sdp);
+        {caller_of(core, context, &req), callee_of(core, context, index, way)},
+        LEGS_CALLEE,
+        req.call_id,
+        req.from_tag};
+    anchor =
+        decide_branch(core, context, index, &ends, &sdp, silence_suspects(core, context, index));
     core->tally.unrelayed += !anchor && target->media_path != MEDIA_DIRECT;
     return anchor;
 }
@@ -850,6 +1000,16 @@ static void meet_answerer(struct core *core, struct anchor *anchor, const struct
         anchor_apply(core, anchor, &output, out);
 }
 
+/* The call's record says by which way it goes from now on. */
+static void note_late(struct core *core, const struct passage *p, struct actions *out)
+{
+    struct dialog *dialog =
+        dialog_hashed(core, p->anchor->call, p->anchor->caller_tag, p->message.tag);
+
+    core->tally.relayed +=
+        dialog && dialog_lead(core, dialog, p->anchor->path, p->anchor->reason, out);
+}
+
 static void accept_silently(struct core *core, const struct passage *p, struct actions *out)
 {
     struct legs_output output;
@@ -892,6 +1052,8 @@ void anchor_response(struct core *core, const struct server_transaction *server,
     if (!has_ice(&sdp))
         p.anchor->has_ice = false;
     hear(core, p.anchor, response, &p.message, description, out);
+    if (p.anchor->is_late && legs_are_agreed(&p.anchor->legs))
+        note_late(core, &p, out);
 }
 
 /* ---- ends */
@@ -917,7 +1079,8 @@ void anchor_refuse(struct core *core, struct context *context, struct actions *o
     if (!anchor)
         return;
     legs_refuse(&anchor->legs, &core->ports, &m, &output);
-    anchor_apply(core, anchor, &output, out);
+    if (!end_refused(core, anchor, out))
+        anchor_apply(core, anchor, &output, out);
 }
 
 void anchor_leave(struct core *core, const struct dialog *dialog, struct actions *out)
@@ -959,6 +1122,10 @@ void anchor_start(struct core *core, struct moment now, struct actions *out)
         if (!anchor)
             continue;
         legs_claim(&anchor->legs, &core->ports);
+        if (anchor->is_late && !context && !legs_are_agreed(&anchor->legs)) {
+            anchor_close(core, anchor, out); /* it began with an UPDATE, which has no image */
+            continue;
+        }
         if (context && anchor->branch < context->target_count)
             context_targets(context)[anchor->branch].anchor = pool_handle(&core->anchors, anchor);
         silence_watch(core, anchor, now.boot);

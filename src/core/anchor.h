@@ -7,6 +7,10 @@
  * that its answers made, and its record stands in the journal before a port of it is told to
  * anyone.
  *
+ * A call that goes directly may need the relay later, when a phone of ours goes into another
+ * network: then the next offer of either is decided on anew, and has an anchor from there on
+ * (doc/adr/0013).
+ *
  * Nothing here is done for calls that need no relay, but the decision; where there is no relay, or
  * it is switched off, no description is read at all.
  */
@@ -31,6 +35,8 @@ struct anchor {
     bool is_settled; /* no more answers will come */
     bool has_ice;    /* both ends may have found another way: silence means nothing */
     bool is_mended[2];
+    bool is_late;           /* the call went directly before, */
+    uint8_t raised;         /* and this side's descriptions (enum legs_side) have higher versions */
     bool is_broken;         /* a leg could not be opened: it ends once it is answered */
     uint64_t open_seen;     /* bit n: the n-th of its legs is in the relay's table, by its list */
     instant answered_at;    /* or when it was read from the journal */
@@ -46,11 +52,11 @@ struct anchor {
 size_t anchor_bytes(const struct limits *limits);
 void anchor_init(struct core *core, struct arena *from);
 
-/* Decides for target `index` of an INVITE, which is about to go by `way`, unless that was done
- * before; NULL, the way is not known yet: then only what does not depend on it.  True if the
- * INVITE's image has to be put before it is sent: the decision is a part of it, so that a restart
- * knows what the phone was told.  What the image calls relayed, and has no anchor in the journal,
- * was not sent. */
+/* Decides for target `index` of an INVITE, or of another offer in a dialog, which is about to go by
+ * `way`, unless that was done before; NULL, the way is not known yet: then only what does not
+ * depend on it.  True if the INVITE's image has to be put before it is sent: the decision is a part
+ * of it, so that a restart knows what the phone was told.  What the image calls relayed, and has no
+ * anchor in the journal, was not sent. */
 bool anchor_decide(struct core *core, struct context *context, unsigned index,
                    const struct flow *way, const struct request *req);
 

@@ -786,6 +786,7 @@ static void send_failure(struct core *core, struct context *context, struct mome
     unsigned status = outward_status(context);
     struct slice bytes;
 
+    anchor_refuse(core, context, out);
     if (!is_invite && status == 408) {
         server_silence(core, server, now.boot, out);
         return;
@@ -802,7 +803,6 @@ static void send_failure(struct core *core, struct context *context, struct mome
         return;
     }
     server->status = (uint16_t)status;
-    anchor_refuse(core, context, out);
     if (is_invite)
         record_failure(core, context, server, bytes, now, out);
     if (server->is_initial)

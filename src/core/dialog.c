@@ -269,6 +269,28 @@ static void refresh(struct core *core, struct dialog *dialog, struct slice ours,
         dialog_persist(core, dialog, now, out);
 }
 
+bool dialog_lead(struct core *core, struct dialog *dialog, uint8_t path, uint8_t reason,
+                 struct actions *out)
+{
+    struct reader r = reader_over(dialog_part(dialog, DIALOG_CALL));
+    struct slice parts[DIALOG_PART_COUNT];
+    char bytes[CALL_RECORD_LIMIT];
+    struct writer w = writer_over(bytes, sizeof bytes);
+    struct call_record call;
+
+    if (!r.rest.len || !call_read(&r, &call) || (call.media_path == path && call.media == reason))
+        return false;
+    call.media_path = path;
+    call.media = reason;
+    call_write(&w, &call);
+    for (unsigned i = 0; i < DIALOG_PART_COUNT; i++)
+        parts[i] = dialog_part(dialog, i);
+    parts[DIALOG_CALL] = writer_slice(&w);
+    if (set_text(core, dialog, parts))
+        dialog_persist(core, dialog, core->now, out);
+    return true;
+}
+
 /* The server ended it. */
 static void end_ours(struct core *core, struct dialog *dialog, struct moment now,
                      struct actions *out)

@@ -42,6 +42,11 @@ void dialog_accept(struct core *core, struct server_transaction *server,
 void dialog_answer(struct core *core, const struct context *context, const struct message *response,
                    struct moment now, struct actions *out);
 
+/* Its media goes another way than it began (enum media_path, media_reason): its call's record says
+ * so.  False if it did already. */
+bool dialog_lead(struct core *core, struct dialog *dialog, uint8_t path, uint8_t reason,
+                 struct actions *out);
+
 /* Ends a call: sends BYE to both ends (core/hangup), with `reason` as Reason value (RFC 3326).  Its
  * record ends when both have answered or cannot; a crash before that sends them again. */
 void dialog_drop(struct core *core, struct dialog *dialog, struct slice reason, struct moment now,

@@ -816,6 +816,22 @@ void legs_claim(struct legs *legs, struct ports *ports)
     }
 }
 
+bool legs_are_agreed(const struct legs *legs)
+{
+    for (unsigned i = 0; i < ANSWER_LIMIT; i++)
+        if (legs->with[i].state == LEGS_AGREED || legs->with[i].state == LEGS_REOFFERED)
+            return true;
+    return false;
+}
+
+bool legs_are_idle(const struct legs *legs)
+{
+    for (unsigned i = 0; i < ANSWER_LIMIT; i++)
+        if (legs->with[i].state != LEGS_IDLE)
+            return false;
+    return !legs->is_offered;
+}
+
 bool legs_are_closed(const struct legs *legs)
 {
     for (unsigned i = 0; i < ANSWER_LIMIT; i++)

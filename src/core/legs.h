@@ -181,5 +181,9 @@ unsigned legs_count(const struct legs *legs);
  * today stays as it is, and an m-line whose port another call has is no longer relayed. */
 void legs_claim(struct legs *legs, struct ports *ports);
 
+/* Something was offered and answered; nothing is offered, and nothing was answered. */
+bool legs_are_agreed(const struct legs *legs);
+bool legs_are_idle(const struct legs *legs);
+
 /* No exchange has a leg. */
 bool legs_are_closed(const struct legs *legs);

@@ -1,6 +1,7 @@
 /*
- * Whether the media of a call needs a relay.  Decided once a branch, when the session is offered;
- * in doubt it is relayed, for a call without sound is worse than a detour.
+ * Whether the media of a call needs a relay.  Decided once a branch, when the session is offered,
+ * and anew where one of the two has moved since (core/anchor); in doubt it is relayed, for a call
+ * without sound is worse than a detour.
  *
  * Who offers is not always who calls: an INVITE may have no description, and then the offer is in
  * the answer to it (RFC 3264 5, RFC 3261 13.2.1).

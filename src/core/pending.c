@@ -421,7 +421,7 @@ static bool is_unsent(const struct core *core, const struct client_transaction *
         server && server->context ? pool_at(&core->contexts, server->context) : NULL;
     struct message request;
 
-    return context && server->is_initial && !client->is_remembered && context->request.at &&
+    return context && !client->is_remembered && context->request.at &&
            !message_parse(block_slice(&context->request), &request).status &&
            anchor_is_due(core, context, client->branch, &request);
 }

@@ -8,6 +8,7 @@ struct walk {
     const struct sdp *sdp;
     const struct sdp_place *places;
     enum sdp_ice ice;
+    bool is_raised;
     size_t from;
     struct line line;
     unsigned next;          /* m-lines so far: the section is that of the one before */
@@ -210,22 +211,40 @@ static void pay_connection(struct walk *walk)
     walk->owes_connection = false;
 }
 
+/* From the begin of one word to the end of another. */
+static struct span span_of(const struct walk *walk, struct slice first, struct slice last)
+{
+    return (struct span){(uint16_t)(first.at - walk->sdp->bytes.at),
+                         (uint16_t)(last.at + last.len - first.at)};
+}
+
+static void raise_version(struct walk *walk, struct slice text)
+{
+    uint64_t version;
+
+    if (!slice_number(text, UINT64_MAX - 1, &version))
+        return;
+    replace(walk, span_of(walk, text, text));
+    write_number(walk->w, version + 1);
+}
+
 /* o=carol 28908764872 28908764872 IN IP6 2001:db8::1: baresip takes the first family that a
  * description names for that of its media, and refuses one that it has not. */
 static void walk_origin(struct walk *walk)
 {
     struct slice rest = walk->line.value, words[6];
-    size_t at;
 
     for (unsigned i = 0; i < COUNT_OF(words); i++)
         if (!line_word(&rest, &words[i]))
             return;
-    if (walk->next || !walk->first_place ||
+    if (walk->next)
+        return;
+    if (walk->is_raised)
+        raise_version(walk, words[2]);
+    if (!walk->first_place ||
         !slice_equal_nocase(words[4], walk->first_place->address.is_v6 ? S("IP4") : S("IP6")))
         return;
-    at = (size_t)(words[4].at - walk->sdp->bytes.at);
-    replace(walk,
-            (struct span){(uint16_t)at, (uint16_t)(words[5].at + words[5].len - words[4].at)});
+    replace(walk, span_of(walk, words[4], words[5]));
     write_connection(walk, &walk->first_place->address);
 }
 
@@ -247,14 +266,28 @@ static void walk_line(struct walk *walk)
         pay_connection(walk);
 }
 
+static void walk_all(struct walk *walk)
+{
+    size_t at = 0;
+
+    look_ahead(walk);
+    while (line_next(walk->sdp->bytes, &at, &walk->line) == LINE_TAKEN)
+        walk_line(walk);
+    copy_until(walk, walk->sdp->bytes.len);
+}
+
 void sdp_rewrite(struct writer *w, const struct sdp *sdp, const struct sdp_place *places,
                  enum sdp_ice ice)
 {
     struct walk walk = {.w = w, .sdp = sdp, .places = places, .ice = ice};
-    size_t at = 0;
 
-    look_ahead(&walk);
-    while (line_next(sdp->bytes, &at, &walk.line) == LINE_TAKEN)
-        walk_line(&walk);
-    copy_until(&walk, sdp->bytes.len);
+    walk_all(&walk);
+}
+
+void sdp_rewrite_raised(struct writer *w, const struct sdp *sdp, const struct sdp_place *places,
+                        enum sdp_ice ice)
+{
+    struct walk walk = {.w = w, .sdp = sdp, .places = places, .ice = ice, .is_raised = true};
+
+    walk_all(&walk);
 }

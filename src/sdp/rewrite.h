@@ -2,7 +2,8 @@
  * Leading the media of a session description another way: addresses and ports are replaced in its
  * bytes, and nothing else is touched.  Keys, fingerprints, zrtp-hash and all that is not named
  * here stay as they were, byte for byte; so does o=, but that its address becomes the first place's
- * where that is of the other family, for there are phones that look there for the family.
+ * where that is of the other family, for there are phones that look there for the family; and its
+ * version, where that is wished.
  *
  * The result takes the place of the description in a message by one edit (sip/compose), whether it
  * is the whole body or a part of one (sip/body): a part ends with its boundary and says no length.
@@ -37,5 +38,10 @@ enum sdp_ice {
 void sdp_rewrite(struct writer *w, const struct sdp *sdp, const struct sdp_place *places,
                  enum sdp_ice ice);
 
-/* Bytes that this adds to a description, at most. */
+/* The same, and the version in o= is one higher: for who was told the same description before, with
+ * other places, would take it for that (RFC 3264 8). */
+void sdp_rewrite_raised(struct writer *w, const struct sdp *sdp, const struct sdp_place *places,
+                        enum sdp_ice ice);
+
+/* Bytes that either adds to a description, at most. */
 #define SDP_GROWTH (SDP_MEDIA * 512u)

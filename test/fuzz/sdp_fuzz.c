@@ -1,6 +1,7 @@
 /*
- * sdp_parse and sdp_rewrite.  Of an input the first byte says which m-lines go elsewhere, the
- * second what becomes of ICE and of which family the places are; the rest is the description.
+ * sdp_parse, sdp_rewrite and sdp_rewrite_raised.  Of an input the first byte says which m-lines go
+ * elsewhere, the second what becomes of ICE and of which family the places are; the rest is the
+ * description.
  *
  * What is rewritten reads the same but for the addresses and ports of what was moved; the lines
  * that speak of neither are there, in order, byte for byte; and where nothing moves, nothing does.
@@ -157,11 +158,40 @@ static void check_rewritten(const struct sdp *a, struct slice text, enum sdp_ice
     assert(is_any_moved || slice_equal(a->bytes, text));
 }
 
+/* Of o= the version alone, by one. */
+static void check_version(struct slice a, struct slice b)
+{
+    struct slice in_a, in_b;
+    uint64_t before, after;
+
+    for (unsigned i = 0; i < 3; i++) {
+        assert(line_word(&a, &in_a) && line_word(&b, &in_b));
+        assert(i == 2 || slice_equal(in_a, in_b));
+    }
+    assert(slice_number(in_a, UINT64_MAX - 1, &before) && slice_number(in_b, UINT64_MAX, &after));
+    assert(after == before + 1 && slice_equal(a, b));
+}
+
+static void check_raised(struct slice a, struct slice b)
+{
+    size_t at_a = 0, at_b = 0;
+    struct line of_a, of_b;
+
+    while (line_next(a, &at_a, &of_a) == LINE_TAKEN) {
+        assert(line_next(b, &at_b, &of_b) == LINE_TAKEN && of_a.type == of_b.type);
+        if (!slice_equal(of_a.value, of_b.value)) {
+            assert(of_a.type == 'o');
+            check_version(of_a.value, of_b.value);
+        }
+    }
+    assert(line_next(b, &at_b, &of_b) != LINE_TAKEN);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static char at[SDP_BYTES + SDP_GROWTH];
+    static char at[SDP_BYTES + SDP_GROWTH], raised_at[SDP_BYTES + SDP_GROWTH];
     static struct sdp sdp;
-    struct writer w = writer_over(at, sizeof at);
+    struct writer w = writer_over(at, sizeof at), raised = writer_over(raised_at, sizeof raised_at);
     enum sdp_ice ice;
 
     if (size < 2 || sdp_parse(fuzz_input(data + 2, size - 2), &sdp).fault)
@@ -173,5 +203,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(!w.failed);
     if (w.len <= SDP_BYTES)
         check_rewritten(&sdp, writer_slice(&w), ice);
+    sdp_rewrite_raised(&raised, &sdp, places, ice);
+    assert(!raised.failed);
+    check_raised(writer_slice(&w), writer_slice(&raised));
     return 0;
 }

@@ -39,23 +39,25 @@ KEYS = ("a=fingerprint:sha-256 00:11:22\r\na=zrtp-hash:1.10 abcdef\r\n"
 class Ear:
     """A phone's media: one port, that sends RTP and hears it."""
 
-    def __init__(self, stack):
+    def __init__(self, stack, host="127.0.0.1", relay="127.0.0.1"):
+        self.host, self.relay = host, relay
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
+        self.socket.bind((host, 0))
         stack.callback(self.socket.close)
         self.port = self.socket.getsockname()[1]
         self.ssrc = random.getrandbits(32)
         self.sequence = 0
 
-    def describe(self, direction="sendrecv"):
-        return ("v=0\r\no=- 7 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+    def describe(self, direction="sendrecv", host=None, version=1):
+        host = host or self.host
+        return (f"v=0\r\no=- 7 {version} IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n"
                 f"m=audio {self.port} RTP/AVP 0\r\na=rtcp-mux\r\na={direction}\r\n{KEYS}")
 
     def send(self, port):
         self.sequence += 1
         packet = struct.pack("!BBHII", 0x80, 0, self.sequence, 160 * self.sequence, self.ssrc)
         packet += bytes(160)
-        self.socket.sendto(packet, ("127.0.0.1", port))
+        self.socket.sendto(packet, (self.relay, port))
         return packet
 
     def hears(self, packet, patience):
@@ -99,11 +101,11 @@ def film(port):
     return f"m=video {port} RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=rtcp-mux\r\n"
 
 
-def told(message, kind="audio"):
+def told(message, kind="audio", relay="127.0.0.1"):
     """The port of the relay in a description; all else must be as it was said."""
     port = int(re.search(rf"^m={kind} (\d+) ", message.body, re.MULTILINE)[1])
     expect(KEYS in message.body, f"the keys are gone: {message.body!r}")
-    expect("c=IN IP4 127.0.0.1\r\n" in message.body, f"{message.body!r}")
+    expect(f"c=IN IP4 {relay}\r\n" in message.body, f"{message.body!r}")
     return port
 
 
@@ -127,7 +129,7 @@ class House(dialog_test.House):
 
     def restart(self):
         self.kill()
-        self.process.start()
+        self.process.start("-A", self.host)
 
 
 class Call:
@@ -658,6 +660,57 @@ def relay_by_default():
                f"the record is {record}")
 
 
+def who_leaves_for_a_place_behind_nat_is_relayed_from_there_on():
+    in_a_lab(follow_a_phone)
+
+
+def follow_a_phone():
+    """alice and bob reach each other, until she goes. What bob says then is what he said before, and
+    has another version, for to her it is another place."""
+    with running(dialog_test.CONFIG, lab.ADDRESS) as one, contextlib.ExitStack() as stack:
+        alice, bob, _ = one.phones
+        near, far, away = [Ear(stack, host, lab.ADDRESS)
+                           for host in (lab.ADDRESS, lab.ADDRESS, "192.0.2.7")]
+        attempt = Attempt(alice, bob.aor(), SDP, body=near.describe())
+        invite = bob.await_request("INVITE")
+        expect(invite.body == near.describe(), f"it is not as it was: {invite.body!r}")
+        bob.answer(invite, 200, SDP, body=far.describe())
+        ok, dialog = attempt.accepted()
+        expect(ok.body == far.describe(), f"it is not as it was: {ok.body!r}")
+        bob.await_request("ACK")
+        dialog.phone = sip.Phone(one, "alice", away.host)
+        stack.callback(dialog.phone.close)
+        dialog.phone.bind()
+        line = reinvite_from_elsewhere(dialog, bob, away, far)
+        line.expect_sound()
+        row, = one.rows("calls")
+        expect((row["media"], row["media_reason"]) == ("relayed", "who offers is behind NAT"),
+               f"the call is shown as {row}")
+        one.restart()
+        line.expect_sound()
+        dialog.phone.send(dialog.write("BYE"))
+        bob.take("BYE", 200)
+        record = server_test.until(lambda: heard(one, "records", lambda r: True), "record")
+        expect(record["media"] == "relayed" and record["from_caller"]["expected"] == away.sequence,
+               f"the record is {record}")
+
+
+def reinvite_from_elsewhere(dialog, bob, away, far):
+    """The line that both are told of."""
+    phone = dialog.phone
+    body = away.describe(host="192.168.1.7", version=2)
+    phone.send(dialog.write("INVITE", f"Contact: <{phone.contact()}>", SDP, body=body))
+    offer = bob.await_request("INVITE")
+    bob.answer(offer, 200, SDP, body=far.describe())
+    ok = phone.await_message(lambda m: m.status >= 200 and m.get("CSeq") == f"{dialog.cseq} INVITE",
+                             "answer to the offer")
+    expect(ok.status == 200, f"it was answered {ok.start}")
+    expect("o=- 7 2 IN " in ok.body, f"the version stays: {ok.body!r}")
+    phone.send(dialog.write("ACK", cseq=dialog.cseq))
+    bob.await_request("ACK")
+    return Line(away, told(ok, relay=lab.ADDRESS), far, told(offer, relay=lab.ADDRESS))
+
+
 def place_by_old_keys():
     for key in "peering", "gateway":
         place_by_old_key(key)
@@ -684,6 +737,7 @@ def place_by_old_key(key):
         Attempt(carol, alice.aor(), SDP, body=bodies[2]).fails(503)
 
 
+LAB_CHECKS = [relay_by_default, follow_a_phone, place_by_old_keys]
 CHECKS = [
     sound_goes_both_ways_and_ends_with_the_call,
     what_is_relayed_and_dropped_is_counted,
@@ -707,6 +761,7 @@ CHECKS = [
     where_nothing_is_written_a_process_relays,
     where_only_this_machine_is_served_no_process_is_started,
     who_relays_ends_once_nobody_needs_it,
+    who_leaves_for_a_place_behind_nat_is_relayed_from_there_on,
     keys_of_gnu_sip_witch_say_where_the_relay_is,
 ]
 
@@ -714,7 +769,7 @@ CHECKS = [
 def main():
     if sys.argv[1:2] == ["--lab"]:
         lab.enter()
-        {check.__name__: check for check in (relay_by_default, place_by_old_keys)}[sys.argv[2]]()
+        next(check for check in LAB_CHECKS if check.__name__ == sys.argv[2])()
         return 0
     names, failed = set(sys.argv[1:]), 0
     for check in CHECKS:

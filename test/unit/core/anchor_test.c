@@ -380,6 +380,22 @@ static void a_refused_offer_changes_nothing(void **state)
     bye();
 }
 
+static void an_offer_that_nobody_answers_changes_nothing(void **state)
+{
+    struct ports_told ports = call();
+
+    (void)state;
+    carol_asks("UPDATE", 2, describe(9, 4700, ""));
+    assert_int_equal(told(2), ports.callee);
+    world_wait(&w, SECONDS(33)); /* and 408 goes to nobody (RFC 4320 4.2) */
+    carol_asks("UPDATE", 3, describe(9, 4800, ""));
+    assert_int_equal(told(2), ports.callee);
+    ANSWER(&w, .host = 2, .method = "UPDATE", .status = 200, .body = describe(2, 6000, ""));
+    assert_int_equal(told(9), ports.caller);
+    expect_packet(9, 4800, ports.caller, 2, 6000);
+    bye();
+}
+
 static void an_offer_in_a_reliable_response_is_answered_by_prack(void **state)
 {
     (void)state;
@@ -974,6 +990,7 @@ int main(void)
         WITH(where_ice_has_found_the_way_it_stays), WITH(phones_that_fork_have_ports_of_their_own),
         WITH(an_offer_may_come_in_the_answer), WITH(a_repeated_200_says_the_same),
         WITH(hold_and_another_place_keep_the_ports), WITH(a_refused_offer_changes_nothing),
+        WITH(an_offer_that_nobody_answers_changes_nothing),
         WITH(an_offer_in_a_reliable_response_is_answered_by_prack),
         WITH(a_call_that_fails_leaves_nothing), WITH(what_is_signed_or_coded_passes_as_it_is),
         WITH(a_full_relay_refuses), WITH(a_restart_forgets_nobodys_limit),

@@ -311,6 +311,42 @@ static void the_descriptions_of_real_phones_keep_all_else(void **state)
     }
 }
 
+static void check_raised(const char *text, const char *wanted)
+{
+    char at[SDP_BYTES + SDP_GROWTH];
+    struct writer w = writer_over(at, sizeof at);
+    struct sdp_place places[SDP_MEDIA] = {{.is_other = true, .port = 20000}};
+    struct sdp sdp;
+
+    assert_int_equal(sdp_parse(slice_text(text), &sdp).fault, SDP_FINE);
+    host_numeric(S("203.0.113.1"), &places[0].address);
+    sdp_rewrite_raised(&w, &sdp, places, SDP_ICE_KEPT);
+    assert_slice(writer_slice(&w), wanted);
+}
+
+#define REST_BEFORE "s=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
+#define REST_THEN "s=-\r\nc=IN IP4 203.0.113.1\r\nt=0 0\r\nm=audio 20000 RTP/AVP 0\r\n"
+
+static void the_version_may_be_one_higher(void **state)
+{
+    static const char *const origins[][2] = {
+        {"o=- 7 1 IN IP4 192.0.2.1", "o=- 7 2 IN IP4 192.0.2.1"},
+        {"o=- 7 1999 IN IP4 name", "o=- 7 2000 IN IP4 name"},
+        {"o=- 7 1 IN IP6 2001:db8::1", "o=- 7 2 IN IP4 203.0.113.1"},
+        {"o=- 7 18446744073709551614 IN IP4 x", "o=- 7 18446744073709551615 IN IP4 x"},
+        {"o=- 7 18446744073709551615 IN IP4 x", "o=- 7 18446744073709551615 IN IP4 x"},
+        {"o=- 7 1.5 IN IP4 x", "o=- 7 1.5 IN IP4 x"},
+    };
+    char text[512], wanted[512];
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(origins); i++) {
+        snprintf(text, sizeof text, "v=0\r\n%s\r\n" REST_BEFORE, origins[i][0]);
+        snprintf(wanted, sizeof wanted, "v=0\r\n%s\r\n" REST_THEN, origins[i][1]);
+        check_raised(text, wanted);
+    }
+}
+
 static void what_does_not_fit_is_told(void **state)
 {
     char at[40];
@@ -341,5 +377,6 @@ int main(void)
         cmocka_unit_test(ice_goes_without_a_trace), cmocka_unit_test(bare_line_feeds_stay_bare),
         cmocka_unit_test(a_bundle_that_shares_a_port_shares_the_place),
         cmocka_unit_test(the_descriptions_of_real_phones_keep_all_else),
+        cmocka_unit_test(the_version_may_be_one_higher),
         cmocka_unit_test(what_does_not_fit_is_told));
 }
