@@ -28,7 +28,8 @@
 #define RETURN_PATIENCE SECONDS(60) /* one that has not come back by then is not waited for */
 #define MERGE_PART 256u      /* longer parts of what merged requests share stand as their hash */
 #define EDITS_RESERVE 1024u  /* bytes that forwarding adds to a message */
-#define DATAGRAM_LIMIT 1300u /* 18.1.1: a longer request to a host outside goes by a stream */
+#define DATAGRAM_LIMIT 1300u /* 18.1.1: a longer request to a host outside goes by a stream, */
+#define STREAM_PATIENCE SECONDS(2) /* two SYNs: one that stands no sooner is done without */
 
 size_t context_bytes(const struct limits *limits)
 {
@@ -294,8 +295,9 @@ static bool may_change_transport(const struct target *target, const struct reque
     return !target->binding && !flow_is_reliable(&target->flow) && !req->to_tag.len;
 }
 
-/* 18.1.1: a request that is too long for a datagram goes by a stream; if that cannot be opened,
- * context_seek sends it by the target's flow, and those after it go there at once for a while. */
+/* 18.1.1: a request that is too long for a datagram goes by a stream; if that cannot be opened, or
+ * does not stand soon, context_seek sends it by the target's flow, and those after it go there at
+ * once for a while. */
 static struct slice compose_branch(struct core *core, const struct request *req,
                                    const struct target *target, struct client_transaction *client,
                                    struct forwarding *to, struct actions *out)
@@ -311,6 +313,8 @@ static struct slice compose_branch(struct core *core, const struct request *req,
         return bytes;
     out->bytes.len = start;
     client->has_dialled = true;
+    if (!connection_has_opened(core, &stream))
+        client->stream_due = req->now.boot + STREAM_PATIENCE;
     to->flow = stream;
     return forward_request(core, req, to, out);
 }

@@ -313,14 +313,16 @@ static void stay(struct core *core, struct context *context, struct client_trans
     client_arm(core, client);
 }
 
-/* 18.1.1: it went by a stream for its length alone, and that does not come about: something on the
- * way lets none through.  By datagrams the place has as much time again. */
-static bool is_blocked(const struct core *core, const struct context *context,
-                       const struct client_transaction *client)
+void failover_by_datagram(struct core *core, struct client_transaction *client, struct moment now,
+                          struct actions *out)
 {
-    return flow_is_reliable(&client->flow) &&
-           !flow_is_reliable(&target_of(context, client)->flow) &&
-           !connection_has_opened(core, &client->flow);
+    const struct context *context = context_of(core, client);
+    struct flow stream = client->flow;
+
+    if (context && client->lookup)
+        locate_tried(core, client, &target_of(context, client)->flow, now.boot);
+    context_seek(core, client, now, out);
+    connection_spare(core, &stream, out);
 }
 
 /* What was sent there may be answered yet; what was held will not be sent. */
@@ -393,10 +395,7 @@ void failover_look(struct core *core, struct client_transaction *client, struct 
         courier_look(core, client, now, out);
     else if (client->lacks_flow)
         seek_way(core, client, now, out);
-    else if (context && is_unheard(client) && is_blocked(core, context, client)) {
-        locate_tried(core, client, &target_of(context, client)->flow, now.boot);
-        context_seek(core, client, now, out);
-    } else if (context && is_unheard(client))
+    else if (context && is_unheard(client))
         leave_slow(core, context, client, now, out);
     else
         client_arm(core, client); /* it ends by its own timers */

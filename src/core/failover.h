@@ -42,6 +42,11 @@ enum seclusion failover_widest(const struct core *core, const struct flow *calle
 void failover_look(struct core *core, struct client_transaction *client, struct moment now,
                    struct actions *out);
 
+/* 18.1.1: it went by a stream for its length alone, and that does not come about: something on the
+ * way lets none through.  It goes to the same place by datagram, which has as much time again. */
+void failover_by_datagram(struct core *core, struct client_transaction *client, struct moment now,
+                          struct actions *out);
+
 /* A response comes from a place that was left, and the one that took over has said nothing yet:
  * they change roles, before it is looked at. */
 void failover_return(struct core *core, struct client_transaction *client, struct moment now,

@@ -141,6 +141,7 @@ struct client_transaction {
     struct handle server; /* whose responses it makes; none for a CANCEL */
     struct handle cancel; /* its CANCEL, once sent */
     struct block request; /* as sent, while it may have to be sent again */
+    instant stream_due;   /* until then a long request waits for its stream (18.1.1); 0 = none */
     uint8_t method;
     uint8_t branch;            /* index in the context */
     bool is_cancelled;         /* CANCEL is due, or sent */

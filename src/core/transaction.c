@@ -271,6 +271,8 @@ void client_arm(struct core *core, struct client_transaction *client)
 
     if (client->lookup)
         due = min_u64(due, locate_due(core, client));
+    if (client->stream_due)
+        due = min_u64(due, client->stream_due);
     if (due == NEVER)
         timer_clear(&core->timers, &client->timer);
     else
@@ -464,6 +466,21 @@ void client_step(struct core *core, struct client_transaction *client, enum ctra
         client_close(core, client);
 }
 
+/* The time is over for the stream that it takes for its length alone: true if that does not stand,
+ * and is still what it waits for. */
+static bool has_waited_for_stream(const struct core *core, struct client_transaction *client,
+                                  instant now)
+{
+    bool is_unheard =
+        client->machine.state == CTRANS_CALLING || client->machine.state == CTRANS_TRYING;
+
+    if (!client->stream_due || now < client->stream_due)
+        return false;
+    client->stream_due = 0;
+    return is_unheard && !client->is_left && !client->lacks_flow &&
+           flow_is_reliable(&client->flow) && !connection_has_opened(core, &client->flow);
+}
+
 void client_expire(struct core *core, struct client_transaction *client, struct moment now,
                    struct actions *out)
 {
@@ -471,6 +488,8 @@ void client_expire(struct core *core, struct client_transaction *client, struct 
 
     if (client->is_held && connection_has_opened(core, &client->flow))
         race_stood(core, client, now, out);
+    else if (has_waited_for_stream(core, client, now.boot))
+        failover_by_datagram(core, client, now, out);
     else if (client->lookup && locate_expire(core, client, now.boot))
         failover_look(core, client, now, out);
     else if (client->is_rehearsal)

@@ -23,10 +23,22 @@ from sip import Failure, Message, expect, unique
 LONG = "x" * 1200 # a body with which the request no longer fits into 1300 bytes, forwarded
 
 
+def fill(stack, listener):
+    """Connects to a listener until it takes no more: from then on its host says nothing to whoever
+    connects, as where a firewall drops that."""
+    while True:
+        one = stack.enter_context(socket.socket())
+        one.settimeout(0.5)
+        try:
+            one.connect(listener.getsockname())
+        except TimeoutError:
+            return
+
+
 class Host:
     """A SIP element outside, which listens for datagrams, and perhaps for streams."""
 
-    def __init__(self, stack, takes_streams):
+    def __init__(self, stack, takes_streams, is_blocked=False):
         self.datagrams = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         self.datagrams.bind(("127.0.0.5", 0))
         self.datagrams.settimeout(sip.PATIENCE)
@@ -36,8 +48,10 @@ class Host:
             self.listener = stack.enter_context(socket.socket())
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self.listener.bind(("127.0.0.5", self.port))
-            self.listener.listen()
+            self.listener.listen(0 if is_blocked else 8)
             self.listener.settimeout(sip.PATIENCE)
+        if is_blocked:
+            fill(stack, self.listener)
         self.stack = stack
 
     def uri(self):
@@ -126,6 +140,20 @@ def a_long_request_goes_by_datagram_where_nobody_takes_streams(alice, stack):
     await_status(alice, text, 200)
 
 
+def a_long_request_waits_two_seconds_for_a_stream(alice, stack):
+    """Where nothing says that there is none; and the next does not wait."""
+    host = Host(stack, takes_streams=True, is_blocked=True)
+    for least, most in (1.5, 3.5), (0, 1):
+        text = say(alice, host, LONG)
+        begun = time.monotonic()
+        request = host.take_datagram()
+        took = time.monotonic() - begun
+        expect(least <= took < most, f"it took {took:.1f} s")
+        expect(request.body == LONG and request.get("Via").startswith("SIP/2.0/UDP "), request.text)
+        host.answer(request, 200)
+        await_status(alice, text, 200)
+
+
 def who_waits_is_told_100_after_three_and_a_half_seconds(alice, stack):
     """RFC 4320 4.1; of other provisional responses nothing is heard."""
     host = Host(stack, takes_streams=False)
@@ -144,6 +172,7 @@ CHECKS = [
     a_long_request_goes_by_a_stream,
     a_short_request_goes_by_datagram,
     a_long_request_goes_by_datagram_where_nobody_takes_streams,
+    a_long_request_waits_two_seconds_for_a_stream,
     who_waits_is_told_100_after_three_and_a_half_seconds,
 ]
 

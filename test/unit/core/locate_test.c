@@ -759,16 +759,21 @@ static void a_full_relay_is_no_fault_of_the_servers(void **state)
 }
 
 /* 18.1.1: by a stream, since it is long; a firewall lets none through. */
-static void call_at_length(const char *name)
+static void send_at_length(const char *method, const char *name)
 {
     static char filler[1400];
 
     memset(filler, 'x', sizeof filler - 1);
     memcpy(filler, "Subject: ", 9);
     filler[sizeof filler - 2] = '\n';
-    SAY(&w, .host = 9, .uri = OUTSIDE, .from = ALICE, .to = "<sip:carol@elsewhere.example>",
-        .more = filler, .call_id = name, .branch = name);
+    SAY(&w, .host = 9, .method = method, .uri = OUTSIDE, .from = ALICE,
+        .to = "<sip:carol@elsewhere.example>", .more = filler, .call_id = name, .branch = name);
     settle(three);
+}
+
+static void call_at_length(const char *name)
+{
+    send_at_length("INVITE", name);
 }
 
 static void a_stream_that_does_not_come_about_is_left_for_datagrams(void **state)
@@ -778,7 +783,7 @@ static void a_stream_that_does_not_come_about_is_left_for_datagrams(void **state
     assert_noted("100>9 connect>2 INVITE>2");
     world_wait(&w, MS(2100));
     note();
-    assert_noted("INVITE>2");
+    assert_noted("INVITE>2 close>2");
     assert_int_equal(w.requests[w.request_count - 1].to.transport, TRANSPORT_UDP);
     ANSWER(&w, .host = 2, .status = 486);
     assert_said("486>9 ACK>2");
@@ -786,6 +791,20 @@ static void a_stream_that_does_not_come_about_is_left_for_datagrams(void **state
     assert_noted("100>9 INVITE>2");
     assert_int_equal(w.requests[w.request_count - 1].to.transport, TRANSPORT_UDP);
     ANSWER(&w, .host = 2, .status = 486);
+}
+
+/* Though its server has four seconds to say a word: nothing was sent there yet. */
+static void a_message_waits_no_longer_for_its_stream(void **state)
+{
+    (void)state;
+    send_at_length("MESSAGE", "first");
+    assert_noted("connect>2 MESSAGE>2");
+    world_wait(&w, MS(2100));
+    note();
+    assert_noted("MESSAGE>2 close>2");
+    assert_int_equal(w.requests[w.request_count - 1].to.transport, TRANSPORT_UDP);
+    ANSWER(&w, .host = 2, .method = "MESSAGE", .status = 200);
+    assert_said("200>9");
 }
 
 static void where_datagrams_are_lost_too_the_next_server_is_due(void **state)
@@ -1392,6 +1411,7 @@ int main(void)
         TEST(what_was_sent_once_may_be_accepted_before_its_new_stream_stands),
         TEST(what_was_sent_once_is_cancelled_by_its_new_stream),
         TEST(a_stream_that_does_not_come_about_is_left_for_datagrams),
+        TEST(a_message_waits_no_longer_for_its_stream),
         TEST(where_datagrams_are_lost_too_the_next_server_is_due),
         TEST(who_takes_the_stream_and_is_silent_is_left_for_the_next),
         TEST(without_a_place_the_caller_hears_why), TEST(a_family_of_addresses_is_not_waited_for),

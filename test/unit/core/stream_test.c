@@ -323,6 +323,65 @@ static void a_message_falls_back_on_datagrams_too(void **state)
     assert_sent(&w, "200>9");
 }
 
+/* 18.1.1: something on the way lets no stream through, and says nothing. */
+static void a_stream_that_does_not_stand_soon_is_done_without(void **state)
+{
+    const char *filler = begin_outside();
+
+    (void)state;
+    SAY(&w, .host = 9, .method = "MESSAGE", .uri = GATEWAY, .more = filler);
+    assert_sent(&w, "connect>60 MESSAGE>60");
+    world_wait(&w, MS(1950));
+    assert_sent(&w, "");
+    world_wait(&w, MS(100));
+    assert_sent(&w, "MESSAGE>60 close>60");
+    assert_int_equal(world_sent_to(&w, 0).transport, TRANSPORT_UDP);
+    ANSWER(&w, .host = 60, .method = "MESSAGE", .status = 200);
+    assert_sent(&w, "200>9");
+    SAY(&w, .host = 9, .method = "MESSAGE", .uri = GATEWAY, .more = filler, .branch = "soon");
+    assert_sent(&w, "MESSAGE>60"); /* nobody else waits for it */
+    assert_int_equal(world_sent_to(&w, 0).transport, TRANSPORT_UDP);
+    ANSWER(&w, .host = 60, .method = "MESSAGE", .status = 200);
+}
+
+/* Each for as long as it has waited itself; the last one closes it. */
+static void two_may_wait_for_one_stream(void **state)
+{
+    const char *filler = begin_outside();
+
+    (void)state;
+    SAY(&w, .host = 9, .method = "MESSAGE", .uri = GATEWAY, .more = filler, .call_id = "one",
+        .branch = "one");
+    assert_sent(&w, "connect>60 MESSAGE>60");
+    world_wait(&w, MS(1000));
+    SAY(&w, .host = 9, .method = "MESSAGE", .uri = GATEWAY, .more = filler, .call_id = "two",
+        .branch = "two");
+    assert_sent(&w, "MESSAGE>60");
+    for (unsigned i = 0; i < 2; i++) {
+        world_wait(&w, MS(1010));
+        assert_sent(&w, i ? "MESSAGE>60 close>60" : "MESSAGE>60");
+        assert_int_equal(world_sent_to(&w, 0).transport, TRANSPORT_UDP);
+        ANSWER(&w, .host = 60, .method = "MESSAGE", .status = 200);
+        assert_sent(&w, "200>9");
+    }
+}
+
+static void who_takes_the_stream_in_time_is_not_sent_datagrams(void **state)
+{
+    const char *filler = begin_outside();
+    struct flow to;
+
+    (void)state;
+    SAY(&w, .host = 9, .method = "MESSAGE", .uri = GATEWAY, .more = filler);
+    to = dialled();
+    world_wait(&w, MS(1900));
+    world_event(&w, &(struct event){.kind = EVENT_OPENED, .flow = to});
+    world_wait(&w, MS(1500));
+    assert_sent(&w, "");
+    ANSWER(&w, .host = 60, .by = &to, .method = "MESSAGE", .status = 200);
+    assert_sent(&w, "200>9");
+}
+
 /* For a minute nobody else waits for it. */
 static void a_stream_that_cannot_be_opened_is_not_tried_again_soon(void **state)
 {
@@ -400,6 +459,8 @@ int main(void)
         WITH(a_request_too_long_for_a_datagram_goes_outside_by_a_stream),
         WITH(where_nobody_takes_the_stream_it_goes_by_datagram),
         WITH(a_message_falls_back_on_datagrams_too),
+        WITH(a_stream_that_does_not_stand_soon_is_done_without), WITH(two_may_wait_for_one_stream),
+        WITH(who_takes_the_stream_in_time_is_not_sent_datagrams),
         WITH(a_stream_that_cannot_be_opened_is_not_tried_again_soon),
         WITH(a_phone_gets_long_requests_by_its_own_flow),
         WITH(a_request_that_takes_long_is_told_100_and_never_180));
