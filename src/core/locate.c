@@ -540,6 +540,8 @@ struct fault locate_fault(const struct core *core, const struct client_transacti
     fault = resolve_fault(&lookup->resolve);
     if (lookup->is_unproven || (lookup->is_narrow && fault.status == 404)) /* none such place */
         return FAULT_UNPROVABLE;
+    if (fault.status == 404 && policy_is_remembered(core, domain_of(lookup), core->now.wall))
+        return FAULT_WITHHELD;
     return fault;
 }
 

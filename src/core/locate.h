@@ -18,6 +18,11 @@
 #define FAULT_UNPROVEN ((struct fault){502, "Server Does Not Prove To Be That Domain"})
 #define FAULT_UNPROVABLE ((struct fault){502, "No TLSA Records Prove That Domain"})
 
+/* And of one to a domain that has proven itself (core/policy) and now shows no server of TLS:
+ * somebody on the way may hide it. */
+#define FAULT_WITHHELD                                                                             \
+    ((struct fault){502, "That Domain Has Proven Itself By TLS, And Has None Now"})
+
 /* What has been met, for the simulator. */
 enum locate_sight {
     SIGHT_NONE,

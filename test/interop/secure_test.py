@@ -39,6 +39,7 @@ SECURE = hosts(pa=A, pb=B) + secure("a", "pa") + secure("b", "pb")
 
 HALL = "192.0.2.90"
 VERIFIED = "<tls-policy>verified</tls-policy>"
+DAY = 24 * 3600
 
 
 def install(domain, text):
@@ -798,21 +799,55 @@ def a_ringing_call_proven_by_dane_outlives_our_restart(world):
     dane.bob.await_request("ACK")
 
 
-def who_proved_itself_is_not_reached_without(world):
+def hide_tls(world):
     """A downgrade: the records of TLS are gone from one day to the next."""
-    alice, bob = two(world)
-    goes_by_tls(call(alice, bob))
     plain = hosts(pa=A, pb=B) + secure("a", "pa") + service("b", (1, "pb"))
     world.names.replace("test", f"ns A {world.names.address}\n{plain}")
     lab.until(lambda: world.names.serves("_sip._udp.b.test", "SRV"), 20.0, "the new zone")
-    world.a.server.kill() # what it remembers outlives it; what it knows of DNS does not
-    world.a.server.start()
+
+
+def come_back(world, alice):
+    """What a.test's server remembers outlives it; what it knows of DNS does not."""
+    restart(world.a)
     alice.bind()
-    refused(alice, "sip:bob@b.test", 404, "No SIP Server In That Domain") # none by TLS
-    subprocess.run([SIPWITCH, "--prefixpath", world.a.server.state, "forget", "b.test"], check=True)
+
+
+def is_not_called_in_clear(alice):
+    refused(alice, "sip:bob@b.test", 502, "That Domain Has Proven Itself By TLS, And Has None Now")
+
+
+def is_called_in_clear(alice, bob):
     invite = call(alice, bob)
-    expect(invite.list("Via")[1].startswith("SIP/2.0/UDP ") or
-           invite.list("Via")[0].startswith("SIP/2.0/UDP "), invite.text)
+    expect(invite.list("Via")[1].startswith("SIP/2.0/UDP "), invite.text)
+
+
+def who_proved_itself_is_not_reached_without(world):
+    alice, bob = two(world)
+    goes_by_tls(call(alice, bob))
+    hide_tls(world)
+    come_back(world, alice)
+    is_not_called_in_clear(alice)
+    subprocess.run([SIPWITCH, "--prefixpath", world.a.server.state, "forget", "b.test"], check=True)
+    is_called_in_clear(alice, bob)
+    come_back(world, alice)
+    is_called_in_clear(alice, bob)
+
+
+def it_is_for_thirty_days(world):
+    """By a clock that is set forward (test/shell/hasteclock.c)."""
+    ahead = os.path.join(world.folder, "ahead")
+    alice, bob = two(world)
+    goes_by_tls(call(alice, bob))
+    hide_tls(world)
+    world.a.server.environment = {**os.environ, "LD_PRELOAD": domains_test.HASTE,
+                                  "SIPWITCH_HASTE": ahead}
+    for days in 15, 29:
+        domains_test.set_ahead(ahead, days * DAY)
+        come_back(world, alice)
+        is_not_called_in_clear(alice)
+    domains_test.set_ahead(ahead, 30 * DAY + 3600)
+    come_back(world, alice)
+    is_called_in_clear(alice, bob)
 
 
 CHECKS = [
@@ -831,6 +866,7 @@ CHECKS = [
     a_connection_proven_for_two_domains_carries_calls_to_both,
     no_call_is_lost_while_certificates_are_replaced,
     who_proved_itself_is_not_reached_without,
+    it_is_for_thirty_days,
     one_connection_carries_calls_both_ways,
     a_connection_that_broke_is_opened_anew,
     who_has_proven_nothing_is_not_called_by_its_own_connection,

@@ -39,6 +39,7 @@ policy:
     manual: on
     single-type-signing: on
     algorithm: ecdsap256sha256
+    rrsig-lifetime: 90d
 template:
   - id: default
     storage: "{folder}"

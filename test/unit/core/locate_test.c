@@ -3,6 +3,7 @@
 #include "zone.h"
 
 #include "core/branch.h"
+#include "core/policy.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -276,6 +277,38 @@ static void a_domain_that_proves_itself_meanwhile_is_asked_in_clear_no_more(void
         w.settings.sockets = sockets;
         w.settings.socket_count = COUNT_OF(sockets);
     }
+}
+
+/* For thirty days; and the caller hears why. */
+static void a_domain_that_has_proven_itself_is_not_asked_in_clear(void **state)
+{
+    static const struct socket_settings sockets[] = {{TRANSPORT_UDP, S("192.0.2.1"), 5060},
+                                                     {TRANSPORT_TLS, S("192.0.2.1"), 5061}};
+    struct message m;
+
+    (void)state;
+    w.settings.sockets = sockets;
+    w.settings.socket_count = COUNT_OF(sockets);
+    policy_note(w.core, policy_hash(w.core, S("elsewhere.example")), w.now, &w.out);
+    w.out.count = 0;
+    call(OUTSIDE);
+    while (w.asked_count)
+        tell(0, three);
+    assert_int_equal(world_status(&w, 0), 502);
+    message_parse(world_sent(&w, 0), &m);
+    assert_slice(message_span(&m, m.reason),
+                 "That Domain Has Proven Itself By TLS, And Has None Now");
+    SAY(&w, .host = 9, .method = "ACK", .uri = OUTSIDE, .from = ALICE);
+    world_wait(&w, SECONDS(31 * 24 * 3600));
+    world_register(&w, "alice", "wonder", 9, 5060, 3600);
+    w.out.count = 0;
+    *sent = 0;
+    call_again(OUTSIDE, "later");
+    settle(three);
+    assert_noted("100>9 INVITE>2");
+    answer(2, 486);
+    SAY(&w, .host = 9, .method = "ACK", .uri = OUTSIDE, .from = ALICE, .call_id = "later",
+        .branch = "later");
 }
 
 static void another_refusal_is_final(void **state)
@@ -1390,7 +1423,8 @@ int main(void)
         TEST(a_server_that_says_503_is_left_for_the_next_by_a_branch_of_its_own),
         TEST(what_no_server_takes_is_refused_as_the_last_of_them_did),
         TEST(a_domain_that_proves_itself_meanwhile_is_asked_in_clear_no_more),
-        TEST(another_refusal_is_final), TEST(a_server_that_does_not_say_a_word_is_left_soon),
+        TEST(a_domain_that_has_proven_itself_is_not_asked_in_clear), TEST(another_refusal_is_final),
+        TEST(a_server_that_does_not_say_a_word_is_left_soon),
         TEST(what_was_left_is_cancelled_when_it_wakes_up),
         TEST(what_was_left_is_taken_back_while_nobody_else_speaks),
         TEST(what_was_left_may_refuse_while_nobody_else_speaks),
