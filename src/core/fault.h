@@ -30,6 +30,7 @@ enum fault_number {
     FAULT_DIALOG_UNPROVEN, /* who answers a new connection of a dialog need not prove its domain */
     FAULT_LEGS_LEFT,       /* the relay's legs of a call stay after its end */
     FAULT_LEGS_UNRECORDED, /* what a relayed call agreed on is not persisted */
+    FAULT_PROOF_SHORT,     /* that a domain has proven itself is remembered for a week only */
     FAULT_COUNT,
 };
 

@@ -120,7 +120,7 @@ void policy_persist(const struct proven_domain *proven, struct actions *out)
 void policy_note(struct core *core, uint64_t domain, struct moment now, struct actions *out)
 {
     struct proven_domain *proven = find(core, domain);
-    int64_t until = now.wall + POLICY_MEMORY;
+    int64_t until = now.wall + (fault_is(FAULT_PROOF_SHORT) ? 7 * 24 * 3600 : POLICY_MEMORY);
 
     if (proven && until - proven->until < NOTED_AGAIN && proven->until <= until)
         return;

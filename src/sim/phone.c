@@ -691,17 +691,22 @@ static void send_plainly(struct sim *sim, struct phone *phone, enum method metho
     letter.call_id = slice_text(call_id);
     letter.cseq = 1;
     letter.body = method == METHOD_MESSAGE ? S("hello") : NO_SLICE;
-    if (dice_chance(&sim->dice, 20))
+    if (sim->phase < PHASE_HANG_UP && dice_chance(&sim->dice, 20))
         letter.max_forwards = 0;
     phone_request(sim, phone, purpose, &letter, 0);
+}
+
+void phone_write_to(struct sim *sim, struct phone *phone, struct slice uri)
+{
+    sim->report.counts[COUNT_MESSAGES]++;
+    send_plainly(sim, phone, METHOD_MESSAGE, FOR_MESSAGE, uri);
 }
 
 static void act_message(struct sim *sim, struct phone *phone)
 {
     char text[128];
 
-    sim->report.counts[COUNT_MESSAGES]++;
-    send_plainly(sim, phone, METHOD_MESSAGE, FOR_MESSAGE, throw_target(sim, text, sizeof text));
+    phone_write_to(sim, phone, throw_target(sim, text, sizeof text));
 }
 
 static void act_options(struct sim *sim, struct phone *phone)

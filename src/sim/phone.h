@@ -104,6 +104,9 @@ void phone_receive(struct sim *sim, struct phone *phone, const struct flow *flow
 void phone_wake(struct sim *sim, struct phone *phone);
 void phone_arrange(struct sim *sim, struct phone *phone);
 
+/* It sends a MESSAGE there. */
+void phone_write_to(struct sim *sim, struct phone *phone, struct slice uri);
+
 /* Sends to the server from its own address; or by the flow that a request came by, if that still
  * stands (18.2.2). */
 void phone_send(struct sim *sim, struct phone *phone, struct slice bytes);

@@ -32,6 +32,8 @@ enum count {
     COUNT_QUESTIONS,  /* to DNS */
     COUNT_PROVEN,     /* streams whose peer has proven to be the domain asked for */
     COUNT_UNPROVEN,   /* and those that were refused, since it has not */
+    COUNT_WITHHELD,   /* domains not asked in clear, weeks after they have proven themselves, */
+    COUNT_FORGOTTEN,  /* and those that were, after more than thirty days */
     COUNT_CALLERS,    /* calls of other domains that came by a stream that proves them */
     COUNT_SIGNED,     /* requests whose signature was good */
     COUNT_HEARD,      /* calls whose packets went through the relay */

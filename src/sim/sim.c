@@ -10,8 +10,8 @@
 /* -- the hour -- */
 
 static const unsigned phase_minutes[PHASE_COUNT] = {
-    [PHASE_FAULTS] = 0, [PHASE_KILLS] = KILLS_MINUTE, [PHASE_CALM] = 32, [PHASE_HANG_UP] = 37,
-    [PHASE_QUIET] = 39, [PHASE_LEAVE] = 57,           [PHASE_OVER] = 60,
+    [PHASE_FAULTS] = 0, [PHASE_KILLS] = KILLS_MINUTE, [PHASE_CALM] = 32,  [PHASE_HANG_UP] = 37,
+    [PHASE_QUIET] = 39, [PHASE_LEAVE] = 57,           [PHASE_WEEKS] = 60, [PHASE_OVER] = 63,
 };
 
 static const struct weather usual_weather = {10, 10, 20};
@@ -59,9 +59,22 @@ static void leave(struct sim *sim)
     }
 }
 
+static void begin_weeks(struct sim *sim)
+{
+    judge_rest(sim);
+    weeks_pass(sim);
+}
+
+static void end_all(struct sim *sim)
+{
+    judge_rest(sim);
+    weeks_judge(sim);
+}
+
 static void (*const phase_begins[PHASE_COUNT])(struct sim *sim) = {
     [PHASE_KILLS] = begin_kills, [PHASE_CALM] = begin_calm, [PHASE_HANG_UP] = begin_hang_up,
-    [PHASE_QUIET] = hang_up,     [PHASE_LEAVE] = leave,     [PHASE_OVER] = judge_rest,
+    [PHASE_QUIET] = hang_up,     [PHASE_LEAVE] = leave,     [PHASE_WEEKS] = begin_weeks,
+    [PHASE_OVER] = end_all,
 };
 
 static void begin_phase(struct sim *sim, enum phase phase)

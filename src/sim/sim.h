@@ -4,7 +4,8 @@
  *
  * The hour: FAULTS, when everything goes wrong and nothing wrong may be done; KILLS, when only the
  * server dies, and whatever begins must end well; CALM; HANG_UP, after which nobody calls;
- * QUIET, until even calls that were never hung up are forgotten; LEAVE, when all unregister.
+ * QUIET, until even calls that were never hung up are forgotten; LEAVE, when all unregister; and
+ * WEEKS later, some minutes.
  *
  * Everything depends on the seed alone: the same seed is the same hour, on every machine.
  */
@@ -21,6 +22,7 @@
 #include "sim/relay.h"
 #include "sim/report.h"
 #include "sim/stranger.h"
+#include "sim/weeks.h"
 #include "sim/wire.h"
 #include "sim/zone.h"
 
@@ -42,6 +44,7 @@ enum phase {
     PHASE_HANG_UP,
     PHASE_QUIET,
     PHASE_LEAVE,
+    PHASE_WEEKS,
     PHASE_OVER,
     PHASE_COUNT,
 };

@@ -460,6 +460,7 @@ void zone_proven(struct sim *sim, struct slice domain)
     struct zone *at = &sim->zones.at[zone_of(sim, domain)];
 
     sim->report.counts[COUNT_PROVEN]++;
+    at->may_be_known = true;
     if (!sim->machine.is_up || (at->proven_step && at->proven_start == sim->machine.starts))
         return;
     if (!at->is_proof_kept)
@@ -476,13 +477,29 @@ void zone_power_cut(struct sim *sim)
             sim->zones.at[i].is_proof_kept = false;
 }
 
+void zone_hide_tls(struct sim *sim)
+{
+    for (unsigned i = 0; i < ZONES; i++) {
+        struct zone *at = &sim->zones.at[i];
+        at->has_tls = at->has_tlsa;
+        if (!at->has_tls)
+            sim->phones[sim->foreign_first + i].door = (struct flow){0};
+    }
+}
+
+bool zone_is_free(const struct sim *sim, unsigned zone)
+{
+    return sim->zones.settings[zone].policy == POLICY_OPPORTUNISTIC &&
+           !sim->zones.at[zone].has_tlsa;
+}
+
 /* In that step of the present core. */
 static bool demands_proof(const struct sim *sim, unsigned zone, uint64_t step)
 {
     const struct zone *at = &sim->zones.at[zone];
 
     return sim->zones.settings[zone].policy != POLICY_OPPORTUNISTIC ||
-           (at->proven_step && at->proven_step < step &&
+           (at->proven_step && at->proven_step < step && !sim->zones.is_memory_over &&
             (at->is_proof_kept || at->proven_start == sim->machine.starts));
 }
 
@@ -503,6 +520,8 @@ void zone_check_proof(struct sim *sim, struct slice target, const struct flow *f
     struct slice domain = slice_until(target, slice_find(target, ':'));
     int zone = zone_of(sim, domain);
 
+    if (zone >= 0 && sim->phase == PHASE_WEEKS && !flow_is_secure(flow))
+        sim->zones.at[zone].is_asked_in_clear = true;
     if (zone >= 0 && (sim->zones.at[zone].has_tlsa || demands_proof(sim, (unsigned)zone, step)) &&
         !wire_is_proven(sim, flow, domain))
         judge_fail(sim, "nobody unproven gets what is for a domain that must prove itself",

@@ -60,6 +60,9 @@ struct zone {
     uint32_t proven_start;  /* by which core */
     uint64_t proven_second; /* of the simulation */
     bool is_proof_kept;     /* it survives a kill */
+    bool may_be_known;      /* to some core, though it was perhaps killed while it heard */
+    bool is_written_to;     /* after weeks (sim/weeks), */
+    bool is_asked_in_clear; /* and asked then */
     unsigned count;
     struct zone_server servers[ZONE_SERVERS];
 };
@@ -68,6 +71,7 @@ struct zones {
     struct random dice, trust;
     struct zone at[ZONES];
     struct domain_settings settings[ZONES];
+    bool is_memory_over; /* what was proven is too old to be demanded again */
 };
 
 bool zone_is_seed(uint64_t seed);
@@ -100,6 +104,12 @@ struct slice zone_prove(struct sim *sim, const struct flow *flow, struct slice d
 /* The core has heard that it is that domain. */
 void zone_proven(struct sim *sim, struct slice domain);
 void zone_power_cut(struct sim *sim);
+
+/* From now on nobody finds the streams of those without TLSA records, nor is one there. */
+void zone_hide_tls(struct sim *sim);
+
+/* Neither the settings nor TLSA records demand anything of that one. */
+bool zone_is_free(const struct sim *sim, unsigned zone);
 
 /* The judge: of a stream to there that the core wanted in that step; of a request that it decided
  * on then to that host and port, or in a dialog with who is there. */
