@@ -8,7 +8,8 @@
  * with credentials.
  *
  * What is checked: what goes out can be parsed, no limit is passed, nothing goes to a domain that
- * must prove itself but where it has or will before anything is sent, bindings survive a restart
+ * must prove itself, in a dialog neither, but where it has or will before anything is sent, or from
+ * where its call came, bindings survive a restart
  * while the store works, after a day of silence all memory is given back, and a phone can be
  * reached again.
  */
@@ -40,16 +41,24 @@ enum order {
     ORDER_NAMES,         /* a bit for each of `domains`: who comes by TLS from now on, or is
                             connected to, has a certificate for them */
     ORDER_STAND,         /* place: a stream that we open stands */
+    ORDER_TURN,          /* method; tag: a request in the dialog of the latest INVITE that began
+                            one, from who got it */
 };
 
 #define RECALLS 0x80u /* what the last run left comes when it is asked for, or there is time */
 
 #define HAS_KEYS 0x10u /* in a status: the answer has a media key */
 
+/* Branches of requests that ORDER_FOLLOW and ORDER_TURN make in a dialog, by where they go. */
+#define INSIDE "z9hG4bKin-"
+#define TO_CALLEE INSIDE "callee"
+#define TO_CALLER INSIDE "caller"
+
 #define SEPARATOR 0x1e
 #define PIECES 64u          /* of an input; the rest is ignored */
 #define PEERS 6u            /* hosts; each has a stream at most */
 #define STREAM_BYTES 20000u /* of a stream, that are no whole message yet */
+#define CALLS 16u           /* of an input; of others is not known who must prove what */
 
 static const struct limits tiny = {
     .users = 16,
@@ -84,6 +93,15 @@ static const struct slice names[] = {
     S("verified.example\ndane.example\nother.example"),
 };
 
+/* A call, by the Call-ID and From tag of its INVITE: what its ends must prove to be, or NULL. */
+struct begun {
+    uint64_t name;
+    const struct domain_settings *caller, *callee;
+    bool has_come, has_gone;
+    bool is_doubtful; /* it has in several ways, or by way of others */
+    struct flow came_by;
+};
+
 struct play {
     struct testbed *server;
     struct slice names;   /* of those who come by TLS */
@@ -93,6 +111,9 @@ struct play {
     const char *user;
     bool store_failed; /* at any time: then the journal may lack something */
     bool wall_jumped;
+    struct begun calls[CALLS];
+    unsigned call_count;
+    bool has_missed; /* some of what was sent */
 };
 
 /* What came by a stream, and is no whole message yet. */
@@ -106,22 +127,30 @@ static unsigned octet(struct slice piece, size_t at)
     return at < piece.len ? (unsigned char)piece.at[at] : 0;
 }
 
-/* The domain that a request goes to, if that must prove itself: one in no dialog, that is not sent
- * by way of others. */
-static const struct domain_settings *strict_domain(const struct message *m)
+/* The domain of a URI, if that must prove itself. */
+static const struct domain_settings *strict_host(struct slice text)
 {
-    struct address to;
-    struct slice rest = message_first(m, HEADER_TO), tag;
     struct uri uri;
 
-    if (!m->is_request || m->first[HEADER_ROUTE] || !address_next(&rest, &to) ||
-        param_find(to.params, S("tag"), &tag) || !uri_parse(message_span(m, m->uri), &uri))
+    if (!uri_parse(text, &uri))
         return NULL;
     for (unsigned i = 0; i < COUNT_OF(domains); i++)
         if (domains[i].policy != POLICY_OPPORTUNISTIC && uri.scheme <= SCHEME_SIPS &&
             slice_equal_nocase(uri.host, domains[i].name))
             return &domains[i];
     return NULL;
+}
+
+/* The same of who a request goes to: one in no dialog, that is not sent by way of others. */
+static const struct domain_settings *strict_domain(const struct message *m)
+{
+    struct address to;
+    struct slice rest = message_first(m, HEADER_TO), tag;
+
+    if (!m->is_request || m->first[HEADER_ROUTE] || !address_next(&rest, &to) ||
+        param_find(to.params, S("tag"), &tag))
+        return NULL;
+    return strict_host(message_span(m, m->uri));
 }
 
 /* Who is there has proven to be the domain, or must before anything is sent. */
@@ -152,13 +181,111 @@ static void check_proof(const struct play *play, const struct sent *sent, const 
         assert(is_proven(play, &sent->flow, domain));
 }
 
+/* ---- calls */
+
+static bool is_beginning(const struct message *m)
+{
+    return m->is_request && m->method == METHOD_INVITE &&
+           !address_tag(message_first(m, HEADER_TO)).len;
+}
+
+static uint64_t call_name(const struct message *m, enum header caller)
+{
+    static const struct hash_key key = {7, 8};
+
+    return hash_bytes(&key, message_first(m, HEADER_CALL_ID)) * 3 ^
+           hash_bytes(&key, address_tag(message_first(m, caller)));
+}
+
+static struct begun *find_call(struct play *play, uint64_t name)
+{
+    for (unsigned i = 0; i < play->call_count; i++)
+        if (play->calls[i].name == name)
+            return &play->calls[i];
+    return NULL;
+}
+
+/* NULL if there is no room. */
+static struct begun *enter_call(struct play *play, const struct message *m)
+{
+    uint64_t name = call_name(m, HEADER_FROM);
+    struct begun *call = find_call(play, name);
+
+    if (!call && play->call_count < CALLS) {
+        call = &play->calls[play->call_count++];
+        call->name = name;
+    }
+    return call;
+}
+
+static void note_coming(struct play *play, struct slice bytes)
+{
+    static struct message m;
+    struct slice rest;
+    struct address from;
+    struct begun *call;
+    const struct domain_settings *caller = NULL;
+
+    if (message_parse(bytes, &m).status || !is_beginning(&m))
+        return;
+    call = enter_call(play, &m);
+    if (!call)
+        return;
+    rest = message_first(&m, HEADER_FROM);
+    if (flow_is_secure(&play->peer) && address_next(&rest, &from))
+        caller = strict_host(from.uri);
+    call->is_doubtful |= m.first[HEADER_ROUTE] || m.first[HEADER_RECORD_ROUTE] ||
+                         (call->has_come && !flow_equal(&call->came_by, &play->peer)) ||
+                         (call->has_come && call->caller != caller);
+    call->has_come = true;
+    call->caller = caller;
+    call->came_by = play->peer;
+}
+
+static void note_going(struct play *play, const struct message *m)
+{
+    const struct domain_settings *callee = strict_domain(m);
+    struct begun *call = is_beginning(m) ? enter_call(play, m) : NULL;
+
+    if (!call)
+        return;
+    call->is_doubtful |= call->has_gone && call->callee != callee;
+    call->has_gone = true;
+    call->callee = callee;
+}
+
+static bool has(struct slice text, struct slice part)
+{
+    return memmem(text.at, text.len, part.at, part.len) != NULL;
+}
+
+/* In a dialog with such a domain: it is there, too, or has begun the call from there. */
+static void check_inside(struct play *play, const struct sent *sent, const struct message *m)
+{
+    bool to_callee = has(m->bytes, S(TO_CALLEE));
+    const struct domain_settings *domain;
+    const struct begun *call;
+
+    if (play->has_missed || !m->is_request || !has(m->bytes, S(INSIDE)))
+        return;
+    call = find_call(play, call_name(m, to_callee ? HEADER_FROM : HEADER_TO));
+    if (!call || call->is_doubtful)
+        return;
+    domain = to_callee ? call->callee : call->caller;
+    if (domain && (!flow_is_reliable(&sent->flow) || testbed_stands(play->server, &sent->flow)))
+        assert(is_proven(play, &sent->flow, domain) ||
+               (!to_callee && flow_equal(&sent->flow, &call->came_by)));
+}
+
 static void check_sent(struct play *play)
 {
     const struct testbed *server = play->server;
     static struct message m;
 
-    if (play->checked > server->sent_count)
+    if (play->checked > server->sent_count) {
         play->checked = 0;
+        play->has_missed = true;
+    }
     for (; play->checked < server->sent_count; play->checked++) {
         const struct sent *sent = &server->sent[play->checked];
         if (slice_equal(sent->bytes, S("\r\n\r\n"))) /* it keeps a phone's way here open */
@@ -168,6 +295,8 @@ static void check_sent(struct play *play)
         assert(!m.is_request || !fault.status);
         assert(sent->flow.socket < ARRIVAL_COUNT);
         check_proof(play, sent, &m);
+        note_going(play, &m);
+        check_inside(play, sent, &m);
     }
 }
 
@@ -183,9 +312,12 @@ static bool is_challenge(struct slice bytes)
     return slice_starts(bytes, S("SIP/2.0 401 ")) || slice_starts(bytes, S("SIP/2.0 407 "));
 }
 
-/* A phone that says it is reached at such a domain is reached by its flow. */
+/* A phone that says it is reached at such a domain is reached by its flow; and nobody else makes
+ * branches as ours are. */
 static bool is_confusing(struct slice bytes)
 {
+    if (has(bytes, S(INSIDE)))
+        return true;
     for (unsigned i = 0; slice_starts(bytes, S("REGISTER")) && i < COUNT_OF(domains); i++)
         for (size_t at = 0; at + domains[i].name.len <= bytes.len; at++)
             if (slice_equal_nocase(slice_of(bytes.at + at, domains[i].name.len), domains[i].name))
@@ -202,6 +334,7 @@ static void receive(struct play *play, struct slice bytes)
 
     if (is_confusing(bytes))
         return;
+    note_coming(play, bytes);
     step(play, EVENT_RECEIVED, &play->peer, bytes);
     if (server->sent_count <= before || !is_challenge(testbed_last(server)))
         return;
@@ -314,6 +447,15 @@ static void answer(struct play *play, unsigned n, unsigned choice)
         receive_by(play, &request->flow, writer_slice(&w));
 }
 
+/* Both ends can be told apart by their tags, and our own routes lead to the other. */
+static bool is_in_dialog(const struct message *m)
+{
+    struct slice from = address_tag(message_first(m, HEADER_FROM));
+    struct slice to = address_tag(message_first(m, HEADER_TO));
+
+    return m->first[HEADER_RECORD_ROUTE] && from.len && to.len && !slice_equal(from, to);
+}
+
 /* ACK, BYE, CANCEL or a further request from the one who got the response. */
 static void follow(struct play *play, unsigned choice)
 {
@@ -332,6 +474,8 @@ static void follow(struct play *play, unsigned choice)
     write_slice(&w, S(" sip:phone@198.51.100.9 SIP/2.0\r\n"));
     if (method == METHOD_CANCEL || (method == METHOD_ACK && m.status >= 300))
         copy_fields(&w, &m, HEADER_VIA);
+    else if (cseq.method == METHOD_INVITE && m.status < 300 && is_in_dialog(&m))
+        write_slice(&w, S("Via: SIP/2.0/UDP 198.51.100.7;rport;branch=" TO_CALLEE "\r\n"));
     else
         write_slice(&w, S("Via: SIP/2.0/UDP 198.51.100.7;rport;branch=z9hG4bKf\r\n"));
     for (unsigned i = m.field_count; i > 0; i--) /* 12.1.2: in reverse */
@@ -351,6 +495,56 @@ static void follow(struct play *play, unsigned choice)
     write_slice(&w, S("\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"));
     if (!w.failed && w.len <= MESSAGE_LIMIT)
         receive_by(play, &response->flow, writer_slice(&w));
+}
+
+/* The latest INVITE that began something; NULL if there is none. */
+static const struct sent *find_invite(const struct testbed *server, struct message *m)
+{
+    for (unsigned i = server->sent_count; i-- > 0;) {
+        message_parse(server->sent[i].bytes, m);
+        if (is_beginning(m))
+            return &server->sent[i];
+    }
+    return NULL;
+}
+
+/* A request from who got it, and has answered with that tag. */
+static void turn(struct play *play, unsigned choice, unsigned tag)
+{
+    static const enum method methods[] = {METHOD_BYE, METHOD_INFO, METHOD_INVITE, METHOD_UPDATE};
+    static struct message m;
+    static char text[2 * MESSAGE_LIMIT];
+    struct writer w = writer_over(text, sizeof text);
+    const struct sent *invite = find_invite(play->server, &m);
+    enum method method = methods[choice % COUNT_OF(methods)];
+    const char own[] = {'t', (char)('0' + tag % 4), '\0'};
+    struct slice caller = invite ? address_tag(message_first(&m, HEADER_FROM)) : NO_SLICE;
+
+    if (!caller.len || slice_equal(caller, slice_text(own)))
+        return;
+    write_slice(&w, method_name(method));
+    write_slice(&w, S(" sip:phone@198.51.100.9 SIP/2.0\r\n"
+                      "Via: SIP/2.0/UDP 198.51.100.7;rport;branch=" TO_CALLER "\r\n"));
+    for (unsigned i = m.first[HEADER_RECORD_ROUTE]; i; i = m.fields[i].next) {
+        write_slice(&w, S("Route: "));
+        write_slice(&w, message_value(&m, i));
+        write_slice(&w, S("\r\n"));
+    }
+    write_slice(&w, S("From: "));
+    write_slice(&w, message_first(&m, HEADER_TO));
+    write_slice(&w, S(";tag="));
+    write_slice(&w, slice_text(own));
+    write_slice(&w, S("\r\nTo: "));
+    write_slice(&w, message_first(&m, HEADER_FROM));
+    write_slice(&w, S("\r\n"));
+    copy_fields(&w, &m, HEADER_CALL_ID);
+    write_slice(&w, S("CSeq: "));
+    write_number(&w, 1 + choice / COUNT_OF(methods));
+    write_char(&w, ' ');
+    write_slice(&w, method_name(method));
+    write_slice(&w, S("\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"));
+    if (!w.failed && w.len <= MESSAGE_LIMIT)
+        receive_by(play, &invite->flow, writer_slice(&w));
 }
 
 static void tell(struct play *play, unsigned n, unsigned status, struct slice records)
@@ -488,6 +682,7 @@ static void run_piece(struct play *play, struct slice piece)
     case ORDER_STORE_WORKS: step(play, EVENT_STORE_WORKS, NULL, NO_SLICE); break;
     case ORDER_ANSWER: answer(play, a, b); break;
     case ORDER_FOLLOW: follow(play, a); break;
+    case ORDER_TURN: turn(play, a, b); break;
     case ORDER_BIND:
         flow = testbed_flow(BY_UDP, 10 + b % 4, 5060);
         testbed_bind(server, callers[a % COUNT_OF(callers)], &flow);
