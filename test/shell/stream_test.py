@@ -333,6 +333,23 @@ def keep_alives_are_answered():
         peer.options()
 
 
+def stun_is_answered_on_the_sip_port():
+    """RFC 5626 4.4.2, RFC 8489: who asks by UDP is told its address, and that the server lives."""
+    cookie, name = 0x2112a442, os.urandom(12)
+    with server() as one:
+        one.start()
+        peer = Peer(one, "alice", "udp")
+        host, port = peer.socket.getsockname()
+        peer.socket.send(struct.pack("!HHI", 1, 0, cookie) + name)
+        answer = peer.socket.recv(1500)
+        mapped = struct.pack("!HHBBHI", 0x20, 8, 0, 1, port ^ cookie >> 16,
+                             struct.unpack("!I", socket.inet_aton(host))[0] ^ cookie)
+        expect(answer[:20] == struct.pack("!HHI", 0x101, len(answer) - 20, cookie) + name,
+               f"answered {answer.hex()}")
+        expect(mapped in answer[20:], f"the address is not in {answer.hex()}")
+        peer.options() # it is a phone's port all the same
+
+
 def broken_lengths_are_answered_and_end_the_connection():
     bad = ["", "Content-Length: \r\n", "Content-Length: 5\r\nContent-Length: 0\r\n",
            "Content-Length: 0\r\nl: 5\r\n", "Content-Length: +0\r\n", "Content-Length: -1\r\n",
@@ -923,7 +940,8 @@ def transports_are_chosen():
 
 
 CHECKS = [answers_over_tcp_on_both_families, messages_come_in_any_pieces, largest_message_is_taken,
-          keep_alives_are_answered, broken_lengths_are_answered_and_end_the_connection,
+          keep_alives_are_answered, stun_is_answered_on_the_sip_port,
+          broken_lengths_are_answered_and_end_the_connection,
           endless_headers_and_other_protocols_end_the_connection, slow_senders_are_reaped,
           one_address_has_its_share, thousands_of_connections_are_served,
           halves_of_messages_have_their_share_of_memory,
