@@ -91,7 +91,9 @@ def goes_by_tls(invite):
 
 
 def domains_without_a_ca_call_by_tls(world):
-    alice, bob = world.publish(SECURE).two()
+    """And without NAPTR that comes before the others."""
+    records = SECURE + service("b", (1, "pb"), transport="tcp") + service("b", (1, "pb"))
+    alice, bob = world.publish(records).two()
     goes_by_tls(call(alice, bob))
     goes_by_tls(call(bob, alice))
 
