@@ -918,7 +918,7 @@ loadmodule "siputils.so"
 loadmodule "textops.so"
 loadmodule "usrloc.so"
 loadmodule "registrar.so"
-request_route {{
+{more}request_route {{
     if (is_method("REGISTER")) {{ save("location"); exit; }}
     if (has_totag()) {{
         if (!loose_route()) {{ if (is_method("ACK")) exit; sl_send_reply("404", "Gone"); exit; }}
@@ -939,13 +939,13 @@ class Kamailio:
 
     transport = "udp"
 
-    def __init__(self, world, name, host):
+    def __init__(self, world, name, host, more=""):
         self.domain, self.host, self.port = name, host, 5060
         self.users = {"bob": None}
         self.world = world
         path = os.path.join(world.folder, "kamailio.cfg")
         with open(path, "w", encoding="ascii") as file:
-            file.write(_KAMAILIO.format(address=host, name=name))
+            file.write(_KAMAILIO.format(address=host, name=name, more=more))
         self.log = os.path.join(world.folder, "kamailio.log")
         with open(self.log, "wb") as log:
             process = lab.spawn(["kamailio", "-DD", "-E", "-f", path, "-m", "32", "-M", "4",
@@ -976,11 +976,16 @@ class Kamailio:
         return one
 
 
-def call_kamailio(world, transport):
+def ask_our_name_server(world):
+    """Whatever goes by resolv.conf does."""
     path = os.path.join(world.folder, "resolv.conf")
     with open(path, "w", encoding="ascii") as file:
         file.write(f"nameserver {zones.ADDRESS}\n")
     subprocess.run(["mount", "--bind", path, "/etc/resolv.conf"], check=True)
+
+
+def call_kamailio(world, transport):
+    ask_our_name_server(world)
     world.publish(hosts(pa=A, pb=B) + service("a", (1, "pa"), transport=transport) +
                   service("b", (1, "pb"), transport=transport))
     alice = Domain(world, "a.test", A, "alice").start().phone()

@@ -104,6 +104,39 @@ def verified_domains_call_by_tls(world):
     goes_by_tls(call(bob, alice))
 
 
+_KAMAILIO = """listen=tls:{address}:5061
+enable_tls=yes
+loadmodule "tls.so"
+modparam("tls", "certificate", "{certificate}")
+modparam("tls", "private_key", "{certificate}")
+modparam("tls", "ca_list", "{authority}")
+modparam("tls", "verify_certificate", 1)
+modparam("tls", "require_certificate", 0)
+modparam("tls", "low_mem_threshold1", -1)
+modparam("tls", "low_mem_threshold2", -1)
+"""
+
+
+def a_domain_of_kamailio_calls_and_is_called_by_tls(world):
+    """It goes by NAPTR alone, believes the same CA as we do, and each proves itself to the other."""
+    domains_test.ask_our_name_server(world)
+    world.publish(SECURE + "".join(f'{one} NAPTR 1 1 "s" "SIPS+D2T" "" _sips._tcp.{one}\n'
+                                   for one in "ab"))
+    authority = Authority(os.path.join(world.folder, "authority"))
+    one = Domain(world, "a.test", A, "alice")
+    configure(one, f"<authfile>{authority.pem}</authfile>{VERIFIED}")
+    install(one, authority.make("a.test", "DNS:a.test", "serverAuth,clientAuth"))
+    path = os.path.join(world.folder, "b.pem")
+    write(path, authority.make("b.test", "DNS:b.test"))
+    alice = one.start().phone()
+    bob = domains_test.Kamailio(world, "b.test", B, _KAMAILIO.format(
+        address=B, certificate=path, authority=authority.pem)).phone()
+    goes_by_tls(call(alice, bob))
+    invite = call(bob, alice)
+    goes_by_tls(invite)
+    shown(invite, "verified;domain=b.test;by=tls")
+
+
 def a_family_that_is_black_holed_is_not_waited_for(world):
     alice, bob = two(world, SECURE + f"pb AAAA {B6}\n", VERIFIED, interface_a=BOTH_FAMILIES,
                      interface_b=f"{B} {B6}")
@@ -855,6 +888,7 @@ def it_is_for_thirty_days(world):
 CHECKS = [
     domains_without_a_ca_call_by_tls,
     verified_domains_call_by_tls,
+    a_domain_of_kamailio_calls_and_is_called_by_tls,
     a_family_that_is_black_holed_is_not_waited_for,
     a_sip_uri_in_the_certificate_names_the_domain,
     a_certificate_that_nobody_vouches_for_is_refused,
