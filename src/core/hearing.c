@@ -4,6 +4,7 @@
 #include "core/awaited.h"
 #include "core/caller.h"
 #include "core/certificates.h"
+#include "core/connection.h"
 #include "core/context.h"
 #include "core/oddity.h"
 #include "core/transaction.h"
@@ -158,12 +159,53 @@ static void sign(struct writer *w, const struct core *core, struct context *cont
     }
 }
 
+/* One of our own calls another domain by TLS, as far as that is known yet. */
+static bool leaves_by_tls(const struct context *context, const struct server_transaction *server,
+                          const struct client_transaction *client)
+{
+    const struct target *target = context ? &context_targets(context)[client->branch] : NULL;
+
+    return target && server->is_initial && context->proof & CALLER_OWN && !target->binding &&
+           !target->is_ours && flow_is_secure(&client->flow);
+}
+
+/* What the phone is told of who answers it; nothing where nobody could have proven anything. */
+static void tell(struct writer *w, const struct core *core, const struct context *context,
+                 const struct server_transaction *server, const struct client_transaction *client)
+{
+    bool is_by_tls = leaves_by_tls(context, server, client), is_certified, has_signed;
+    struct slice asked;
+
+    if (!is_by_tls && client->heard != HEARD_PROVEN && client->heard != HEARD_UNSIGNED)
+        return;
+    asked = asked_domain(core, context, client);
+    if (asked.len > NAME_LIMIT)
+        asked = NO_SLICE;
+    is_certified = is_by_tls && connection_proves(core, &client->flow, asked);
+    has_signed = client->heard == HEARD_PROVEN && asked.len;
+    if (is_certified || has_signed) {
+        write_slice(w, S("P-SIPWITCH-Callee: verified;domain="));
+        write_slice(w, asked);
+        write_slice(w, !has_signed    ? S(";by=tls")
+                       : is_certified ? S(";by=tls+signature")
+                                      : S(";by=signature"));
+    } else if (is_by_tls || client->heard == HEARD_UNSIGNED) {
+        write_slice(w, S("P-SIPWITCH-Callee: unverified"));
+    } else {
+        return; /* what was signed is not known any more */
+    }
+    if (has_signed)
+        write_slice(w, S(";media=offer+answer"));
+    else if (client->heard == HEARD_UNSIGNED)
+        write_slice(w, S(";media=offer-only"));
+    write_slice(w, S("\r\n"));
+}
+
 void hearing_write_line(struct writer *w, struct core *core, struct server_transaction *server,
                         const struct client_transaction *client, const struct message *response,
                         int64_t wall)
 {
     struct context *context = context_of(core, server);
-    struct slice asked;
 
     if (context && client->method == METHOD_INVITE && server->is_initial)
         server->signs_answers = signs(context, client);
@@ -171,12 +213,8 @@ void hearing_write_line(struct writer *w, struct core *core, struct server_trans
         sign(w, core, context, response, wall);
         return;
     }
-    asked = asked_domain(core, context, client);
-    if (client->heard == HEARD_PROVEN && asked.len && asked.len <= NAME_LIMIT) {
-        write_slice(w, S("P-SIPWITCH-Callee: verified;domain="));
-        write_slice(w, asked);
-        write_slice(w, S(";by=signature;media=offer+answer\r\n"));
-    } else if (client->heard == HEARD_UNSIGNED) {
-        write_slice(w, S("P-SIPWITCH-Callee: unverified;media=offer-only\r\n"));
-    }
+    if (client->method == METHOD_INVITE && response->status > 100 &&
+        response->bytes.len + HEARING_LINE <= MESSAGE_LIMIT &&
+        response->field_count < MESSAGE_FIELDS)
+        tell(w, core, context, server, client);
 }

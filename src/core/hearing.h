@@ -8,10 +8,14 @@
  * up, a provisional one has its branch cancelled, and the caller hears 502.
  *
  * A phone is told by a field of ours in the response, where its call was signed and the answer has
- * media keys:
+ * media keys, or where it left for another domain by TLS, whose certificate proves that or does
+ * not:
  *
  *     P-SIPWITCH-Callee: verified;domain=example.com;by=signature;media=offer+answer
+ *     P-SIPWITCH-Callee: verified;domain=example.com;by=tls+signature;media=offer+answer
+ *     P-SIPWITCH-Callee: verified;domain=example.com;by=tls
  *     P-SIPWITCH-Callee: unverified;media=offer-only
+ *     P-SIPWITCH-Callee: unverified
  */
 #pragma once
 

@@ -90,18 +90,29 @@ def goes_by_tls(invite):
     expect(invite.list("Via")[1].startswith("SIP/2.0/TLS "), invite.text)
 
 
+def answered_by(caller, callee):
+    """What the caller's phone is told of who answers it."""
+    one = Call(caller, callee)
+    one.hang_up()
+    return one.ok.all("P-SIPWITCH-Callee")
+
+
 def domains_without_a_ca_call_by_tls(world):
     """And without NAPTR that comes before the others."""
     records = SECURE + service("b", (1, "pb"), transport="tcp") + service("b", (1, "pb"))
     alice, bob = world.publish(records).two()
     goes_by_tls(call(alice, bob))
     goes_by_tls(call(bob, alice))
+    told_of = answered_by(alice, bob)
+    expect(told_of == ["unverified"], f"alice is told {told_of}")
 
 
 def verified_domains_call_by_tls(world):
     alice, bob = two(world, stack=VERIFIED)
     goes_by_tls(call(alice, bob))
     goes_by_tls(call(bob, alice))
+    told_of = answered_by(alice, bob)
+    expect(told_of == ["verified;domain=b.test;by=tls"], f"alice is told {told_of}")
 
 
 _KAMAILIO = """listen=tls:{address}:5061
@@ -485,6 +496,8 @@ def is_remembered(domain, name="b.test"):
 def dane_proves_a_domain_without_a_ca(world):
     dane = Dane(world, by_key, policy="dane")
     goes_by_tls(call(dane.alice, dane.bob))
+    told_of = answered_by(dane.alice, dane.bob)
+    expect(told_of == ["verified;domain=b.test;by=tls"], f"alice is told {told_of}")
     expect(is_remembered(world.a), "it does not count as proven")
 
 

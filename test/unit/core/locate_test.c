@@ -279,6 +279,40 @@ static void a_domain_that_proves_itself_meanwhile_is_asked_in_clear_no_more(void
     }
 }
 
+/* And whatever is said of it there does not count. */
+static void a_phone_is_told_whether_the_domain_that_answers_has_proven_itself(void **state)
+{
+    static const struct socket_settings sockets[] = {{TRANSPORT_UDP, S("192.0.2.1"), 5060},
+                                                     {TRANSPORT_TLS, S("192.0.2.1"), 5061}};
+    static const char *const proven[] = {"other.example", "elsewhere.example"};
+    static const char *const told[] = {"unverified", "verified;domain=elsewhere.example;by=tls"};
+    static const char *const forged =
+        "P-SIPWITCH-Callee: verified;domain=elsewhere.example;by=signature\n";
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(proven); i++) {
+        struct flow flow;
+        w.settings.sockets = sockets;
+        w.settings.socket_count = COUNT_OF(sockets);
+        call(OUTSIDE);
+        settle(two_ways);
+        flow = w.requests[w.request_count - 1].to;
+        world_event(&w, &(struct event){
+                            .kind = EVENT_OPENED, .flow = flow, .bytes = slice_text(proven[i])});
+        ANSWER(&w, .host = 2, .by = &flow, .status = 180, .more = forged);
+        assert_string_equal(world_header(&w, 0, "P-SIPWITCH-Callee"), told[i]);
+        ANSWER(&w, .host = 2, .by = &flow, .status = 486);
+        end(NULL);
+        begin(NULL);
+    }
+    call(OUTSIDE);
+    settle(three);
+    ANSWER(&w, .host = 2, .status = 180, .more = forged);
+    assert_string_equal(world_header(&w, 0, "P-SIPWITCH-Callee"), "");
+    ANSWER(&w, .host = 2, .status = 486);
+    SAY(&w, .host = 9, .method = "ACK", .uri = OUTSIDE, .from = ALICE);
+}
+
 /* For thirty days; and the caller hears why. */
 static void a_domain_that_has_proven_itself_is_not_asked_in_clear(void **state)
 {
@@ -1423,6 +1457,7 @@ int main(void)
         TEST(a_server_that_says_503_is_left_for_the_next_by_a_branch_of_its_own),
         TEST(what_no_server_takes_is_refused_as_the_last_of_them_did),
         TEST(a_domain_that_proves_itself_meanwhile_is_asked_in_clear_no_more),
+        TEST(a_phone_is_told_whether_the_domain_that_answers_has_proven_itself),
         TEST(a_domain_that_has_proven_itself_is_not_asked_in_clear), TEST(another_refusal_is_final),
         TEST(a_server_that_does_not_say_a_word_is_left_soon),
         TEST(what_was_left_is_cancelled_when_it_wakes_up),
