@@ -115,6 +115,7 @@ static void receive_invite_response(struct sim *sim, struct phone *phone, struct
 {
     bool is_first = e->state == EXCHANGE_CALLING || e->state == EXCHANGE_PROCEEDING;
 
+    zone_check_callee(sim, response);
     if (response->status < 200) {
         if (!is_first)
             return;

@@ -39,6 +39,7 @@ static const char *const names[COUNT_COUNT] = {
     [COUNT_WITHHELD] = "proofs remembered",
     [COUNT_FORGOTTEN] = "proofs forgotten",
     [COUNT_CALLERS] = "proven callers",
+    [COUNT_CALLEES] = "proven callees",
     [COUNT_SIGNED] = "signatures",
     [COUNT_HEARD] = "relayed calls heard",
     [COUNT_LOST] = "lost",

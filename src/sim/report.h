@@ -35,6 +35,7 @@ enum count {
     COUNT_WITHHELD,   /* domains not asked in clear, weeks after they have proven themselves, */
     COUNT_FORGOTTEN,  /* and those that were, after more than thirty days */
     COUNT_CALLERS,    /* calls of other domains that came by a stream that proves them */
+    COUNT_CALLEES,    /* answers of which a phone was told that their domain is proven */
     COUNT_SIGNED,     /* requests whose signature was good */
     COUNT_HEARD,      /* calls whose packets went through the relay */
     /* the faults */

@@ -414,6 +414,12 @@ static bool is_door_of(const struct sim *sim, unsigned zone, const struct flow *
     return memcmp(phone_of(sim, zone)->door.address, flow->address, sizeof flow->address) == 0;
 }
 
+static struct slice show(struct zone *at, struct slice domain)
+{
+    at->has_shown_itself = true;
+    return domain;
+}
+
 struct slice zone_proof(struct sim *sim, const struct flow *flow)
 {
     struct zones *z = &sim->zones;
@@ -424,7 +430,7 @@ struct slice zone_proof(struct sim *sim, const struct flow *flow)
         if (!is_door_of(sim, i, flow))
             continue;
         switch (z->at[i].certificate) {
-        case CERTIFICATE_OWN: return z->settings[i].name;
+        case CERTIFICATE_OWN: return show(&z->at[i], z->settings[i].name);
         case CERTIFICATE_OTHER: return S("d9.example");
         case CERTIFICATE_NONE: return NO_SLICE;
         }
@@ -443,7 +449,7 @@ struct slice zone_prove(struct sim *sim, const struct flow *flow, struct slice d
         return NO_SLICE; /* somebody on the way */
     for (unsigned i = 0; i < ZONES; i++)
         if (is_door_of(sim, i, flow) && slice_find(records, key_of(i)) < records.len)
-            return domain;
+            return show(&z->at[i], domain);
     return NO_SLICE;
 }
 
@@ -606,11 +612,10 @@ static bool has(struct slice text, const char *part)
     return memmem(text.at, text.len, part, strlen(part)) != NULL;
 }
 
-/* The line by which a phone is told who calls, if that is said to be one of the domains. */
-static struct slice line_told(const struct message *request)
+/* The line by which a phone is told something, from `told` on. */
+static struct slice line_told(const struct message *m, struct slice told)
 {
-    static const struct slice told = S("\r\nP-SIPWITCH-Caller: verified;domain=d");
-    struct slice head = slice_until(request->bytes, request->headers_end);
+    struct slice head = slice_until(m->bytes, m->headers_end);
     const char *at = memmem(head.at, head.len, told.at, told.len);
     struct slice line = at ? slice_from(head, (size_t)(at - head.at) + 2) : NO_SLICE;
 
@@ -619,8 +624,10 @@ static struct slice line_told(const struct message *request)
 
 void zone_check_caller(struct sim *sim, const struct message *request)
 {
-    struct slice told = sim->has_secure ? line_told(request) : NO_SLICE;
+    struct slice told = NO_SLICE;
 
+    if (sim->has_secure)
+        told = line_told(request, S("\r\nP-SIPWITCH-Caller: verified;domain=d"));
     if (!told.len)
         return;
     for (unsigned i = 0; i < ZONES; i++) {
@@ -630,6 +637,23 @@ void zone_check_caller(struct sim *sim, const struct message *request)
             return;
     }
     judge_fail(sim, "who is said to be proven has proven itself", "%.*s", (int)told.len, told.at);
+}
+
+void zone_check_callee(struct sim *sim, const struct message *response)
+{
+    static const struct slice start = S("\r\nP-SIPWITCH-Callee: verified;domain=");
+    struct slice told = sim->has_secure ? line_told(response, start) : NO_SLICE;
+    struct slice domain;
+    int zone;
+
+    if (!told.len)
+        return;
+    sim->report.counts[COUNT_CALLEES]++;
+    domain = slice_from(told, start.len - 2);
+    zone = zone_of(sim, slice_until(domain, slice_find(domain, ';')));
+    if (has(told, "by=tls") && (zone < 0 || !sim->zones.at[zone].has_shown_itself))
+        judge_fail(sim, "who is said to be proven has proven itself", "%.*s", (int)told.len,
+                   told.at);
 }
 
 bool zone_is_reachable(const struct sim *sim, const struct phone *phone)

@@ -61,6 +61,7 @@ struct zone {
     uint64_t proven_second; /* of the simulation */
     bool is_proof_kept;     /* it survives a kill */
     bool may_be_known;      /* to some core, though it was perhaps killed while it heard */
+    bool has_shown_itself;  /* a certificate, to the server, that proves it */
     bool is_written_to;     /* after weeks (sim/weeks), */
     bool is_asked_in_clear; /* and asked then */
     unsigned count;
@@ -129,6 +130,8 @@ bool zone_must_prove(const struct sim *sim, const struct phone *phone);
 
 /* What a phone is told of who calls: that it has proven to be a domain is true. */
 void zone_check_caller(struct sim *sim, const struct message *request);
+/* The same of who answers. */
+void zone_check_callee(struct sim *sim, const struct message *response);
 
 /* It can be reached at all, as far as what is demanded goes. */
 bool zone_is_reachable(const struct sim *sim, const struct phone *phone);
