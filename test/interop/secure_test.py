@@ -115,6 +115,45 @@ def verified_domains_call_by_tls(world):
     expect(told_of == ["verified;domain=b.test;by=tls"], f"alice is told {told_of}")
 
 
+class SecurePhone(sip.Phone):
+    """One that speaks TLS with its server, and is called by sips: once it is registered."""
+
+    scheme = "sip"
+
+    def __init__(self, domain):
+        super().__init__(domain, domain.user, transport="tcp")
+        domain.world.stack.callback(self.close)
+        self.bind()
+        self.scheme = "sips"
+
+    def open(self, port):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        there = self.server.host, 5061
+        return context.wrap_socket(socket.create_connection(there, sip.PATIENCE, (self.host, port)))
+
+    def aor(self):
+        return f"{self.scheme}:{self.user}@{self.domain}"
+
+    def contact(self, *parameters):
+        return ";".join((f"sips:{self.user}@{self.host}:{self.port}", *parameters))
+
+    def via(self, branch=None):
+        return super().via(branch).replace("/TCP ", "/TLS ")
+
+
+def sips_goes_by_tls_all_the_way(world):
+    """Whatever else a domain publishes; and one that has no TLS is not called."""
+    two(world, SECURE + service("b", (1, "pb")) + service("plain", (1, "pb")))
+    alice, bob = SecurePhone(world.a), SecurePhone(world.b)
+    one = Call(alice, bob)
+    goes_by_tls(one.invite)
+    expect(one.invite.uri.startswith("sips:"), one.invite.text)
+    one.exchange(one.far, alice, "INFO")
+    one.hang_up()
+    refused(alice, "sips:bob@plain.test", 404)
+
+
 _KAMAILIO = """listen=tls:{address}:5061
 enable_tls=yes
 loadmodule "tls.so"
@@ -901,6 +940,7 @@ def it_is_for_thirty_days(world):
 CHECKS = [
     domains_without_a_ca_call_by_tls,
     verified_domains_call_by_tls,
+    sips_goes_by_tls_all_the_way,
     a_domain_of_kamailio_calls_and_is_called_by_tls,
     a_family_that_is_black_holed_is_not_waited_for,
     a_sip_uri_in_the_certificate_names_the_domain,
