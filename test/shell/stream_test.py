@@ -816,33 +816,36 @@ def as_flow(peer, reg_id, instance="<urn:uuid:00000000-0000-1000-8000-0000000000
     raise Failure(f"REGISTER was answered {answer!r}")
 
 
+def leave_first_flow(one, alice, first, second):
+    """bob's phone has two flows, of which the first ends; in a call, too; and after the server was
+    killed."""
+    as_flow(second, 2)
+    as_flow(first, 1)
+    second.contact, first.contact = (peer.contact.split(";+")[0] for peer in (second, first))
+    invite, answer = call(alice, first)
+    first.close()
+    alice.send(in_dialog(alice, "INFO", answer, invite))
+    second.respond(second.expect("INFO "), "200 OK")
+    alice.expect("SIP/2.0 200 ")
+    second.send(in_dialog(second, "INFO", answer, invite, is_caller=False))
+    alice.respond(alice.expect("INFO "), "200 OK")
+    second.expect("SIP/2.0 200 ")
+    alice.begin("INVITE", "sip:bob@lab.test", call="again")
+    second.respond(second.expect("INVITE "), "486 Busy Here")
+    second.expect("ACK ")
+    alice.expect("SIP/2.0 486 ")
+    one.end(signal.SIGKILL)
+    one.start()
+    alice = alice.again().bind()
+    alice.send(in_dialog(alice, "BYE", answer, invite))
+    second.respond(second.expect("BYE "), "200 OK")
+    alice.expect("SIP/2.0 200 ")
+
+
 def next_flow_is_used_when_the_stream_of_the_first_has_ended():
-    """In a call, too; and after the server was killed."""
     with server() as one:
         one.start()
-        alice = Peer(one).bind()
-        first, second = Peer(one, "bob"), Peer(one, "bob", "udp")
-        as_flow(second, 2)
-        as_flow(first, 1)
-        second.contact, first.contact = (peer.contact.split(";+")[0] for peer in (second, first))
-        invite, answer = call(alice, first)
-        first.close()
-        alice.send(in_dialog(alice, "INFO", answer, invite))
-        second.respond(second.expect("INFO "), "200 OK")
-        alice.expect("SIP/2.0 200 ")
-        second.send(in_dialog(second, "INFO", answer, invite, is_caller=False))
-        alice.respond(alice.expect("INFO "), "200 OK")
-        second.expect("SIP/2.0 200 ")
-        alice.begin("INVITE", "sip:bob@lab.test", call="again")
-        second.respond(second.expect("INVITE "), "486 Busy Here")
-        second.expect("ACK ")
-        alice.expect("SIP/2.0 486 ")
-        one.end(signal.SIGKILL)
-        one.start()
-        alice = alice.again().bind()
-        alice.send(in_dialog(alice, "BYE", answer, invite))
-        second.respond(second.expect("BYE "), "200 OK")
-        alice.expect("SIP/2.0 200 ")
+        leave_first_flow(one, Peer(one).bind(), Peer(one, "bob"), Peer(one, "bob", "udp"))
 
 
 def flow_that_shows_no_life_is_closed():

@@ -22,7 +22,7 @@ warnings.simplefilter("ignore", DeprecationWarning) # of the versions that must 
 
 from server_test import (CONFIG, PATIENCE, SIPW, Failure, Phone, expect, free_port, one_line, run,
                          server, until)
-from stream_test import DOMAIN, Peer, call, header, headers, in_dialog
+from stream_test import DOMAIN, Peer, call, header, headers, in_dialog, leave_first_flow
 
 
 @contextlib.contextmanager
@@ -374,6 +374,12 @@ def call_goes_on_after_kill_when_phones_reconnect():
         alice.send(in_dialog(alice, "BYE", answer, invite))
         bob.respond(bob.expect("BYE "), "200 OK")
         alice.expect("SIP/2.0 200 ")
+
+
+def next_flow_is_used_when_the_connection_of_the_first_has_ended():
+    with tls_server() as one:
+        one.start()
+        leave_first_flow(one, TlsPeer(one).bind(), TlsPeer(one, "bob"), Peer(one, "bob", "udp"))
 
 
 def request_waits_for_a_phone_that_our_restart_cut_off():
@@ -807,6 +813,7 @@ CHECKS = [speaks_tls_1_2_and_1_3, speaks_nothing_older, old_ciphers_are_refused,
           messages_come_in_any_pieces, many_messages_at_once_are_all_answered,
           who_does_not_read_is_not_read_from, end_is_told, phones_call_by_tls,
           calls_cross_between_transports, call_goes_on_after_kill_when_phones_reconnect,
+          next_flow_is_used_when_the_connection_of_the_first_has_ended,
           request_waits_for_a_phone_that_our_restart_cut_off, idle_connections_cost_little,
           another_host_is_called_by_tls, sips_reaches_another_host_by_tls,
           host_that_cannot_do_tls_is_known_at_once, old_versions_of_another_host_are_refused,

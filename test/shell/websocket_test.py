@@ -19,7 +19,8 @@ import websocket
 from config_test import Clock
 import server_test
 from server_test import CONFIG, PATIENCE, Failure, cpu_seconds, expect, one_line, run, until
-from stream_test import DOMAIN, Peer, call, digest, header, headers, in_dialog
+from stream_test import (DOMAIN, Peer, call, digest, header, headers, in_dialog,
+                         leave_first_flow)
 from websocket import BINARY, CLOSE, PING, TEXT, Ended, Refused, WebSocket, frame
 
 WS, WSS = 6, 7 # above the port of the others
@@ -444,6 +445,12 @@ def browser_that_reconnected_goes_on_with_its_call():
         alice.expect("SIP/2.0 200 ")
 
 
+def next_flow_is_used_when_the_page_of_the_first_is_closed():
+    with server() as one:
+        one.start()
+        leave_first_flow(one, Browser(one).bind(), Browser(one, "bob"), Peer(one, "bob", "udp"))
+
+
 def caller_that_reconnected_hears_the_answer():
     with server() as one:
         one.start()
@@ -517,6 +524,7 @@ CHECKS = [browsers_are_let_in_plain_and_by_tls, bad_handshakes_are_answered,
           secure_browsers_call_each_other, browser_and_telephone_call_each_other,
           large_invites_reach_telephones, bytes_that_are_no_text_come_as_binary,
           browser_that_is_gone_is_away_at_once, browser_that_reconnected_goes_on_with_its_call,
+          next_flow_is_used_when_the_page_of_the_first_is_closed,
           caller_that_reconnected_hears_the_answer,
           call_goes_on_after_kill_when_browsers_reconnect, ports_are_a_setting,
           port_that_is_taken_is_done_without_unless_it_was_asked_for]
