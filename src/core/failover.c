@@ -428,6 +428,7 @@ void failover_unreached(struct core *core, const struct flow *flow, struct slice
                         struct moment now, struct actions *out)
 {
     struct slice text = find_branch(bytes);
+    const struct target *target;
     struct client_transaction *client;
     struct context *context;
     struct branch branch;
@@ -437,8 +438,10 @@ void failover_unreached(struct core *core, const struct flow *flow, struct slice
         return;
     client = client_find(core, branch.transaction);
     context = client ? context_of(core, client) : NULL;
-    if (context && is_unheard(client) && !client->lacks_flow && is_at(&client->flow, flow) &&
-        target_of(context, client)->way != WAY_GIVEN)
+    if (!context || !is_unheard(client) || client->lacks_flow || !is_at(&client->flow, flow))
+        return;
+    target = target_of(context, client);
+    if (!target->binding || target->way != WAY_GIVEN) /* a phone may be back soon */
         client_step(core, client, CTRANS_UNREACHED, NULL, now, out);
 }
 

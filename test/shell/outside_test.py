@@ -154,6 +154,18 @@ def a_long_request_waits_two_seconds_for_a_stream(alice, stack):
         await_status(alice, text, 200)
 
 
+def a_host_where_nobody_listens_is_known_at_once(alice, stack):
+    """The network says so (RFC 3261 18.4)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.5", 0))
+        gone = f"sip:x@127.0.0.5:{free.getsockname()[1]}"
+    begun = time.monotonic()
+    answer = alice.prove("MESSAGE", gone)
+    expect(answer.status == 500, f"MESSAGE was answered {answer.start}")
+    took = time.monotonic() - begun
+    expect(took < 3, f"it took {took:.1f} s")
+
+
 def who_waits_is_told_100_after_three_and_a_half_seconds(alice, stack):
     """RFC 4320 4.1; of other provisional responses nothing is heard."""
     host = Host(stack, takes_streams=False)
@@ -173,6 +185,7 @@ CHECKS = [
     a_short_request_goes_by_datagram,
     a_long_request_goes_by_datagram_where_nobody_takes_streams,
     a_long_request_waits_two_seconds_for_a_stream,
+    a_host_where_nobody_listens_is_known_at_once,
     who_waits_is_told_100_after_three_and_a_half_seconds,
 ]
 

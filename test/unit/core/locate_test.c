@@ -484,6 +484,31 @@ static void a_server_where_nobody_is_is_left_at_once(void **state)
     answer(3, 200);
 }
 
+/* Whose URI has an address; a phone of ours, which restarts perhaps, is waited for. */
+static void so_is_a_host_outside(void **state)
+{
+    struct event event = {.kind = EVENT_UNREACHED};
+
+    (void)state;
+    call("sip:carol@198.51.100.2");
+    assert_said("100>9 INVITE>2");
+    event.flow = w.requests[w.request_count - 1].to;
+    event.bytes = w.requests[w.request_count - 1].bytes;
+    world_event(&w, &event);
+    assert_said("500>9");
+    SAY(&w, .host = 9, .method = "ACK", .uri = "sip:carol@198.51.100.2", .from = ALICE);
+    call_again("sip:bob@example.com", "phone");
+    assert_said("100>9 INVITE>8");
+    event.flow = w.requests[w.request_count - 1].to;
+    event.bytes = w.requests[w.request_count - 1].bytes;
+    world_event(&w, &event);
+    assert_said("");
+    answer(8, 486);
+    assert_said("486>9 ACK>8");
+    SAY(&w, .host = 9, .method = "ACK", .uri = "sip:bob@example.com", .from = ALICE,
+        .call_id = "phone", .branch = "phone");
+}
+
 static void a_server_without_a_neighbour_has_all_the_time(void **state)
 {
     static const zone_lines zone = {"elsewhere.example A 198.51.100.2"};
@@ -1464,7 +1489,7 @@ int main(void)
         TEST(what_was_left_is_taken_back_while_nobody_else_speaks),
         TEST(what_was_left_may_refuse_while_nobody_else_speaks),
         TEST(what_was_left_may_answer_all_the_same), TEST(a_server_where_nobody_is_is_left_at_once),
-        TEST(a_server_without_a_neighbour_has_all_the_time),
+        TEST(so_is_a_host_outside), TEST(a_server_without_a_neighbour_has_all_the_time),
         TEST(servers_that_never_answer_time_out),
         TEST(a_stream_that_cannot_be_opened_leads_to_the_next_server),
         TEST(where_one_address_is_silent_the_request_goes_to_the_other_soon),
