@@ -105,7 +105,7 @@
  */
 #define SHED_TABLE 65536u
 
-/* Domains that have proven themselves and are remembered; 160 KiB. */
+/* Domains that have proven themselves and are remembered; 192 KiB. */
 #define PROVEN_LIMIT 4096u
 
 /* Domains that the settings name. */

@@ -524,6 +524,15 @@ bool locate_expire(struct core *core, const struct client_transaction *client, i
     return true;
 }
 
+bool locate_is_withheld(const struct core *core, const struct client_transaction *client)
+{
+    const struct lookup *lookup = lookup_of(core, client);
+
+    return !lookup->failed && !lookup->is_idle && !lookup->is_secluded && !lookup->is_narrow &&
+           resolve_fault(&lookup->resolve).status == 404 &&
+           policy_is_remembered(core, domain_of(lookup), core->now.wall);
+}
+
 struct fault locate_fault(const struct core *core, const struct client_transaction *client)
 {
     const struct lookup *lookup = lookup_of(core, client);
@@ -540,9 +549,7 @@ struct fault locate_fault(const struct core *core, const struct client_transacti
     fault = resolve_fault(&lookup->resolve);
     if (lookup->is_unproven || (lookup->is_narrow && fault.status == 404)) /* none such place */
         return FAULT_UNPROVABLE;
-    if (fault.status == 404 && policy_is_remembered(core, domain_of(lookup), core->now.wall))
-        return FAULT_WITHHELD;
-    return fault;
+    return locate_is_withheld(core, client) ? FAULT_WITHHELD : fault;
 }
 
 void locate_move(struct core *core, struct client_transaction *from, struct client_transaction *to)

@@ -151,6 +151,9 @@ unsigned locate_ask(struct resolve *resolve, uint64_t name, struct actions *out)
 struct client_transaction *locate_tell(struct core *core, uint64_t question,
                                        const struct dns_answer *answer);
 
+/* DNS names no server of TLS for a domain that has proven itself (FAULT_WITHHELD). */
+bool locate_is_withheld(const struct core *core, const struct client_transaction *client);
+
 /* Why there is no place, or what became of the last. */
 struct fault locate_fault(const struct core *core, const struct client_transaction *client);
 

@@ -5,6 +5,7 @@
 #include "core/record.h"
 
 #define NOTED_AGAIN (24 * 3600) /* seconds: until what is remembered is written anew */
+#define TOLD_AGAIN SECONDS(3600)
 
 size_t policy_bytes(void)
 {
@@ -129,6 +130,25 @@ void policy_note(struct core *core, uint64_t domain, struct moment now, struct a
     proven->until = until;
     if (record_wanted(core) && !fault_is(FAULT_PROOF_FORGOTTEN))
         policy_persist(proven, out);
+}
+
+void policy_tell(struct core *core, struct slice domain, instant now, struct actions *out)
+{
+    struct proven_domain *proven = find(core, policy_hash(core, domain));
+    struct writer *w = &out->bytes;
+    size_t start = w->len;
+
+    if (!proven || now < proven->quiet)
+        return;
+    proven->quiet = now + TOLD_AGAIN;
+    write_slice(w, domain);
+    write_slice(w,
+                S(" has proven itself by TLS in the last thirty days, and DNS names no server of "
+                  "TLS for it now: calls to it are refused; if it has given TLS up: sipwitch "
+                  "forget "));
+    write_slice(w, domain);
+    actions_push(
+        out, (struct action){.kind = ACTION_LOG, .bytes = slice_of(w->at + start, w->len - start)});
 }
 
 bool policy_forget(struct core *core, struct slice domain, struct actions *out)

@@ -27,6 +27,10 @@ uint64_t policy_hash(const struct core *core, struct slice domain);
 /* The domain of that hash has proven itself: it is remembered, written anew once a day. */
 void policy_note(struct core *core, uint64_t domain, struct moment now, struct actions *out);
 
+/* DNS names no server of TLS for one that is remembered, and a caller was refused: the
+ * administrator is told, once an hour. */
+void policy_tell(struct core *core, struct slice domain, instant now, struct actions *out);
+
 /* False if it was not remembered. */
 bool policy_forget(struct core *core, struct slice domain, struct actions *out);
 

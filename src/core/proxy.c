@@ -25,6 +25,7 @@
 #include "core/peer.h"
 #include "core/penalty.h"
 #include "core/pending.h"
+#include "core/policy.h"
 #include "core/realm.h"
 #include "core/registrar.h"
 #include "core/reply.h"
@@ -1080,6 +1081,15 @@ void proxy_response(struct core *core, struct client_transaction *client,
         pass_on(core, server, client, response, now, out);
 }
 
+/* Why nobody could be asked. */
+static struct fault explain(struct core *core, const struct client_transaction *client, instant now,
+                            struct actions *out)
+{
+    if (locate_is_withheld(core, client))
+        policy_tell(core, locate_domain(core, client), now, out);
+    return locate_fault(core, client);
+}
+
 void proxy_timeout(struct core *core, struct client_transaction *client, unsigned status,
                    struct moment now, struct actions *out)
 {
@@ -1105,7 +1115,7 @@ void proxy_timeout(struct core *core, struct client_transaction *client, unsigne
     if (client->lookup && !client->lacks_relay &&
         (!client->request.at || locate_is_narrow(core, client)) && !client->is_unproven &&
         !context_is_over(context))
-        fault = locate_fault(core, client);
+        fault = explain(core, client, now.boot, out);
     locate_end(core, client);
     context_decide(core, context, client, NULL, fault, now, out);
 }

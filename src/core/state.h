@@ -129,6 +129,7 @@ struct proven_domain {
     struct table_link by_domain;
     uint64_t domain; /* policy_hash of its name */
     int64_t until;   /* wall seconds */
+    instant quiet;   /* until then the administrator is not told of it again */
 };
 
 struct client_transaction {

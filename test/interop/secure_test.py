@@ -914,6 +914,7 @@ def who_proved_itself_is_not_reached_without(world):
     hide_tls(world)
     come_back(world, alice)
     is_not_called_in_clear(alice)
+    world.a.await_log("if it has given TLS up: sipwitch forget b.test")
     subprocess.run([SIPWITCH, "--prefixpath", world.a.server.state, "forget", "b.test"], check=True)
     is_called_in_clear(alice, bob)
     come_back(world, alice)
