@@ -655,6 +655,17 @@ def usage_is_refused():
             expect(status == 1 and said, f"{options}: exit status {status}, said {said!r}")
 
 
+def programs_tell_their_version():
+    """That of the project, without touching anything."""
+    with open(os.path.join(ROOT, "meson.build"), encoding="utf-8") as file:
+        version = re.search(r"^\s+version: '([^']+)'", file.read(), re.MULTILINE)[1]
+    for name in "sipw", "sipwitch", "siprealm", "sippasswd", "sipquery", "sipw-relay", "sipw-router":
+        done = subprocess.run([os.path.join(os.path.dirname(SIPW), name), "--version"],
+                              capture_output=True, text=True, timeout=PATIENCE, check=False)
+        expect((done.returncode, done.stdout, done.stderr) ==
+               (0, f"{name} (SIP Witch) {version}\n", ""), f"{name}: {done}")
+
+
 CHECKS = [answers_options_on_ipv4, answers_options_on_ipv6, listens_on_all_addresses_by_default,
           registers_with_digest, refuses_a_wrong_password,
           phones_at_one_address_register_in_the_same_second, binding_survives_kill,
@@ -667,7 +678,8 @@ CHECKS = [answers_options_on_ipv4, answers_options_on_ipv6, listens_on_all_addre
           realm_is_made_once, manager_is_notified, background_start_ends_when_it_is_ready,
           many_users_load_fast,
           failing_store_stops_no_calls_and_is_made_good, late_store_stops_no_calls,
-          awaited_line_that_never_comes_is_a_failure, usage_is_refused]
+          awaited_line_that_never_comes_is_a_failure, usage_is_refused,
+          programs_tell_their_version]
 
 
 def run(checks, setting=lambda: contextlib.nullcontext(()), failures=()):
