@@ -27,7 +27,7 @@ poll_method epoll
 sip_listen {sip_host}:{sip_port}
 ctrl_tcp_listen 127.0.0.1:{control_port}
 call_local_timeout 120
-call_max_calls 4
+call_max_calls {calls}
 audio_player aubridge,{name}
 audio_source {source}
 audio_alert aubridge,{name}-alert
@@ -123,7 +123,7 @@ class Recording:
 class Baresip:
     """One phone, with a folder of its own."""
 
-    def __init__(self, name, folder, tone=None, address=lab.ADDRESS, more="", network=None):
+    def __init__(self, name, folder, tone=None, address=lab.ADDRESS, more="", network=None, calls=4):
         self.name, self.address, self.transport = name, address, "udp"
         self.network = network
         with lab.inside(network):
@@ -139,9 +139,9 @@ class Baresip:
         self._closed = False
         self._control = None
         self.process = None
-        self._write_folder(tone, more)
+        self._write_folder(tone, more, calls)
 
-    def _write_folder(self, tone, more):
+    def _write_folder(self, tone, more, calls):
         os.makedirs(self.folder)
         modules = glob.glob("/usr/lib/baresip/modules") or glob.glob("/usr/lib/*/baresip/modules")
         if not modules:
@@ -150,7 +150,7 @@ class Baresip:
             file.write(_CONFIG.format(
                 sip_host=f"[{self.address}]" if ":" in self.address else self.address,
                 sip_port=self.sip_port, control_port=self._control_port,
-                name=self.name, recordings=self.folder, modules=modules[0],
+                name=self.name, recordings=self.folder, modules=modules[0], calls=calls,
                 source=f"aufile,{tone}" if tone else "aubridge,silence") + more)
         # Accounts come by command: one read from a file would register before
         # anybody listens to the events.

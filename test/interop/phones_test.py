@@ -72,8 +72,8 @@ class House:
         path = os.path.join(self.folder, f"{hertz}.wav")
         return path if os.path.exists(path) else make_tone(path, hertz)
 
-    def baresip(self, user, tone=None, name=None):
-        phone = self._keep(Baresip(name or user, self.folder, tone and self.tone(tone)))
+    def baresip(self, user, tone=None, name=None, **more):
+        phone = self._keep(Baresip(name or user, self.folder, tone and self.tone(tone), **more))
         phone.add_account(user, password(user), self.server)
         phone.expect("REGISTER_OK")
         return phone
@@ -231,14 +231,29 @@ def linphone_declines(house):
     alice.await_message_from(house.server, "SIP/2.0 603 ")
 
 
-def baresip_is_busy(house):
-    alice, bob = house.baresip("alice"), house.baresip("bob")
+def baresip_in_a_call_is_busy(house):
+    """Bob's phone has one line, and he speaks with carol; alice is told so, and he hears nothing of it."""
+    alice, carol = house.baresip("alice"), house.baresip("carol", CAROL_TONE)
+    bob = house.baresip("bob", BOB_TONE, calls=1)
+    carol.dial("202")
+    bob.expect("CALL_INCOMING")
+    bob.accept()
+    for phone in bob, carol:
+        phone.expect("CALL_ESTABLISHED")
     alice.dial("202")
+    alice.expect("CALL_CLOSED")
+    alice.await_message_from(house.server, "SIP/2.0 486 Max Calls") # as the phone says it
+    if alice.count("CALL_RINGING") or bob.count("CALL_INCOMING") != 1 or bob.count("CALL_CLOSED"):
+        raise lab.Failure("bob's phone rang, or lost its call")
+    bob.recording().await_tone(CAROL_TONE, but_not=BOB_TONE)
+    carol.recording().await_tone(BOB_TONE, but_not=CAROL_TONE)
+    carol.hang_up()
+    bob.expect("CALL_CLOSED")
+    alice.dial("202") # and now the line is free
     bob.expect("CALL_INCOMING")
     alice.expect("CALL_RINGING")
-    bob.hang_up()
-    alice.expect("CALL_CLOSED")
-    alice.await_message_from(house.server, "SIP/2.0 486 ")
+    alice.hang_up()
+    bob.expect("CALL_CLOSED")
 
 
 def nobody_answers_and_the_call_is_given_up(house):
@@ -520,7 +535,7 @@ CHECKS = [
     baresip_calls_linphone,
     baresip_calls_linphone_and_gives_up,
     linphone_declines,
-    baresip_is_busy,
+    baresip_in_a_call_is_busy,
     nobody_answers_and_the_call_is_given_up,
     a_user_who_does_not_exist_is_refused_as_one_with_a_wrong_password,
     twinkle_calls_a_number_that_nobody_has,
