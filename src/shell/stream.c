@@ -190,14 +190,15 @@ static void name_of(const struct stream *stream, char *text, size_t limit)
 }
 
 /* What a channel knows would be lost. */
-static void keep(struct stream *stream)
+static void keep(struct streams *streams, struct stream *stream)
 {
     char name[32];
 
-    if (stream->flow.transport != TRANSPORT_TCP)
+    if (stream->flow.transport != TRANSPORT_TCP || streams->left >= STREAMS_LEFT)
         return;
     name_of(stream, name, sizeof name);
     stream->is_kept = notify_store(stream->descriptor, name);
+    streams->left += stream->is_kept;
 }
 
 /* ---- ending */
@@ -233,8 +234,10 @@ static void die(struct streams *streams, struct stream *stream)
     drop_channel(stream);
     shutdown(stream->descriptor, SHUT_RDWR);
     close(stream->descriptor);
-    if (stream->is_kept)
+    if (stream->is_kept) {
         notify_forget(name);
+        streams->left--;
+    }
     timer_clear(&streams->timers, &stream->timer);
     table_remove(&streams->by_host, place_of(streams, stream));
     stream->held = 0;
@@ -506,7 +509,7 @@ static struct stream *welcome(struct streams *streams, unsigned listener, int fd
         streams->unused++;
     else
         streams->free = next;
-    keep(stream);
+    keep(streams, stream);
     return stream;
 }
 

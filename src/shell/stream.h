@@ -22,6 +22,10 @@
 
 /* An office behind one address; of IPv6, one network of 64 bits. */
 #define STREAMS_PER_ADDRESS 256u
+/* That are left with the service manager: it names all to the next run in one variable of the
+ * environment, which takes 128 KiB and no more; 13 bytes each.  With a longer one nothing starts.
+ */
+#define STREAMS_LEFT 10000u
 /* Bytes that wait for a peer to read: a few of the largest messages. */
 #define STREAM_QUEUE (256u << 10)
 /* Handshakes that are under way: of all, some 40 MiB; and of one address. */

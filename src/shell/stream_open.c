@@ -49,6 +49,7 @@ static void adopt(struct streams *streams, int fd, uint32_t connection)
         stream->has_spoken = true;
         if (stream_begin(streams, stream, STREAM_OPEN)) {
             stream->is_kept = stream->is_known = true;
+            streams->left++;
             stream->next = streams->fresh;
             streams->fresh = place;
             if (streams->unused <= place)

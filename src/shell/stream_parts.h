@@ -91,6 +91,7 @@ struct streams {
     uint32_t dead;     /* whose end the core does not know yet */
     uint32_t fresh;    /* whose beginning it does not know yet */
     uint32_t greeting; /* accepted ones whose handshake is under way */
+    uint32_t left;     /* that the service manager has, too */
     instant full_said_at;
 
     struct epoll_event ready[READY_BATCH];

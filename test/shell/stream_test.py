@@ -263,6 +263,27 @@ class Manager:
                 expect(len(descriptors) == 1, "FDSTORE without one descriptor")
                 self.kept[fields["FDNAME"]] = descriptors[0]
 
+    @contextlib.contextmanager
+    def counting(self):
+        """The names of what it is given meanwhile, all of which it lets go at once."""
+        names = []
+
+        def count():
+            with contextlib.suppress(OSError):
+                while data := self.socket.recv(4096):
+                    fields = dict(line.split("=", 1) for line in data.decode().splitlines())
+                    if "FDSTORE" in fields:
+                        names.append(fields["FDNAME"])
+        self.socket.settimeout(None)
+        thread = threading.Thread(target=count)
+        thread.start()
+        try:
+            yield names
+        finally:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+                end.sendto(b"", "\0" + self.name)
+            thread.join()
+
     def environment(self):
         return {**os.environ, "NOTIFY_SOCKET": "@" + self.name}
 
@@ -790,6 +811,28 @@ def connections_outlive_a_run_with_a_service_manager():
         manager.look(lambda: len(manager.kept) < 3, "that a connection has ended")
 
 
+def connections_that_no_next_run_could_be_told_of_are_not_left_with_the_manager():
+    """Their names are in one variable of its environment, and the kernel takes none above 128 KiB."""
+    with server() as one:
+        manager = Manager()
+        one.start("-A", "127.0.0.1", env=manager.environment())
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+        with contextlib.ExitStack() as stack:
+            stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+            told = stack.enter_context(manager.counting())
+            for n in range(10500):
+                peer = stack.enter_context(socket.socket())
+                peer.bind((f"127.0.1.{n // 200}", 0))
+                peer.connect(("127.0.0.1", one.port))
+            Peer(one).options() # behind them all
+            Peer(one, source="127.0.0.2").options()
+        names = ":".join(told)
+        done = subprocess.run(["true"], env={"PATH": os.environ["PATH"], "LISTEN_FDNAMES": names},
+                              check=False)
+        expect(done.returncode == 0 and len(told) > 1000, f"{len(told)} were left with it")
+
+
 def connection_that_ended_meanwhile_is_given_up():
     with server() as one:
         manager = Manager()
@@ -959,6 +1002,7 @@ CHECKS = [answers_over_tcp_on_both_families, messages_come_in_any_pieces, larges
           request_waits_for_a_phone_that_our_restart_cut_off,
           request_waits_no_longer_than_five_seconds, ringing_call_is_answered_after_kill,
           connections_outlive_a_run_with_a_service_manager,
+          connections_that_no_next_run_could_be_told_of_are_not_left_with_the_manager,
           connection_that_ended_meanwhile_is_given_up,
           next_flow_is_used_when_the_stream_of_the_first_has_ended,
           flow_that_shows_no_life_is_closed, gruu_reaches_one_phone,
