@@ -1,5 +1,7 @@
 """What strangers may cost: guesses at passwords, and bytes sent in the name of others."""
 
+import contextlib
+import threading
 import time
 
 from message import Message, expect, unique
@@ -7,6 +9,8 @@ from rules import deviates, rule, status_is
 
 GUESSES = 10 # answered for one account to one source in a quarter of an hour
 FREE = 300   # bytes of a request below which an answer may be longer
+CONNECTIONS = 256 # of one source
+_crowd = threading.BoundedSemaphore(2) # sources that have so many: a process has a limit, too
 
 NO_LIMIT = deviates("is still answered", "leaves the counting of guesses to scripts")
 
@@ -82,14 +86,30 @@ def guesses_are_limited_for_a_network(t):
     expect(guess(t.phone(phone.user)), "a guess from elsewhere is not")
 
 
-@rule("a host, or a /64 of IPv6, has 256 connections at most",
-      deviates("still open", "has one limit for all"), transports=("tcp",), families=(6,))
+MANY = deviates("still open", "has one limit for all")
+
+
+def limits_connections(t, hosts, beyond):
+    """So many from these hosts stand, but none from the one beyond; elsewhere nobody notices."""
+    with _crowd, contextlib.ExitStack() as stack:
+        phones = [stack.enter_context(contextlib.closing(t.stranger(host=host))) for host in hosts]
+        phones[-1].ping()
+        t.stranger(host=beyond).await_closed()
+        t.stranger().ping()
+        phones[0].ping()
+
+
+@rule("a host has 256 connections at most", MANY, transports=("tcp",), families=(4,))
+def connections_are_limited_for_a_host(t):
+    host = t.server.next_host()
+    limits_connections(t, [host] * CONNECTIONS, host)
+
+
+@rule("a /64 of IPv6 has 256 connections at most", MANY, transports=("tcp",), families=(6,))
 def connections_are_limited_for_a_network(t):
     host = t.server.next_host()
-    phones = [t.stranger(host=near(host, number)) for number in range(1, 257)]
-    phones[-1].ping()
-    t.stranger(host=near(host, 300)).await_closed()
-    t.stranger().ping()
+    limits_connections(t, [near(host, number) for number in range(1, CONNECTIONS + 1)],
+                       near(host, 300))
 
 
 @rule("guesses of one source slow nobody elsewhere")

@@ -30,8 +30,8 @@ from rules import RULES, TRANSPORTS, Trial
 from message import Failure
 
 # Each declares its rules.
-for _subject in ("registrar", "flows", "digest", "relay", "proxy", "calls", "forking", "dialogs",
-                 "framing", "abuse"):
+for _subject in ("registrar", "flows", "digest", "trust", "relay", "proxy", "calls", "forking",
+                 "dialogs", "outside", "framing", "abuse"):
     importlib.import_module(_subject)
 
 WORKERS = 24 # rules at a time; those that wait for timers come on top

@@ -1,10 +1,13 @@
 """What phones say to each other in a dialog that a proxy has to let through: reliable provisional
 responses (RFC 3262), transfers (RFC 3515, 3891) and session timers (RFC 4028), for which a proxy may
-ask by itself."""
+ask by itself; and calls that it ends when nobody refreshes them."""
 
-from message import Message, contact_uri, expect, unique
+import time
+
+from message import Message, contact_uri, expect, parameter, unique
 from rules import deviates, rule, status_is
-from sip import Call, Dialog
+from servers import CALL_AGE, SESSION
+from sip import PATIENCE, Call, Dialog
 
 TIMER = "Supported: timer"
 ASKS_NOT = deviates("asks for []", "leaves session timers to the phones, as it may")
@@ -140,3 +143,57 @@ def sessions_too_short_are_refused(t):
     status_is(answer, 422)
     expect(answer.get("Min-SE") == "90", f"Min-SE: {answer.get('Min-SE')}")
     callee.has_nothing(lambda m: m.method == "INVITE", "it was passed on", [caller])
+
+
+def hung_up(call, phone):
+    """The server's BYE, as the other end would have sent it (12.2.1.1), answered."""
+    bye = phone.await_request("BYE", CALL_AGE + PATIENCE)
+    side = call.near if phone is call.caller else call.far
+    expect(bye.get("Call-ID") == call.call_id, "the BYE is of another call")
+    expect((bye.tag("From"), bye.tag("To")) ==
+           (parameter(side.remote, "tag"), parameter(side.local, "tag")),
+           f"From: {bye.get('From')}, To: {bye.get('To')}")
+    expect(bye.uri == phone.contact(), f"it is for {bye.uri}")
+    if phone is call.callee:
+        expect(bye.cseq()[0] > call.invite.cseq()[0], f"CSeq: {bye.get('CSeq')}")
+    phone.answer(bye, 200)
+
+
+def ends_by_itself(call, seconds):
+    """Both are hung up, not before that time."""
+    began = time.monotonic()
+    for phone in call.caller, call.callee:
+        hung_up(call, phone)
+    lasted = time.monotonic() - began
+    expect(lasted > seconds - 1.5, f"it was hung up after {lasted:.1f} s already")
+
+
+def agreed(t):
+    """A call whose phones refresh it, as they say."""
+    return Call(t.bound(), t.bound(), TIMER, f"Session-Expires: {SESSION};refresher=uac",
+                answer_fields=[f"Session-Expires: {SESSION};refresher=uac", "Require: timer"])
+
+
+@rule("RFC 4028 10: a session that nobody refreshes has ended", setting="brief", is_long=True)
+def session_that_nobody_refreshes_is_hung_up(t):
+    ends_by_itself(agreed(t), SESSION)
+
+
+@rule("RFC 4028 8: a session lasts from one refresh to the next, whoever sends it", setting="brief",
+      is_long=True)
+def session_that_is_refreshed_stands(t):
+    call = agreed(t)
+    sides = [call.near, call.far]
+    for _ in range(3):
+        ours, theirs = sides
+        ours.phone.nothing(lambda m: m.method == "BYE", "a live call was hung up", SESSION / 2)
+        expires = f"Session-Expires: {SESSION};refresher=uac"
+        passes(ours, theirs.phone, "UPDATE", f"Contact: <{ours.phone.contact()}>", TIMER, expires,
+               answer_fields=[expires, "Require: timer"])
+        sides.reverse()
+    call.hang_up()
+
+
+@rule("a call whose phones know no session timers ends of age", setting="brief", is_long=True)
+def call_without_a_session_ends_of_age(t):
+    ends_by_itself(t.call(), CALL_AGE)

@@ -26,8 +26,12 @@ USERS = {f"u{n}": f"secret-u{n}" for n in range(9000)} # and their passwords
 
 # What the rules may ask for: a server that takes strangers' calls, and those that differ from it in
 # one thing.  Each has an address of its own.
-SETTINGS = ["public", "closed", "routed", "sha256"]
+SETTINGS = ["public", "closed", "routed", "sha256", "trusted", "brief"]
 SERVICE_ROUTE = "sip:edge.conf.test:5061;lr" # where it is "routed"
+# All phones are in networks that are "trusted" there, but for these hosts.
+GUESTS = {4: "198.19.255.1", 6: "[2001:2:0:ffff::1]"}
+# Seconds where it is "brief": of a session that nobody refreshes, and of a call that has none.
+SESSION, CALL_AGE = 5, 12
 _hosts = {4: (f"198.{18 + n // 65536}.{n // 256 % 256}.{n % 256}" for n in itertools.count(1025)
               if n % 256 not in (0, 255)),
           6: (f"[2001:2:0:{n:x}::1]" for n in itertools.count(1))} # guesses are counted by /64
@@ -112,6 +116,21 @@ class Running:
         return all(process.poll() is None for process in self.processes)
 
 
+def guest_networks():
+    return {4: GUESTS[4] + "/32", 6: GUESTS[6].strip("[]") + "/128"}
+
+
+# Sections of sipw's configuration beside those of all settings.
+SECTIONS = {
+    "trusted": "<stack><trusted>lab4, lab6</trusted></stack><access>" + "".join(
+        f"<{name}{family}>{network}</{name}{family}>"
+        for name, networks in (("lab", NETWORKS), ("guests", guest_networks()))
+        for family, network in networks.items()) + "</access>",
+    "brief": f"<timers><session>{SESSION}</session><shortest>{SESSION}</shortest>"
+             f"<call>{CALL_AGE}</call></timers>",
+}
+
+
 class Sipw(Running):
     name = "sipw"
 
@@ -133,7 +152,8 @@ class Sipw(Running):
             file.write(f"<sipwitch><registry><realm>{DOMAIN}</realm>{digest}</registry>"
                        f"<stack><published>{published}</published>{route}"
                        f"<resolver>{resolver}</resolver><stranger-source>0</stranger-source>"
-                       "<stranger-callee>0</stranger-callee></stack><provision>")
+                       "<stranger-callee>0</stranger-callee></stack>"
+                       f"{SECTIONS.get(setting, '')}<provision>")
             file.writelines(f'<user id="{user}" secret="{secret}"/>\n'
                             for user, secret in USERS.items())
             file.write("</provision></sipwitch>\n")
@@ -153,7 +173,9 @@ class Kamailio(Running):
         listen = [f"listen={transport}:{host}:{PORT}" for both in hosts.values()
                   for host in both.values() for transport in ("udp", "tcp")]
         values = {"DOMAIN": DOMAIN, "SERVICE_ROUTE": SERVICE_ROUTE, "USERS": len(USERS),
-                  "LISTEN": "\n".join(listen)}
+                  "LISTEN": "\n".join(listen), "SESSION": SESSION, "CALL_AGE": CALL_AGE,
+                  "IS_GUEST": " || ".join(f'is_in_subnet("$si", "{network}")'
+                                          for network in guest_networks().values())}
         for setting, both in hosts.items():
             values[f"IS_{setting.upper()}"] = " || ".join(
                 f'$Ri == "{host.strip("[]")}"' for host in both.values())
