@@ -193,7 +193,7 @@ static struct server_transaction *read_server(struct core *core, struct reader *
     key.high = read_u64(r);
     flow = read_flow(r);
     sent_by = read_u16(r);
-    if (r->failed)
+    if (r->failed || !flow_find_socket(core, &flow)) /* the settings may be others by now */
         return NULL;
     if (server)
         drop(core, server);
@@ -259,6 +259,11 @@ void pending_restore_accepted(struct core *core, struct reader *r, struct moment
     restore_accepted_clients(core, server, now.boot);
 }
 
+static bool is_failure(unsigned status)
+{
+    return status >= 300 && status <= 699;
+}
+
 void pending_restore_failed(struct core *core, struct reader *r, struct moment now)
 {
     struct server_transaction *server = read_server(core, r);
@@ -268,7 +273,7 @@ void pending_restore_failed(struct core *core, struct reader *r, struct moment n
     calls_restore_end(core, r);
     if (!server)
         return;
-    if (r->failed) {
+    if (r->failed || !is_failure(status)) {
         server_close(core, server);
         return;
     }
@@ -359,7 +364,8 @@ static bool read_context(struct core *core, struct context *context,
         return false;
     context->call = read_u64(r);
     context->began = (int64_t)read_u64(r);
-    if (r->failed || !read_media(context, r))
+    if (r->failed || !read_media(context, r) || !flow_find_socket(core, &context->flow) ||
+        (context->best_status && !is_failure(context->best_status)))
         return false;
     calls_passed(core, context->call);
     return true;
