@@ -680,7 +680,7 @@ def follow_a_phone():
         bob.await_request("ACK")
         dialog.phone = sip.Phone(one, "alice", away.host)
         stack.callback(dialog.phone.close)
-        dialog.phone.bind()
+        dialog.phone.bind(contact=f"<{alice.contact()}>")
         line = reinvite_from_elsewhere(dialog, bob, away, far)
         line.expect_sound()
         row, = one.rows("calls")

@@ -315,20 +315,24 @@ static void offers_that_meet_leave_what_one_of_them_began(void **state)
 
 static void a_full_relay_refuses_the_offer(void **state)
 {
+    char route[1024];
+
     (void)state;
     w.settings.media.calls = 1;
     call();
     alice_moves();
+    snprintf(route, sizeof route, "%s", talk_route(&w, 2));
     SAY(&w, .host = 66, .call_id = "other", .branch = "other", .body = describe(HIDDEN, 1));
     assert_true(told(2));
-    alice_asks(AWAY, "INVITE", 2, describe(HIDDEN, 2));
+    SAY(&w, .host = AWAY, .uri = BOB_AT, .from = ALICE, .to = BOB_IN, .cseq = 2, .branch = "full",
+        .more = route, .body = describe(HIDDEN, 2));
     assert_sent(&w, "100>77 503>77");
     SAY(&w, .host = AWAY, .method = "ACK", .uri = BOB_AT, .from = ALICE, .to = BOB_IN, .cseq = 2,
-        .branch = "INVITE2", .more = talk_route(&w, 2));
-    SAY(&w, .host = 66, .method = "CANCEL", .call_id = "other", .branch = "other");
-    ANSWER(&w, .host = 2, .method = "CANCEL", .status = 200);
-    ANSWER(&w, .host = 2, .status = 487);
-    bye();
+        .branch = "full", .more = route);
+    ANSWER(&w, .host = 2, .status = 486);
+    SAY(&w, .host = AWAY, .method = "BYE", .uri = BOB_AT, .from = ALICE, .to = BOB_IN, .cseq = 50,
+        .more = route);
+    ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
 }
 
 /* ---- restarts */

@@ -835,7 +835,7 @@ static void what_a_relay_that_ended_had_heard_outlives_a_restart(void **state)
 
     (void)state;
     *stream_at(ports.caller) = stream_of(100, 10, 8000);
-    listen_for(1);
+    listen_for(2);
     memset(&table, 0, sizeof table);
     world_relay(&w, &table);
     *stream_at(ports.caller) = stream_of(300, 1, 8000);
@@ -860,7 +860,7 @@ static void a_late_word_of_a_closed_leg_counts_once(void **state)
     video = told_of(2, 1);
     ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, VIDEO("6002")));
     *stream_at(video) = stream_of(1000, 20, 90000);
-    listen_for(1);
+    listen_for(2);
     struct leg_place key = place(192, 0, 2, 1, video);
     const struct table_row *row = table_find(&table, &key);
     late = (struct leg_found){row->key, row->leg, row->stream};
