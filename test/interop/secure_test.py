@@ -157,6 +157,7 @@ def sips_goes_by_tls_all_the_way(world):
 _KAMAILIO = """listen=tls:{address}:5061
 enable_tls=yes
 loadmodule "tls.so"
+modparam("tls", "tls_method", "TLSv1.2+")
 modparam("tls", "certificate", "{certificate}")
 modparam("tls", "private_key", "{certificate}")
 modparam("tls", "ca_list", "{authority}")
