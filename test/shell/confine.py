@@ -40,7 +40,7 @@ def mount(*words):
 
 def places():
     """Where something is mounted, the outermost first."""
-    with open("/proc/self/mounts", encoding="ascii") as file:
+    with open("/proc/self/mounts", encoding="utf-8") as file:
         return [line.split()[1] for line in file]
 
 
@@ -81,7 +81,7 @@ def see_only(plan):
 # ---- what it may do
 
 def become(plan):
-    files = int(plan["LimitNOFILE"])
+    files = min(int(plan["LimitNOFILE"]), resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     capability = 0
     while libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
