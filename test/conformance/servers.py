@@ -173,7 +173,7 @@ class Kamailio(Running):
         listen = [f"listen={transport}:{host}:{PORT}" for both in hosts.values()
                   for host in both.values() for transport in ("udp", "tcp")]
         values = {"DOMAIN": DOMAIN, "SERVICE_ROUTE": SERVICE_ROUTE, "USERS": len(USERS),
-                  "LISTEN": "\n".join(listen), "SESSION": SESSION, "CALL_AGE": CALL_AGE,
+                  "LISTEN": "\n".join(listen),
                   "IS_GUEST": " || ".join(f'is_in_subnet("$si", "{network}")'
                                           for network in guest_networks().values())}
         for setting, both in hosts.items():
