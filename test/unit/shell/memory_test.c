@@ -104,7 +104,8 @@ static void a_lower_limit_of_bindings_has_room_for_all_that_were(void **state)
     assert_int_equal(memory_limits(10, 17, 0).bindings, 1000);
     assert_int_equal(memory_limits(1000, 17, 0).bindings, 1000 * BINDINGS_PER_AOR);
     assert_int_equal(memory_limits(1000, 20000, 0).bindings, 20000);
-    assert_int_equal(memory_limits(1000000, 17, 0).bindings, 4000000); /* the most that mapped takes */
+    assert_int_equal(memory_limits(1000000, 17, 0).bindings,
+                     4000000); /* the most that mapped takes */
 }
 
 int main(void)
