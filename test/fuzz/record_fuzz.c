@@ -29,7 +29,8 @@ static const struct limits tiny = {
 static void fill_journal(struct testbed *server, struct reader input)
 {
     while (input.rest.len > 2) {
-        size_t len = min_u64(read_u16(&input), input.rest.len);
+        size_t len = read_u16(&input);
+        len = min_u64(len, input.rest.len);
         write_u64(&server->journal, len);
         write_slice(&server->journal, read_bytes(&input, len));
     }
