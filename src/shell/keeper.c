@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define CALLS_AT_ONCE (CALL_WINDOW / 2) /* so many are not waited for longer: more may not come */
 #define CALLS_BYTES ((size_t)CALL_WINDOW * CALL_RECORD_LIMIT) /* address space; used as needed */
 
 /* Jobs in order. */
@@ -28,6 +29,7 @@ struct keeper {
     struct queue asked;
     struct queue finished;
     struct writer given; /* records that came meanwhile */
+    uint32_t given_count;
     struct timespec due; /* when records are to be written; 0 = there are none */
     uint64_t *kept;      /* numbers of CALL_WINDOW calls at most */
     uint32_t kept_count;
@@ -148,6 +150,7 @@ static void take_given(struct keeper *keeper)
     write_slice(&keeper->writing, writer_slice(&keeper->given));
     assert(!keeper->writing.failed);
     keeper->given.len = 0;
+    keeper->given_count = 0;
 }
 
 static void note_kept(struct keeper *keeper)
@@ -176,7 +179,10 @@ static struct timespec in_a_second(void)
     return at;
 }
 
-/* Records wait for a second, so that many are written at once; no longer, however many jobs come.
+static const struct timespec at_once = {.tv_sec = 1}; /* long ago */
+
+/* Records wait for a second, so that many are written at once; no longer, however many jobs come,
+ * and less where many have come already.
  */
 static bool are_calls_due(const struct keeper *keeper)
 {
@@ -200,7 +206,9 @@ static void write_calls(struct keeper *keeper)
         note_kept(keeper);
     keeper->has_news |= ok == keeper->is_failing;
     keeper->is_failing = !ok;
-    keeper->due = has_calls(keeper) ? in_a_second() : (struct timespec){0};
+    keeper->due = !has_calls(keeper)                           ? (struct timespec){0}
+                  : ok && keeper->given_count >= CALLS_AT_ONCE ? at_once
+                                                               : in_a_second();
     memcpy(keeper->fault, ok ? "" : database_fault(keeper->database), ok ? 1 : DATABASE_FAULT);
     eventfd_write(keeper->wakes_main, 1);
 }
@@ -339,9 +347,12 @@ void keeper_put_call(struct keeper *keeper, struct slice record)
     bool is_first = !keeper->given.len;
     write_slice(&keeper->given, record);
     assert(!keeper->given.failed);
+    keeper->given_count++;
     if (is_first && !keeper->due.tv_sec)
         keeper->due = in_a_second();
-    if (is_first)
+    if (keeper->given_count == CALLS_AT_ONCE)
+        keeper->due = at_once;
+    if (is_first || keeper->given_count == CALLS_AT_ONCE)
         pthread_cond_signal(&keeper->wakes_keeper);
     pthread_mutex_unlock(&keeper->mutex);
 }
