@@ -83,7 +83,9 @@ class House:
         return self._keep(Baresip(name, self.folder))
 
     def link(self):
-        """What all streams to the server go by from now on, unknown to both ends."""
+        """What all streams to the server go by from now on, unknown to both ends. Media does not: so
+        it must not be led as for a phone behind NAT."""
+        self.configure("  <media><mode>never</mode></media>\n")
         source, port = "192.0.2.9", 5999
         link = Link(self._stack, (lab.ADDRESS, port), (lab.ADDRESS, lab.PORT), source)
         subprocess.run(["nft", "-f", "-"], check=True, text=True, input=f"""table ip detour {{
