@@ -1,9 +1,8 @@
 /* The servers of another domain may have different families of addresses: what is decided on the
  * media of a call, from one of them to the next. */
-#include "talk.h"
+#include "relayed.h"
 #include "zone.h"
 
-#include "core/calls.h"
 #include "sip/body.h"
 
 #include <stdio.h>
@@ -50,15 +49,10 @@ static int begin(void **state)
     return 0;
 }
 
-/* Nothing of any call is left. */
 static int end(void **state)
 {
     (void)state;
-    world_wait(&w, SECONDS(100));
-    assert_int_equal(core_census(w.core).anchors, 0);
-    assert_int_equal(core_census(w.core).dialogs, 0);
-    assert_int_equal(table.count, 0);
-    talk_end(&w);
+    relayed_end(&w, &table);
     return 0;
 }
 
@@ -181,20 +175,6 @@ static void hang_up(unsigned server)
     answer(server, "BYE", 200, NULL);
 }
 
-/* The record that the latest call left. */
-static struct call_record record_of_call(void)
-{
-    struct call_record call = {0};
-
-    for (uint32_t i = 0; i < w.out.count; i++)
-        if (w.out.at[i].kind == ACTION_CALL) {
-            struct reader r = reader_over(w.out.at[i].bytes);
-            assert_true(call_read(&r, &call));
-        }
-    assert_true(call.id);
-    return call;
-}
-
 static void a_call_that_went_directly_is_relayed_to_the_other_family(void **state)
 {
     (void)state;
@@ -208,8 +188,8 @@ static void a_call_that_went_directly_is_relayed_to_the_other_family(void **stat
     assert_relays(told_to_alice(), false);
     assert_int_equal(table.count, 4);
     hang_up(SIX);
-    assert_int_equal(record_of_call().media_path, MEDIA_RELAYED);
-    assert_int_equal(record_of_call().media, MEDIA_OTHER_FAMILY);
+    assert_int_equal(relayed_record(&w).media_path, MEDIA_RELAYED);
+    assert_int_equal(relayed_record(&w).media, MEDIA_OTHER_FAMILY);
 }
 
 static void a_call_that_was_relayed_stays_so_and_says_it_by_the_other_family(void **state)
@@ -224,7 +204,7 @@ static void a_call_that_was_relayed_stays_so_and_says_it_by_the_other_family(voi
     answer(FOUR, "INVITE", 200, describe("IP4 198.51.100.2", 6000));
     assert_relays(told_to_alice(), false);
     hang_up(FOUR);
-    assert_int_equal(record_of_call().media, MEDIA_OTHER_FAMILY);
+    assert_int_equal(relayed_record(&w).media, MEDIA_OTHER_FAMILY);
 }
 
 static void what_was_decided_anew_stands_in_the_journal(void **state)
@@ -247,7 +227,7 @@ static void what_was_decided_anew_stands_in_the_journal(void **state)
     answer(SIX, "INVITE", 200, describe("IP6 2001:db8::7", 6000));
     assert_relays(told_to_alice(), false);
     hang_up(SIX);
-    assert_int_equal(record_of_call().media, MEDIA_OTHER_FAMILY);
+    assert_int_equal(relayed_record(&w).media, MEDIA_OTHER_FAMILY);
 }
 
 /* The first server was silent for long, and was told another way of the media than the second. */

@@ -1,7 +1,6 @@
 /* Calls that went directly until one of the phones went into another network. */
-#include "talk.h"
+#include "relayed.h"
 
-#include "core/calls.h"
 #include "core/record.h"
 #include "sip/body.h"
 
@@ -38,17 +37,10 @@ static int begin(void **state)
     return 0;
 }
 
-/* Nothing of any call is left. */
 static int end(void **state)
 {
     (void)state;
-    world_wait(&w, SECONDS(100));
-    assert_int_equal(core_census(w.core).server_transactions, 0);
-    assert_int_equal(core_census(w.core).dialogs, 0);
-    assert_int_equal(core_census(w.core).anchors, 0);
-    assert_int_equal(core_census(w.core).relay_ports, 0);
-    assert_int_equal(table.count, 0);
-    world_end(&w);
+    relayed_end(&w, &table);
     return 0;
 }
 
@@ -162,20 +154,6 @@ static void bye(void)
     assert_int_equal(table.count, 0);
 }
 
-/* The record that the latest call left. */
-static struct call_record record_of_call(void)
-{
-    struct call_record call = {0};
-
-    for (uint32_t i = 0; i < w.out.count; i++)
-        if (w.out.at[i].kind == ACTION_CALL) {
-            struct reader r = reader_over(w.out.at[i].bytes);
-            assert_true(call_read(&r, &call));
-        }
-    assert_true(call.id);
-    return call;
-}
-
 /* bob's answer says what he said before: to alice it has changed, and bears another version. */
 static void a_phone_that_moves_behind_nat_is_relayed_from_there_on(void **state)
 {
@@ -201,8 +179,8 @@ static void a_phone_that_moves_behind_nat_is_relayed_from_there_on(void **state)
     assert_int_equal(told(AWAY), caller);
     assert_version(AWAY, 3);
     bye();
-    assert_int_equal(record_of_call().media_path, MEDIA_RELAYED);
-    assert_int_equal(record_of_call().media, MEDIA_OFFERER_HIDDEN);
+    assert_int_equal(relayed_record(&w).media_path, MEDIA_RELAYED);
+    assert_int_equal(relayed_record(&w).media, MEDIA_OFFERER_HIDDEN);
 }
 
 static void an_update_does_as_well(void **state)
@@ -238,7 +216,7 @@ static void who_is_called_may_move_too(void **state)
     SAY(&w, .host = 9, .method = "BYE", .uri = BOB_AT, .from = ALICE, .to = BOB_IN, .cseq = 50,
         .more = talk_route(&w, 2));
     ANSWER(&w, .host = AWAY, .method = "BYE", .status = 200);
-    assert_int_equal(record_of_call().media, MEDIA_OFFERER_HIDDEN);
+    assert_int_equal(relayed_record(&w).media, MEDIA_OFFERER_HIDDEN);
 }
 
 static void who_stays_is_asked_nothing(void **state)
@@ -256,7 +234,7 @@ static void who_stays_is_asked_nothing(void **state)
     assert_version(9, 1);
     alice_asks(9, "BYE", 50, NULL);
     ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
-    assert_int_equal(record_of_call().media, MEDIA_BOTH_PUBLIC);
+    assert_int_equal(relayed_record(&w).media, MEDIA_BOTH_PUBLIC);
 }
 
 static void who_moves_to_where_it_can_be_reached_goes_on_directly(void **state)
@@ -270,7 +248,7 @@ static void who_moves_to_where_it_can_be_reached_goes_on_directly(void **state)
     assert_int_equal(told(AWAY), 0);
     assert_int_equal(core_census(w.core).anchors, 0);
     bye();
-    assert_int_equal(record_of_call().media, MEDIA_BOTH_PUBLIC);
+    assert_int_equal(relayed_record(&w).media, MEDIA_BOTH_PUBLIC);
 }
 
 /* Nothing has changed then; and the next offer is decided on once more. */
@@ -291,7 +269,7 @@ static void a_refused_offer_leaves_it_direct(void **state)
     world_wait(&w, SECONDS(33)); /* and nobody answers */
     assert_int_equal(core_census(w.core).anchors, 0);
     bye();
-    assert_int_equal(record_of_call().media, MEDIA_BOTH_PUBLIC);
+    assert_int_equal(relayed_record(&w).media, MEDIA_BOTH_PUBLIC);
 }
 
 /* Two that meet (RFC 3261 14.1): the one that is refused first ends nothing of the other's. */
@@ -375,7 +353,7 @@ static void expect_relayed_after(enum record_type last)
     if (last == RECORD_MEDIA)
         expect_packet(2, 4000, before, AWAY, 31000);
     bye();
-    assert_int_equal(record_of_call().media, MEDIA_OFFERER_HIDDEN);
+    assert_int_equal(relayed_record(&w).media, MEDIA_OFFERER_HIDDEN);
 }
 
 static void a_restart_offers_the_same_once_more(void **state)

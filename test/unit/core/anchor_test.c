@@ -1,7 +1,6 @@
 /* Calls that go through a relay: what is told to whom, which legs there are, and when they go. */
-#include "talk.h"
+#include "relayed.h"
 
-#include "core/calls.h"
 #include "core/record.h"
 #include "sip/body.h"
 
@@ -27,17 +26,10 @@ static int begin(void **state)
     return 0;
 }
 
-/* Nothing of any call is left. */
 static int end(void **state)
 {
     (void)state;
-    world_wait(&w, SECONDS(100));
-    assert_int_equal(core_census(w.core).server_transactions, 0);
-    assert_int_equal(core_census(w.core).dialogs, 0);
-    assert_int_equal(core_census(w.core).anchors, 0);
-    assert_int_equal(core_census(w.core).relay_ports, 0);
-    assert_int_equal(table.count, 0);
-    world_end(&w);
+    relayed_end(&w, &table);
     return 0;
 }
 
@@ -145,20 +137,6 @@ static void bye(void)
     assert_int_equal(table.count, 0);
 }
 
-/* The record that the latest call left. */
-static struct call_record record_of_call(void)
-{
-    struct call_record call = {0};
-
-    for (uint32_t i = 0; i < w.out.count; i++)
-        if (w.out.at[i].kind == ACTION_CALL) {
-            struct reader r = reader_over(w.out.at[i].bytes);
-            assert_true(call_read(&r, &call));
-        }
-    assert_true(call.id);
-    return call;
-}
-
 static void a_call_goes_through_the_relay_both_ways(void **state)
 {
     struct ports_told ports;
@@ -173,8 +151,8 @@ static void a_call_goes_through_the_relay_both_ways(void **state)
     assert_int_equal(table.count, 4);
     expect_packet(2, 6000, ports.callee, 9, 4000); /* it is where her signalling comes from */
     bye();
-    assert_int_equal(record_of_call().media_path, MEDIA_RELAYED);
-    assert_int_equal(record_of_call().media, MEDIA_SWITCHED_ON);
+    assert_int_equal(relayed_record(&w).media_path, MEDIA_RELAYED);
+    assert_int_equal(relayed_record(&w).media, MEDIA_SWITCHED_ON);
 }
 
 static void packets_reach_who_has_sent(void **state)
@@ -201,7 +179,7 @@ static void without_a_relay_all_passes_as_it_came(void **state)
     ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
     assert_int_equal(told(9), 0);
     bye();
-    assert_int_equal(record_of_call().media, MEDIA_NO_RELAY);
+    assert_int_equal(relayed_record(&w).media, MEDIA_NO_RELAY);
 }
 
 static void where_it_is_switched_off_nothing_is_read(void **state)
@@ -213,7 +191,7 @@ static void where_it_is_switched_off_nothing_is_read(void **state)
     ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
     assert_int_equal(told(9), 0);
     bye();
-    assert_int_equal(record_of_call().media, MEDIA_SWITCHED_OFF);
+    assert_int_equal(relayed_record(&w).media, MEDIA_SWITCHED_OFF);
 }
 
 static void who_can_reach_each_other_is_left_to_it(void **state)
@@ -225,8 +203,8 @@ static void who_can_reach_each_other_is_left_to_it(void **state)
     ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
     assert_int_equal(core_census(w.core).anchors, 0);
     bye();
-    assert_int_equal(record_of_call().media_path, MEDIA_DIRECT);
-    assert_int_equal(record_of_call().media, MEDIA_BOTH_PUBLIC);
+    assert_int_equal(relayed_record(&w).media_path, MEDIA_DIRECT);
+    assert_int_equal(relayed_record(&w).media, MEDIA_BOTH_PUBLIC);
 }
 
 static void a_phone_with_a_private_address_needs_it(void **state)
@@ -240,7 +218,7 @@ static void a_phone_with_a_private_address_needs_it(void **state)
     unsigned port = told(9);
     expect_packet(9, 31000, port, 2, 6000); /* as its NAT maps it */
     bye();
-    assert_int_equal(record_of_call().media, MEDIA_OFFERER_HIDDEN);
+    assert_int_equal(relayed_record(&w).media, MEDIA_OFFERER_HIDDEN);
 }
 
 #define ICE "a=ice-ufrag:abcd\na=ice-pwd:0123456789012345678901\n"
@@ -423,7 +401,7 @@ static void a_call_that_fails_leaves_nothing(void **state)
     ANSWER(&w, .host = 2, .status = 486);
     assert_int_equal(table.count, 0);
     assert_int_equal(core_census(w.core).anchors, 0);
-    assert_int_equal(record_of_call().media_path, MEDIA_RELAYED);
+    assert_int_equal(relayed_record(&w).media_path, MEDIA_RELAYED);
 }
 
 static void what_is_signed_or_coded_passes_as_it_is(void **state)
@@ -433,7 +411,7 @@ static void what_is_signed_or_coded_passes_as_it_is(void **state)
     assert_non_null(memmem(world_sent(&w, world_sent_count(&w) - 1).at,
                            world_sent(&w, world_sent_count(&w) - 1).len, "m=audio 4000", 12));
     ANSWER(&w, .host = 2, .status = 486);
-    assert_int_equal(record_of_call().media, MEDIA_UNREADABLE);
+    assert_int_equal(relayed_record(&w).media, MEDIA_UNREADABLE);
 }
 
 static void a_full_relay_refuses(void **state)
@@ -719,7 +697,7 @@ static void a_call_that_is_silent_is_hung_up(void **state)
     ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
     ANSWER(&w, .host = 9, .method = "BYE", .status = 200);
     assert_int_equal(table.count, 0);
-    assert_int_equal(record_of_call().ender, CALL_ENDED_BY_SILENCE);
+    assert_int_equal(relayed_record(&w).ender, CALL_ENDED_BY_SILENCE);
     assert_slice(call_reason(&(struct call_record){.status = 200, .ender = CALL_ENDED_BY_SILENCE}),
                  "silent");
 }
@@ -758,7 +736,7 @@ static void what_is_heard_until_the_bye_is_in_the_record(void **state)
     assert_true(w.looked_count);
     world_look(&w);
     ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
-    record = record_of_call();
+    record = relayed_record(&w);
     assert_heard(&record.heard[LEGS_CALLER], 110, 12, 12500);
     assert_heard(&record.heard[LEGS_CALLEE], 20, 0, LEG_UNKNOWN);
 }
@@ -776,7 +754,7 @@ static void legs_that_are_opened_anew_add_to_those_before(void **state)
         .first = 1, .highest = 50, .received = 49, .is_begun = 1, .clock = 8000, .jitter = 80};
     listen_for(5);
     bye();
-    record = record_of_call();
+    record = relayed_record(&w);
     assert_heard(&record.heard[LEGS_CALLER], 150, 11, 1250);
     assert_heard(&record.heard[LEGS_CALLEE], 0, 0, LEG_UNKNOWN);
 }
@@ -822,7 +800,7 @@ static void what_closed_legs_have_heard_outlives_a_restart(void **state)
     carol_asks("BYE", 50, NULL);
     world_look(&w);
     ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
-    record = record_of_call();
+    record = relayed_record(&w);
     assert_heard(&record.heard[LEGS_CALLER], 200, 11, 1000);
     assert_heard(&record.heard[LEGS_CALLEE], 1500, 30, 1000);
 }
@@ -843,7 +821,7 @@ static void what_a_relay_that_ended_had_heard_outlives_a_restart(void **state)
     world_relay(&w, &table);
     listen_for(2);
     bye();
-    record = record_of_call();
+    record = relayed_record(&w);
     assert_heard(&record.heard[LEGS_CALLER], 400, 11, 1000);
     assert_heard(&record.heard[LEGS_CALLEE], 0, 0, LEG_UNKNOWN);
 }
@@ -868,7 +846,7 @@ static void a_late_word_of_a_closed_leg_counts_once(void **state)
     ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, VIDEO("0")));
     world_event(&w, &(struct event){.kind = EVENT_LEGS, .legs = &late, .leg_count = 1});
     bye();
-    record = record_of_call();
+    record = relayed_record(&w);
     assert_heard(&record.heard[LEGS_CALLEE], 1000, 20, 1000);
 }
 
@@ -897,7 +875,7 @@ static void a_call_without_a_port_is_hung_up(void **state)
     assert_sent(&w, "BYE>2 BYE>9");
     ANSWER(&w, .host = 9, .method = "BYE", .status = 200);
     ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
-    assert_int_equal(record_of_call().ender, CALL_ENDED_BY_RELAY);
+    assert_int_equal(relayed_record(&w).ender, CALL_ENDED_BY_RELAY);
     assert_slice(call_reason(&(struct call_record){.status = 200, .ender = CALL_ENDED_BY_RELAY}),
                  "unrelayed");
     miss(); /* of no call any more */
@@ -917,7 +895,7 @@ static void early_media_without_a_port_ends_with_the_answer(void **state)
     world_wait(&w, SECONDS(2));
     ANSWER(&w, .host = 9, .method = "BYE", .status = 200);
     ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
-    assert_int_equal(record_of_call().ender, CALL_ENDED_BY_RELAY);
+    assert_int_equal(relayed_record(&w).ender, CALL_ENDED_BY_RELAY);
 }
 
 static void a_call_on_hold_may_be_silent(void **state)
@@ -976,7 +954,7 @@ static void two_calls_that_end_at_once_make_the_third_relayed(void **state)
         SAY(&w, .host = 9, .method = "BYE", .uri = BOB_AT, .to = BOB_IN, .cseq = 2, .call_id = name,
             .branch = name + 8, .more = talk_route(&w, 2));
         ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
-        assert_int_equal(record_of_call().media,
+        assert_int_equal(relayed_record(&w).media,
                          is_anchored ? MEDIA_FELL_SILENT : MEDIA_BOTH_PUBLIC);
     }
 }
