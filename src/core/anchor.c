@@ -1114,6 +1114,23 @@ static struct context *context_of(struct core *core, struct anchor *anchor)
     return NULL;
 }
 
+/* An UPDATE has no image: what one offered just before the crash must not stand in the way of later
+ * offers. */
+static void forget_offers(struct core *core)
+{
+    for (uint32_t i = 1; i <= core->contexts.used; i++) {
+        const struct context *context = pool_live_at(&core->contexts, i);
+        struct anchor *anchor = context ? pool_get(&core->anchors, context->anchor) : NULL;
+        if (anchor)
+            anchor->is_offered = true;
+    }
+    for (uint32_t i = 1; i <= core->anchors.used; i++) {
+        struct anchor *anchor = pool_live_at(&core->anchors, i);
+        if (anchor && !anchor->is_offered)
+            legs_forget_offers(&anchor->legs, &core->ports);
+    }
+}
+
 void anchor_start(struct core *core, struct moment now, struct actions *out)
 {
     for (uint32_t i = 1; i <= core->anchors.used; i++) {
@@ -1130,6 +1147,8 @@ void anchor_start(struct core *core, struct moment now, struct actions *out)
             context_targets(context)[anchor->branch].anchor = pool_handle(&core->anchors, anchor);
         silence_watch(core, anchor, now.boot);
     }
-    if (core->anchors.live)
-        context_compose_again(core, now, out);
+    if (!core->anchors.live)
+        return;
+    context_compose_again(core, now, out);
+    forget_offers(core);
 }

@@ -37,6 +37,7 @@ struct anchor {
     bool is_mended[2];
     bool is_late;           /* the call went directly before, */
     uint8_t raised;         /* and this side's descriptions (enum legs_side) have higher versions */
+    bool is_offered;        /* at the start: by a request that goes on */
     bool is_broken;         /* a leg could not be opened: it ends once it is answered */
     uint64_t open_seen;     /* bit n: the n-th of its legs is in the relay's table, by its list */
     instant answered_at;    /* or when it was read from the journal */

@@ -515,6 +515,7 @@ static enum legs_verdict take_offer(struct legs *legs, struct legs_exchange *e, 
     }
     e->offerer = (uint8_t)m->from;
     e->number = m->number;
+    e->is_late = m->carrier == LEGS_LATE;
     tell(legs, e, m->sdp, e->agreed[opposite(m->from)], opposite(m->from), out);
     return LEGS_REWRITE;
 }
@@ -673,6 +674,19 @@ void legs_refuse(struct legs *legs, struct ports *ports, const struct legs_messa
     e->state = rules[e->state][INPUT_REFUSAL].next;
     e->offered_count = 0;
     trim(legs, ports, e);
+}
+
+void legs_forget_offers(struct legs *legs, struct ports *ports)
+{
+    for (unsigned i = 0; i < ANSWER_LIMIT; i++) {
+        struct legs_exchange *e = &legs->with[i];
+        if (!e->is_used || e->state != LEGS_REOFFERED || e->is_late)
+            continue;
+        e->state = rules[e->state][INPUT_REFUSAL].next;
+        e->offered_count = 0;
+        e->number = 0; /* if it comes again it is another */
+        trim(legs, ports, e);
+    }
 }
 
 void legs_accept(struct legs *legs, uint64_t tag, struct legs_output *out)

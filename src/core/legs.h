@@ -74,6 +74,7 @@ struct legs_exchange {
     uint8_t state;    /* enum legs_state */
     uint8_t offerer;  /* enum legs_side: of the pending offer, or the last that was answered */
     uint8_t answerer; /* of the last that was */
+    bool is_late;     /* the pending offer came in a response: ACK or PRACK answers it */
     uint8_t offered_count, agreed_count;
     uint32_t number; /* what the pending offer, or the last, is known by */
     struct legs_line offered[LEGS_LINES];
@@ -150,6 +151,10 @@ enum legs_verdict legs_hear(struct legs *legs, struct ports *ports, struct rando
 /* The request with this offer failed (RFC 3261 14.1, RFC 3311 5.1): m->sdp is not looked at. */
 void legs_refuse(struct legs *legs, struct ports *ports, const struct legs_message *m,
                  struct legs_output *out);
+
+/* The request with a pending offer of an established session has gone in a crash, and nobody waits
+ * for its answer any more: as if it were refused.  Its sender may send it again. */
+void legs_forget_offers(struct legs *legs, struct ports *ports);
 
 /* A 2xx without a description: the exchange of an earlier provisional response stands. */
 void legs_accept(struct legs *legs, uint64_t tag, struct legs_output *out);

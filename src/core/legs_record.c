@@ -99,7 +99,7 @@ static bool read_ports(struct reader *r, struct legs_exchange *e)
 
 static void write_exchange(struct writer *w, const struct legs_exchange *e)
 {
-    write_u8(w, (uint8_t)(e->is_used | e->is_answered << 1));
+    write_u8(w, (uint8_t)(e->is_used | e->is_answered << 1 | e->is_late << 2));
     write_u64(w, e->tag);
     write_u8(w, e->state);
     write_u8(w, e->offerer);
@@ -134,6 +134,7 @@ static bool read_exchange(struct reader *r, struct legs_exchange *e)
 
     e->is_used = flags & 1;
     e->is_answered = flags & 2;
+    e->is_late = flags & 4;
     e->tag = read_u64(r);
     e->state = read_u8(r);
     e->offerer = read_u8(r);

@@ -524,6 +524,59 @@ static void a_restart_takes_an_offer_of_a_call_once_more(void **state)
     bye();
 }
 
+/* Its image is not kept, and its answer comes to nobody; who sent it sends it again, or gives up.
+ */
+static void a_restart_forgets_what_an_update_offered(void **state)
+{
+    struct ports_told ports = call();
+
+    (void)state;
+    carol_asks("UPDATE", 2, describe(9, 4100, ""));
+    world_restart(&w);
+    world_relay(&w, &table);
+    ANSWER(&w, .host = 2, .method = "UPDATE", .status = 200, .body = describe(2, 6000, ""));
+    assert_sent(&w, "");
+    carol_asks("UPDATE", 2, describe(9, 4100, ""));
+    assert_int_equal(told(2), ports.callee);
+    world_restart(&w);
+    world_relay(&w, &table);
+    carol_asks("UPDATE", 2, describe(9, 4100, "")); /* again, and this time to its end */
+    assert_int_equal(told(2), ports.callee);
+    ANSWER(&w, .host = 2, .method = "UPDATE", .status = 200, .body = describe(2, 6000, ""));
+    assert_int_equal(told(9), ports.caller);
+    expect_packet(9, 4100, ports.caller, 2, 6000);
+    carol_asks("UPDATE", 3, describe(9, 4200, ""));
+    world_restart(&w);
+    world_relay(&w, &table);
+    SAY(&w, .host = 2, .method = "INVITE", .uri = "sip:carol@198.51.100.9", .from = BOB_IN,
+        .to = CAROL, .cseq = 100, .branch = "bobs", .more = talk_route(&w, 2),
+        .body = describe(2, 6100, ""));
+    assert_int_equal(told(9), ports.caller); /* the other end may offer */
+    ANSWER(&w, .host = 9, .status = 200, .body = describe(9, 4200, ""));
+    assert_int_equal(told(2), ports.callee);
+    expect_packet(9, 4200, ports.caller, 2, 6100);
+    bye();
+}
+
+/* The 2xx to an INVITE without one has the offer, and the ACK its answer: nothing is lost of it. */
+static void a_restart_before_the_ack_keeps_what_was_offered_late(void **state)
+{
+    struct ports_told ports = call();
+
+    (void)state;
+    carol_asks("INVITE", 2, NULL);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6200, ""));
+    assert_int_equal(told(9), ports.caller);
+    world_restart(&w);
+    world_relay(&w, &table);
+    SAY(&w, .host = 9, .method = "ACK", .to = BOB_IN, .uri = BOB_AT, .cseq = 2, .branch = "late",
+        .more = talk_route(&w, 2), .body = describe(9, 4300, ""));
+    assert_int_equal(told(2), ports.callee);
+    expect_packet(9, 4300, ports.caller, 2, 6200);
+    expect_packet(2, 6200, ports.callee, 9, 4300);
+    bye();
+}
+
 /* A crash between the record of the INVITE and that of its legs: nothing was sent yet. */
 static void a_restart_relays_what_was_about_to_be_relayed(void **state)
 {
@@ -975,6 +1028,8 @@ int main(void)
         WITH(the_relay_is_told_after_the_journal), WITH(a_restart_while_it_rings_offers_the_same),
         WITH(a_restart_keeps_the_legs_of_a_call),
         WITH(a_restart_takes_an_offer_of_a_call_once_more),
+        WITH(a_restart_forgets_what_an_update_offered),
+        WITH(a_restart_before_the_ack_keeps_what_was_offered_late),
         WITH(a_restart_relays_what_was_about_to_be_relayed),
         WITH(a_restart_leaves_direct_what_went_directly),
         WITH(the_first_phone_says_200_again_after_a_restart),
