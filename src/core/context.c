@@ -513,6 +513,8 @@ static struct context *begin(struct core *core, const struct request *req)
 
     assert(server && context);
     server->caller = req->caller;
+    if (is_invite && reply_is_unproven(req))
+        server_meter(server, req->message.bytes.len);
     server->context = pool_index(&core->contexts, context);
     context->server = pool_index(&core->servers, server);
     context->method = (uint8_t)req->message.method;

@@ -149,6 +149,11 @@
 /* Bytes of a request below which its answer may be longer (core/reply). */
 #define UNPROVEN_FREE 300u
 
+/* A call that reaches a phone is answered whatever that takes; but to a caller who has proven
+ * nothing, a failure is repeated only while all that went to it is within so many times the bytes
+ * of its INVITE (as a QUIC server does before it knows its peer, RFC 9000 8.1), and once anyway. */
+#define UNPROVEN_TIMES 3u
+
 /* Route values at the front that are ours: two for each side we are on (RFC 5658). */
 #define OWN_ROUTES_LIMIT 4u
 

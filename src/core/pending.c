@@ -15,6 +15,9 @@
 #define IS_INITIAL 1u
 #define SIGNS_ANSWERS 2u
 #define CHECKS_ANSWERS 4u
+#define IS_METERED 8u
+
+#define METERED 0x8000u /* in the status of a failure: the same */
 
 static struct writer *begin(const struct server_transaction *server, enum record_type type,
                             struct actions *out)
@@ -52,7 +55,8 @@ static void write_answers(const struct server_transaction *server, struct writer
         write_u64(w, server->accepted[i]);
     write_u8(w, (uint8_t)((server->is_initial ? IS_INITIAL : 0) |
                           (server->signs_answers ? SIGNS_ANSWERS : 0) |
-                          (server->checks_answers ? CHECKS_ANSWERS : 0)));
+                          (server->checks_answers ? CHECKS_ANSWERS : 0) |
+                          (server->is_metered ? IS_METERED : 0)));
     write_u32(w, server->session);
     write_u8(w, server->answer_count);
     for (unsigned i = 0; i < server->answer_count; i++)
@@ -120,7 +124,7 @@ void pending_put_failed(struct core *core, struct server_transaction *server, st
     if (!record_wanted(core))
         return;
     w = begin(server, RECORD_INVITE_FAILED, out);
-    write_u16(w, server->status);
+    write_u16(w, (uint16_t)(server->status | (server->is_metered ? METERED : 0)));
     write_counted(w, response);
     calls_write_end(w, call);
     record_end(out);
@@ -214,6 +218,8 @@ static void read_answers(struct server_transaction *server, struct reader *r)
     server->is_initial = bits & IS_INITIAL;
     server->signs_answers = bits & SIGNS_ANSWERS;
     server->checks_answers = bits & CHECKS_ANSWERS;
+    if (bits & IS_METERED)
+        server_meter(server, 0);
     server->session = read_u32(r);
     count = read_u8(r);
     for (unsigned i = 0; i < count && i < ANSWER_LIMIT; i++)
@@ -273,6 +279,9 @@ void pending_restore_failed(struct core *core, struct reader *r, struct moment n
     calls_restore_end(core, r);
     if (!server)
         return;
+    if (status & METERED)
+        server_meter(server, 0);
+    status &= METERED - 1;
     if (r->failed || !is_failure(status)) {
         server_close(core, server);
         return;
@@ -362,6 +371,8 @@ static bool read_context(struct core *core, struct context *context,
         return false;
     if (!slab_copy(&core->slab, read_counted(r), &context->request))
         return false;
+    if (server->is_metered)
+        server_meter(server, context->request.len);
     context->call = read_u64(r);
     context->began = (int64_t)read_u64(r);
     if (r->failed || !read_media(context, r) || !flow_find_socket(core, &context->flow) ||

@@ -134,10 +134,15 @@ struct slice reply_end_short(struct actions *out, struct writer *w, size_t start
     return slice_of(out->bytes.at + start, out->bytes.len - start);
 }
 
+bool reply_is_unproven(const struct request *req)
+{
+    return !req->sender && req->direction == COOKIE_INVALID && !flow_is_reliable(&req->flow);
+}
+
 bool reply_exceeds(const struct request *req, size_t len)
 {
-    return !req->sender && req->direction == COOKIE_INVALID && !flow_is_reliable(&req->flow) &&
-           req->message.bytes.len > UNPROVEN_FREE && len > req->message.bytes.len;
+    return reply_is_unproven(req) && req->message.bytes.len > UNPROVEN_FREE &&
+           len > req->message.bytes.len;
 }
 
 struct flow reply_flow(const struct request *req)

@@ -18,6 +18,9 @@ struct writer *reply_begin(struct core *core, const struct request *req, unsigne
 /* Content-Length and the end; the response's bytes, within out->bytes. */
 struct slice reply_end(struct actions *out, struct writer *w, size_t start);
 
+/* Its sender may have forged its address. */
+bool reply_is_unproven(const struct request *req);
+
 /* An answer of that many bytes is more than the request may be worth. */
 bool reply_exceeds(const struct request *req, size_t len);
 

@@ -94,6 +94,8 @@ struct server_transaction {
     uint16_t status;  /* of the final response to an INVITE */
     bool is_recorded; /* the journal knows of it, under key.low */
     uint8_t accepted_count;
+    bool is_metered;     /* by UDP, of who has proven nothing: */
+    uint32_t allowance;  /* bytes that it may still get before no failure is repeated */
     bool is_initial;     /* an INVITE that makes dialogs */
     bool signs_answers;  /* to it, which is of who signs, too (core/hearing) */
     bool checks_answers; /* it went out signed, by some branch */

@@ -146,14 +146,42 @@ static bool find_sender(struct core *core, struct server_transaction *server, st
     return connection_reach(core, &server->flow, out);
 }
 
+void server_meter(struct server_transaction *server, size_t len)
+{
+    server->is_metered = true;
+    server->allowance = (uint32_t)(UNPROVEN_TIMES * len);
+}
+
+static void spend(struct server_transaction *server, size_t len)
+{
+    server->allowance -= (uint32_t)min_u64(server->allowance, len);
+}
+
+static bool is_first_repeat(const struct server_transaction *server)
+{
+    return server->machine.resend_after == T1 / MS(1);
+}
+
+/* It is due by timer G alone: nobody has asked for it again. */
+static bool may_repeat(const struct server_transaction *server)
+{
+    return !server->is_metered || is_first_repeat(server) ||
+           server->allowance >= server->response.len;
+}
+
 void server_step(struct core *core, struct server_transaction *server, enum strans_input input,
                  instant now, struct actions *out)
 {
+    bool has_enough = input == STRANS_RESEND_DUE && !may_repeat(server);
     unsigned effects = strans_step(&server->machine, input, now);
 
     enter_server(core, server);
-    if (effects & STRANS_SEND && find_sender(core, server, out))
+    if (has_enough)
+        server->machine.resend_at = NEVER;
+    else if (effects & STRANS_SEND && find_sender(core, server, out))
         send_copy(&server->flow, &server->response, out);
+    if (input == STRANS_RESEND_DUE)
+        spend(server, server->response.len);
     if (effects & STRANS_ENDED) {
         pending_end(core, server, out);
         server_close(core, server);
@@ -183,6 +211,7 @@ bool server_respond(struct core *core, struct server_transaction *server, unsign
     strans_step(&server->machine, input, now);
     enter_server(core, server);
     keep_response(core, server, bytes);
+    spend(server, bytes.len);
     if (find_sender(core, server, out))
         send_bytes(&server->flow, bytes, out);
     server_arm(core, server);

@@ -17,6 +17,10 @@ struct server_transaction *server_find(const struct core *core, const struct has
 struct server_transaction *server_open(struct core *core, const struct hash128 *key, bool is_invite,
                                        const struct flow *flow, uint16_t sent_by);
 
+/* Who asked with so many bytes has proven nothing, and its address may be forged: a failure is
+ * repeated to it within limits (UNPROVEN_TIMES). */
+void server_meter(struct server_transaction *server, size_t len);
+
 /* Sends a response, if one may still go out: false if not.  `bytes` lie in out->bytes. */
 bool server_respond(struct core *core, struct server_transaction *server, unsigned status,
                     struct slice bytes, instant now, struct actions *out);

@@ -6,6 +6,7 @@ import time
 
 from message import Message, expect, unique
 from rules import deviates, rule, status_is
+from sip import Attempt
 
 GUESSES = 10 # answered for one account to one source in a quarter of an hour
 FREE = 300   # bytes of a request below which an answer may be longer
@@ -219,7 +220,7 @@ def answers_of_a_phone_are_not_multiplied(t):
     expect(sorted(came) == [100, 180, 200, 200, 200], f"it got {came}")
 
 
-@rule("RFC 3261 17.2.1: a failure that nobody acknowledges is repeated for half a minute, no longer",
+@rule("a stranger who acknowledges nothing gets at most three times the bytes of its INVITE",
       transports=("udp",), is_long=True)
 def unacknowledged_failures_cost_little(t):
     stranger, callee = t.stranger(), t.bound()
@@ -228,6 +229,19 @@ def unacknowledged_failures_cost_little(t):
     began = time.monotonic()
     came = bytes_until(stranger, began + 34)
     late = bytes_until(stranger, began + 40)
-    expect(5 <= len(came) <= 12 and not late, f"{len(came)} answers, then {len(late)}")
-    expect(stranger.received <= 8 * stranger.sent,
+    finals = [one for one in came if one.status == 486]
+    expect(2 <= len(finals) <= 12 and not late, f"{len(finals)} failures, then {len(late)} answers")
+    expect(stranger.received <= 3 * stranger.sent,
            f"{stranger.received} bytes for {stranger.sent}")
+
+
+@rule("RFC 3261 17.2.1: a failure that a user does not acknowledge is repeated for half a minute",
+      transports=("udp",), is_long=True)
+def unacknowledged_failures_are_repeated(t):
+    caller, callee = t.bound(), t.bound()
+    attempt = Attempt(caller, callee.aor())
+    callee.answer(callee.await_request("INVITE"), 486)
+    began = time.monotonic()
+    came = [one for one in bytes_until(caller, began + 34) if attempt.is_mine_final(one)]
+    late = bytes_until(caller, began + 40)
+    expect(4 <= len(came) <= 12 and not late, f"{len(came)} failures, then {len(late)} answers")
