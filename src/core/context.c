@@ -288,11 +288,12 @@ bool context_find_way(struct core *core, const struct request *req, unsigned ind
     return connection_way(core, target, has_plan ? &plan : NULL, &may_dial, way, out);
 }
 
-/* 18.1.1 is for hosts outside: a phone is reached by the flow that it registered by, and who is in
- * a dialog where it said. */
+/* 18.1.1 is for hosts outside: a phone is reached by the flow that it registered by, or did. */
 static bool may_change_transport(const struct target *target, const struct request *req)
 {
-    return !target->binding && !flow_is_reliable(&target->flow) && !req->to_tag.len;
+    bool was_ours = req->direction != COOKIE_INVALID && inside_to(req)->binding;
+
+    return !target->binding && !flow_is_reliable(&target->flow) && !was_ours;
 }
 
 /* 18.1.1: a request that is too long for a datagram goes by a stream; if that cannot be opened, or

@@ -18,7 +18,7 @@ sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import server_test
 import sip
 from dialog_test import CONFIG, House
-from sip import Failure, Message, expect, unique
+from sip import Attempt, Failure, Message, expect, unique
 
 LONG = "x" * 1200 # a body with which the request no longer fits into 1300 bytes, forwarded
 
@@ -80,10 +80,12 @@ class Host:
         return len(head) + 4 + int(length[1])
 
     def answer(self, request, status):
+        to = request.get("To")
         lines = [f"SIP/2.0 {status} Answer", *(f"Via: {via}" for via in request.all("Via")),
-                 f"From: {request.get('From')}", f"To: {request.get('To')};tag=out",
+                 *(f"Record-Route: {route}" for route in request.all("Record-Route")),
+                 f"From: {request.get('From')}", f"To: {to if ';tag=' in to else to + ';tag=out'}",
                  f"Call-ID: {request.get('Call-ID')}", f"CSeq: {request.get('CSeq')}",
-                 "Content-Length: 0", "", ""]
+                 f"Contact: <{self.uri()}>", "Content-Length: 0", "", ""]
         data = "\r\n".join(lines).encode()
         if self.stream:
             self.stream.sendall(data)
@@ -102,12 +104,11 @@ def say(alice, host, body):
     return text
 
 
-def await_status(alice, text, status):
-    call_id = Message(text).get("Call-ID")
-    answer = alice.await_message(lambda m: m.status and m.cseq()[0] == 2 and
-                                 m.get("Call-ID") == call_id, "answer")
-    expect(answer.status == status, f"MESSAGE was answered {answer.start}, not {status}")
-    return answer
+def await_answer(alice, text, status):
+    asked = Message(text)
+    answer = alice.await_message(lambda m: m.status and m.get("CSeq") == asked.get("CSeq") and
+                                 m.get("Call-ID") == asked.get("Call-ID"), "answer")
+    expect(answer.status == status, f"{asked.method} was answered {answer.start}, not {status}")
 
 
 def a_long_request_goes_by_a_stream(alice, stack):
@@ -116,10 +117,10 @@ def a_long_request_goes_by_a_stream(alice, stack):
     request = host.take_stream()
     expect(request.body == LONG and request.get("Via").startswith("SIP/2.0/TCP "), request.text)
     host.answer(request, 200)
-    await_status(alice, text, 200)
+    await_answer(alice, text, 200)
     text = say(alice, host, LONG) # and the next by the same
     host.answer(host.take_stream(), 202)
-    await_status(alice, text, 202)
+    await_answer(alice, text, 202)
 
 
 def a_short_request_goes_by_datagram(alice, stack):
@@ -128,7 +129,7 @@ def a_short_request_goes_by_datagram(alice, stack):
     request = host.take_datagram()
     expect(request.get("Via").startswith("SIP/2.0/UDP "), request.text)
     host.answer(request, 200)
-    await_status(alice, text, 200)
+    await_answer(alice, text, 200)
 
 
 def a_long_request_goes_by_datagram_where_nobody_takes_streams(alice, stack):
@@ -137,7 +138,7 @@ def a_long_request_goes_by_datagram_where_nobody_takes_streams(alice, stack):
     request = host.take_datagram()
     expect(request.body == LONG and request.get("Via").startswith("SIP/2.0/UDP "), request.text)
     host.answer(request, 200)
-    await_status(alice, text, 200)
+    await_answer(alice, text, 200)
 
 
 def a_long_request_waits_two_seconds_for_a_stream(alice, stack):
@@ -151,7 +152,38 @@ def a_long_request_waits_two_seconds_for_a_stream(alice, stack):
         expect(least <= took < most, f"it took {took:.1f} s")
         expect(request.body == LONG and request.get("Via").startswith("SIP/2.0/UDP "), request.text)
         host.answer(request, 200)
-        await_status(alice, text, 200)
+        await_answer(alice, text, 200)
+
+
+def call(alice, host):
+    """alice's side of a dialog that began by datagrams."""
+    attempt = Attempt(alice, host.uri())
+    host.answer(host.take_datagram(), 200)
+    _, dialog = attempt.accepted()
+    expect(host.take_datagram().method == "ACK", "no ACK came")
+    return dialog
+
+
+def a_long_request_in_a_dialog_goes_by_a_stream(alice, stack):
+    host = Host(stack, takes_streams=True)
+    dialog = call(alice, host)
+    text = dialog.write("INFO", body=LONG)
+    alice.send(text)
+    request = host.take_stream()
+    expect(request.body == LONG and request.get("Via").startswith("SIP/2.0/TCP "), request.text)
+    host.answer(request, 200)
+    await_answer(alice, text, 200)
+
+
+def a_long_request_in_a_dialog_goes_by_datagram_where_nobody_takes_streams(alice, stack):
+    host = Host(stack, takes_streams=False)
+    dialog = call(alice, host)
+    text = dialog.write("INFO", body=LONG)
+    alice.send(text)
+    request = host.take_datagram()
+    expect(request.body == LONG and request.get("Via").startswith("SIP/2.0/UDP "), request.text)
+    host.answer(request, 200)
+    await_answer(alice, text, 200)
 
 
 def a_host_where_nobody_listens_is_known_at_once(alice, stack):
@@ -173,11 +205,11 @@ def who_waits_is_told_100_after_three_and_a_half_seconds(alice, stack):
     begun = time.monotonic()
     request = host.take_datagram()
     host.answer(request, 180)
-    await_status(alice, text, 100)
+    await_answer(alice, text, 100)
     took = time.monotonic() - begun
     expect(took > 3.4, f"100 came after {took:.1f} s already")
     host.answer(request, 200)
-    await_status(alice, text, 200)
+    await_answer(alice, text, 200)
 
 
 CHECKS = [
@@ -185,6 +217,8 @@ CHECKS = [
     a_short_request_goes_by_datagram,
     a_long_request_goes_by_datagram_where_nobody_takes_streams,
     a_long_request_waits_two_seconds_for_a_stream,
+    a_long_request_in_a_dialog_goes_by_a_stream,
+    a_long_request_in_a_dialog_goes_by_datagram_where_nobody_takes_streams,
     a_host_where_nobody_listens_is_known_at_once,
     who_waits_is_told_100_after_three_and_a_half_seconds,
 ]

@@ -419,6 +419,89 @@ static void a_phone_gets_long_requests_by_its_own_flow(void **state)
     ANSWER(&w, .host = 3, .method = "MESSAGE", .status = 200);
 }
 
+/* In a dialog that carol began by datagrams. */
+static void bob_asks_carol(const char *method, const char *branch, const char *filler)
+{
+    char more[2048];
+
+    snprintf(more, sizeof more, "%s%s", talk_route(&w, 2), filler);
+    SAY(&w, .host = 2, .by = &phone, .method = method, .uri = "sip:carol@198.51.100.9",
+        .from = "<sip:bob@example.com>;tag=h2", .to = CAROL, .branch = branch, .more = more);
+}
+
+/* carol's call that bob takes, and the field. */
+static const char *begin_dialog(void)
+{
+    const char *filler = begin_outside();
+
+    SAY(&w, .host = 9);
+    ANSWER(&w, .host = 2, .by = &phone, .status = 200);
+    SAY(&w, .host = 9, .method = "ACK", .to = "<sip:bob@example.com>;tag=h2", .branch = "ack",
+        .uri = "sip:bob@198.51.100.2", .more = talk_route(&w, 2));
+    assert_sent(&w, "ACK>2");
+    return filler;
+}
+
+static void a_long_request_in_a_dialog_goes_outside_by_a_stream(void **state)
+{
+    const char *filler = begin_dialog();
+    struct flow to;
+
+    (void)state;
+    bob_asks_carol("INFO", "short", "");
+    assert_sent(&w, "INFO>9");
+    assert_int_equal(world_sent_to(&w, 0).transport, TRANSPORT_UDP);
+    ANSWER(&w, .host = 9, .method = "INFO", .status = 200);
+    bob_asks_carol("INFO", "long", filler);
+    assert_sent(&w, "connect>9 INFO>9");
+    to = dialled();
+    assert_int_equal(to.transport, TRANSPORT_TCP);
+    assert_true(slice_starts(slice_text(world_header(&w, 0, "Via")), S("SIP/2.0/TCP ")));
+    ANSWER(&w, .host = 9, .by = &to, .method = "INFO", .status = 200);
+    assert_sent(&w, "200>2");
+}
+
+static void where_there_is_no_stream_a_dialog_goes_on_by_datagrams(void **state)
+{
+    const char *filler = begin_dialog();
+    struct flow to;
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) { /* said, or found out */
+        bob_asks_carol("INFO", i ? "later" : "long", filler);
+        assert_sent(&w, "connect>9 INFO>9");
+        to = dialled();
+        if (!i)
+            world_close(&w, &to);
+        world_wait(&w, i ? MS(2050) : 0);
+        assert_int_equal(world_sent_to(&w, 0).transport, TRANSPORT_UDP);
+        ANSWER(&w, .host = 9, .method = "INFO", .status = 200);
+        assert_sent(&w, "200>2");
+        world_wait(&w, SECONDS(61));
+    }
+}
+
+/* It was reached by datagrams, and nothing says that it listens for more. */
+static void a_phone_that_has_unregistered_is_asked_by_its_own_flow(void **state)
+{
+    const char *filler = begin_outside();
+
+    (void)state;
+    talk_phone(&w, 3, "");
+    world_close(&w, &phone);
+    world_register(&w, "bob", "builder", 3, 5060, 600);
+    SAY(&w, .host = 9);
+    ANSWER(&w, .host = 3, .status = 200);
+    world_register(&w, "bob", "builder", 3, 5060, 0);
+    char more[2048];
+    snprintf(more, sizeof more, "%s%s", talk_route(&w, 3), filler);
+    SAY(&w, .host = 9, .method = "INFO", .to = "<sip:bob@example.com>;tag=h3",
+        .uri = "sip:bob@198.51.100.3", .more = more);
+    assert_sent(&w, "INFO>3");
+    assert_int_equal(world_sent_to(&w, 0).transport, TRANSPORT_UDP);
+    ANSWER(&w, .host = 3, .method = "INFO", .status = 200);
+}
+
 /* RFC 4320 4.1: within one hop, and only what says nothing. */
 static void a_request_that_takes_long_is_told_100_and_never_180(void **state)
 {
@@ -463,5 +546,8 @@ int main(void)
         WITH(who_takes_the_stream_in_time_is_not_sent_datagrams),
         WITH(a_stream_that_cannot_be_opened_is_not_tried_again_soon),
         WITH(a_phone_gets_long_requests_by_its_own_flow),
+        WITH(a_long_request_in_a_dialog_goes_outside_by_a_stream),
+        WITH(where_there_is_no_stream_a_dialog_goes_on_by_datagrams),
+        WITH(a_phone_that_has_unregistered_is_asked_by_its_own_flow),
         WITH(a_request_that_takes_long_is_told_100_and_never_180));
 }
