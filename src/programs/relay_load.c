@@ -1,6 +1,7 @@
 #include "programs/relay_load.h"
 
 #include "base/hash.h"
+#include "shell/clock.h"
 #include "shell/notify.h"
 #include "shell/relay_kernel.h"
 #include "shell/relay_maps.h"
@@ -304,7 +305,8 @@ static int pin_program(struct loading *l, struct bpf_object *object, unsigned ki
 /* Only the owner may write the maps; the programs stay root's. */
 static int give_maps(const struct loading *l, const struct passwd *owner)
 {
-    static const char *const names[] = {RELAY_MAP_RULES, RELAY_MAP_SLOTS, RELAY_MAP_STREAMS};
+    static const char *const names[] = {RELAY_MAP_RULES, RELAY_MAP_SLOTS, RELAY_MAP_STREAMS,
+                                        RELAY_MAP_PULSE};
     char path[PATH_MAX];
 
     for (unsigned i = 0; i < COUNT_OF(names); i++) {
@@ -332,6 +334,8 @@ static int load_object(struct loading *l, const struct passwd *owner)
         error = prepare_map(l, object, RELAY_MAP_SLOTS, legs);
     if (!error)
         error = prepare_map(l, object, RELAY_MAP_STREAMS, legs);
+    if (!error)
+        error = prepare_map(l, object, RELAY_MAP_PULSE, 1);
     if (!error)
         error = bpf_object__load(object);
     for (unsigned kind = 0; kind < COUNT_OF(kinds) && !error; kind++)
@@ -419,6 +423,10 @@ int relay_load(const struct program *program, const struct relay_load *setup)
 
 /* ---- watching */
 
+/* After a change it looks twice: the daemon may just have written a leg with what was before. */
+#define PULSE 4000          /* ms between signs of life, */
+#define VOUCHED SECONDS(12) /* which last so long */
+
 int relay_watch(const struct program *program, const struct relay_load *setup)
 {
     struct loading l = loading_of(program, setup);
@@ -438,15 +446,18 @@ int relay_watch(const struct program *program, const struct relay_load *setup)
     if (error)
         return fail(&l, "the relay's program", error);
     change.fd = routes_descriptor(relay_kernel_routes(relay));
-    for (bool is_first = true;; is_first = false) {
-        routes_have_changed(relay_kernel_routes(relay));
-        error = walk_links(&l, attach);
+    for (bool is_first = true, is_due = true;; is_first = false) {
+        bool has_changed = routes_have_changed(relay_kernel_routes(relay));
+        error = is_due || has_changed ? walk_links(&l, attach) : 0;
         if (error)
             return fail(&l, "the machine's links", error);
-        relay_kernel_route(relay);
+        if (is_due || has_changed)
+            relay_kernel_route(relay);
+        is_due = has_changed;
+        relay_kernel_vouch(relay, clock_now().boot + VOUCHED);
         if (is_first)
             notify_manager("READY=1");
-        while (poll(&change, 1, -1) < 0 && errno == EINTR)
+        while (poll(&change, 1, PULSE) < 0 && errno == EINTR)
             continue;
     }
 }
@@ -456,7 +467,7 @@ int relay_watch(const struct program *program, const struct relay_load *setup)
 int relay_unload(const struct program *program, const struct relay_load *setup)
 {
     static const char *const names[] = {RELAY_MAP_RULES, RELAY_MAP_SLOTS, RELAY_MAP_STREAMS,
-                                        "ether", "plain"};
+                                        RELAY_MAP_PULSE, "ether",         "plain"};
     struct loading l = loading_of(program, setup);
     char path[PATH_MAX];
     int error;

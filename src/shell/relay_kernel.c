@@ -1,5 +1,6 @@
 #include "shell/relay_kernel.h"
 
+#include "shell/clock.h"
 #include "shell/netaddr.h"
 #include "shell/relay_maps.h"
 #include "shell/relay_parts.h"
@@ -16,10 +17,11 @@
 
 struct kernel {
     struct relay relay;
-    int rules, slots_fd, streams_fd; /* the last -1: what is loaded does not count streams */
+    int rules, slots_fd, streams_fd, pulse_fd; /* the last two -1: what is loaded is older */
     unsigned limit;
     struct relay_slot *slots;
     struct leg_stream *streams; /* NULL: as above */
+    struct relay_pulse *pulse;  /* the same */
     struct routes *routes;
     uint32_t *free; /* a ring of slots: the one that has been free for longest is taken */
     uint32_t free_at, free_count;
@@ -91,13 +93,21 @@ static void release(struct kernel *kernel, uint32_t slot)
     kernel->free[(kernel->free_at + kernel->free_count++) % kernel->limit] = slot;
 }
 
-/* The link towards the leg's phone: packets go to its target, or where they are from. */
-static uint32_t link_of(struct kernel *kernel, const struct leg_place *key,
-                        const struct leg_rule *rule)
+/* The way towards the leg's phone: packets go to its target, or where they are from. */
+static struct route route_of(struct kernel *kernel, const struct leg_place *key,
+                             const struct leg_rule *rule)
 {
     bool has_target = rule->target.port[0] || rule->target.port[1];
 
-    return routes_link(kernel->routes, key, has_target ? &rule->target : &rule->allowed);
+    return routes_find(kernel->routes, key, has_target ? &rule->target : &rule->allowed);
+}
+
+/* A packet that comes in between goes by the new link to a hop that is looked for. */
+static void set_route(struct relay_slot *slot, struct route route)
+{
+    __atomic_store_n(&slot->hop, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&slot->link, route.link, __ATOMIC_RELEASE);
+    __atomic_store_n(&slot->hop, route.hop, __ATOMIC_RELEASE);
 }
 
 /* Whether another program has the port: the relay would take its packets. */
@@ -129,6 +139,7 @@ static int probe(const struct leg_place *key)
 static int open_leg(struct kernel *kernel, const struct leg_change *change)
 {
     struct relay_entry old, entry = {.rule = change->rule};
+    struct route route;
     bool is_there = look_up(kernel, &change->key, &old) == 0;
     int error = is_there ? 0 : probe(&change->key);
 
@@ -137,8 +148,9 @@ static int open_leg(struct kernel *kernel, const struct leg_change *change)
     if (!kernel->free_count)
         return -ENOSPC;
     entry.slot = kernel->free[kernel->free_at];
-    kernel->slots[entry.slot] = (struct relay_slot){
-        .key = change->key, .link = link_of(kernel, &change->key, &change->rule), .is_used = 1};
+    route = route_of(kernel, &change->key, &change->rule);
+    kernel->slots[entry.slot] =
+        (struct relay_slot){.key = change->key, .link = route.link, .hop = route.hop, .is_used = 1};
     if (kernel->streams)
         kernel->streams[entry.slot] = (struct leg_stream){0};
     error = map_call(BPF_MAP_UPDATE_ELEM, kernel->rules, &change->key, &entry, BPF_ANY);
@@ -156,6 +168,7 @@ static int open_leg(struct kernel *kernel, const struct leg_change *change)
 static int change_leg(struct kernel *kernel, const struct leg_change *change)
 {
     struct relay_entry entry;
+    struct route route;
     int error = relay_check_change(change);
 
     if (error)
@@ -172,8 +185,13 @@ static int change_leg(struct kernel *kernel, const struct leg_change *change)
         return error;
     }
     entry.rule = change->rule;
-    kernel->slots[entry.slot].link = link_of(kernel, &change->key, &change->rule);
-    return map_call(BPF_MAP_UPDATE_ELEM, kernel->rules, &change->key, &entry, BPF_EXIST);
+    /* Until the rule is another, no hop is the one for both. */
+    route = route_of(kernel, &change->key, &change->rule);
+    set_route(&kernel->slots[entry.slot], (struct route){.link = route.link});
+    error = map_call(BPF_MAP_UPDATE_ELEM, kernel->rules, &change->key, &entry, BPF_EXIST);
+    if (!error)
+        set_route(&kernel->slots[entry.slot], route);
+    return error;
 }
 
 static unsigned apply(struct relay *relay, const struct leg_change *changes, unsigned count,
@@ -239,8 +257,16 @@ void relay_kernel_route(struct relay *relay)
         struct relay_slot *slot = &kernel->slots[i];
         struct leg_place key = slot->key;
         if (slot->is_used && look_up(kernel, &key, &entry) == 0 && entry.slot == i)
-            slot->link = link_of(kernel, &key, &entry.rule);
+            set_route(slot, route_of(kernel, &key, &entry.rule));
     }
+}
+
+void relay_kernel_vouch(struct relay *relay, instant until)
+{
+    struct kernel *kernel = kernel_of(relay);
+
+    if (kernel->pulse)
+        __atomic_store_n(&kernel->pulse->until, until, __ATOMIC_RELEASE);
 }
 
 struct routes *relay_kernel_routes(struct relay *relay)
@@ -267,6 +293,8 @@ static void close_kernel(struct relay *relay)
         munmap(kernel->slots, kernel->limit * sizeof *kernel->slots);
     if (kernel->streams)
         munmap(kernel->streams, kernel->limit * sizeof *kernel->streams);
+    if (kernel->pulse)
+        munmap(kernel->pulse, sizeof *kernel->pulse);
     if (kernel->routes)
         routes_close(kernel->routes);
     if (kernel->rules >= 0)
@@ -275,6 +303,8 @@ static void close_kernel(struct relay *relay)
         close(kernel->slots_fd);
     if (kernel->streams_fd >= 0)
         close(kernel->streams_fd);
+    if (kernel->pulse_fd >= 0)
+        close(kernel->pulse_fd);
     free(kernel->free);
     free(kernel);
 }
@@ -313,18 +343,32 @@ static int open_maps(struct kernel *kernel, const char *folder)
 }
 
 /* What an older version has loaded has no such map, and relays as well. */
-static int open_streams(struct kernel *kernel, const char *folder)
+static int open_array(const char *folder, const char *name, unsigned count, size_t size, int *fd,
+                      void **at)
 {
     struct bpf_map_info info = {0};
 
-    kernel->streams_fd = get_pinned(folder, RELAY_MAP_STREAMS);
-    if (kernel->streams_fd < 0)
-        return kernel->streams_fd == -ENOENT ? 0 : kernel->streams_fd;
-    if (get_info(kernel->streams_fd, &info) < 0 || info.value_size != sizeof(struct leg_stream) ||
-        info.max_entries != kernel->limit)
+    *fd = get_pinned(folder, name);
+    if (*fd < 0)
+        return *fd == -ENOENT ? 0 : *fd;
+    if (get_info(*fd, &info) < 0 || info.value_size != size || info.max_entries != count)
         return -EPROTO;
-    kernel->streams = map_array(kernel->streams_fd, kernel->limit * sizeof *kernel->streams);
-    return kernel->streams ? 0 : -errno;
+    *at = map_array(*fd, count * size);
+    return *at ? 0 : -errno;
+}
+
+static int open_newer_maps(struct kernel *kernel, const char *folder)
+{
+    void *streams = NULL, *pulse = NULL;
+    int error = open_array(folder, RELAY_MAP_STREAMS, kernel->limit, sizeof *kernel->streams,
+                           &kernel->streams_fd, &streams);
+
+    if (!error)
+        error = open_array(folder, RELAY_MAP_PULSE, 1, sizeof *kernel->pulse, &kernel->pulse_fd,
+                           &pulse);
+    kernel->streams = streams;
+    kernel->pulse = pulse;
+    return error;
 }
 
 /* Slots that a daemon which was killed had taken, but not opened or closed yet, are free again. */
@@ -351,10 +395,11 @@ struct relay *relay_open_kernel(const struct relay_setup *setup, struct writer *
 
     if (!kernel)
         return NULL;
-    *kernel = (struct kernel){.relay.calls = &calls, .rules = -1, .slots_fd = -1, .streams_fd = -1};
+    *kernel = (struct kernel){
+        .relay.calls = &calls, .rules = -1, .slots_fd = -1, .streams_fd = -1, .pulse_fd = -1};
     error = open_maps(kernel, folder);
     if (!error)
-        error = open_streams(kernel, folder);
+        error = open_newer_maps(kernel, folder);
     if (!error && setup->may_start)
         error = find_free(kernel);
     if (!error) {

@@ -13,7 +13,7 @@
 
 struct kept {
     struct leg_place from, to;
-    unsigned link;
+    struct route route;
     bool is_used;
 };
 
@@ -50,7 +50,8 @@ static int open_netlink(unsigned groups)
 struct routes *routes_open(void)
 {
     const unsigned groups = RTMGRP_LINK | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE |
-                            RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
+                            RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_RULE |
+                            1u << (RTNLGRP_IPV6_RULE - 1);
     struct timeval patience = {.tv_sec = 1};
     struct routes *routes = calloc(1, sizeof *routes);
 
@@ -117,25 +118,40 @@ static void add_address(struct question *q, unsigned short type, const struct le
     q->head.nlmsg_len = (uint32_t)(NLMSG_ALIGN(q->head.nlmsg_len) + RTA_ALIGN(attribute->rta_len));
 }
 
-/* The link in an answer; 0 if it is a refusal, -1 if it is not to this question. */
-static int link_of(const struct nlmsghdr *head, size_t len, uint32_t number)
+/* The next hop of a neighbour is itself; of a gateway that is reached by IPv6 (RFC 5549) none is
+ * known. */
+static void read_attribute(const struct rtattr *a, struct route *route)
 {
-    const struct rtmsg *route = NLMSG_DATA(head);
-    int link = 0;
-
-    if (!NLMSG_OK(head, len) || head->nlmsg_seq != number)
-        return -1;
-    if (head->nlmsg_type != RTM_NEWROUTE ||
-        (route->rtm_type != RTN_UNICAST && route->rtm_type != RTN_LOCAL))
-        return 0;
-    len = RTM_PAYLOAD(head);
-    for (const struct rtattr *a = RTM_RTA(route); RTA_OK(a, len); a = RTA_NEXT(a, len))
-        if (a->rta_type == RTA_OIF && RTA_PAYLOAD(a) >= sizeof link)
-            memcpy(&link, RTA_DATA(a), sizeof link);
-    return link > 0 ? link : 0;
+    if (a->rta_type == RTA_OIF && RTA_PAYLOAD(a) >= sizeof route->link)
+        memcpy(&route->link, RTA_DATA(a), sizeof route->link);
+    else if (a->rta_type == RTA_GATEWAY && RTA_PAYLOAD(a) == sizeof route->hop)
+        memcpy(&route->hop, RTA_DATA(a), sizeof route->hop);
+    else if (a->rta_type == RTA_VIA)
+        route->hop = 0;
 }
 
-static unsigned ask(struct routes *routes, const struct leg_place *from, const struct leg_place *to)
+/* False if it is not to this question; a refusal has no link. */
+static bool read_answer(const struct nlmsghdr *head, size_t len, uint32_t number,
+                        const struct leg_place *to, struct route *route)
+{
+    const struct rtmsg *found = NLMSG_DATA(head);
+
+    if (!NLMSG_OK(head, len) || head->nlmsg_seq != number)
+        return false;
+    *route = (struct route){0};
+    if (head->nlmsg_type != RTM_NEWROUTE ||
+        (found->rtm_type != RTN_UNICAST && found->rtm_type != RTN_LOCAL))
+        return true;
+    if (relay_is_v4(to) && found->rtm_type == RTN_UNICAST)
+        memcpy(&route->hop, to->address + 12, sizeof route->hop);
+    len = RTM_PAYLOAD(head);
+    for (const struct rtattr *a = RTM_RTA(found); RTA_OK(a, len); a = RTA_NEXT(a, len))
+        read_attribute(a, route);
+    return true;
+}
+
+static struct route ask(struct routes *routes, const struct leg_place *from,
+                        const struct leg_place *to)
 {
     bool is_v4 = relay_is_v4(to);
     struct question q = {
@@ -148,20 +164,21 @@ static unsigned ask(struct routes *routes, const struct leg_place *from, const s
                   .rtm_src_len = is_v4 ? 32 : 128},
     };
     _Alignas(8) char bytes[4096];
-    int link = -1;
+    struct route route = {0};
+    bool is_answered = false;
 
     add_address(&q, RTA_DST, to);
     add_address(&q, RTA_SRC, from);
     if (send(routes->asks, &q, q.head.nlmsg_len, 0) < 0)
-        return 0;
-    while (link < 0) {
+        return route;
+    while (!is_answered) {
         ssize_t len = recv(routes->asks, bytes, sizeof bytes, 0);
         if (len < 0 && errno != EINTR)
-            return 0;
-        if (len > 0)
-            link = link_of((const struct nlmsghdr *)bytes, (size_t)len, routes->number);
+            break;
+        is_answered = len > 0 && read_answer((const struct nlmsghdr *)bytes, (size_t)len,
+                                             routes->number, to, &route);
     }
-    return (unsigned)link;
+    return route;
 }
 
 static bool same_host(const struct leg_place *a, const struct leg_place *b)
@@ -169,18 +186,18 @@ static bool same_host(const struct leg_place *a, const struct leg_place *b)
     return memcmp(a->address, b->address, sizeof a->address) == 0;
 }
 
-unsigned routes_link(struct routes *routes, const struct leg_place *from,
-                     const struct leg_place *to)
+struct route routes_find(struct routes *routes, const struct leg_place *from,
+                         const struct leg_place *to)
 {
     struct kept *kept;
 
     if (relay_is_v4(from) != relay_is_v4(to))
-        return 0;
+        return (struct route){0};
     hear(routes);
     kept =
         &routes
              ->kept[hash_bytes(&routes->key, slice_of((const char *)to->address, 16)) & (KEPT - 1)];
     if (!kept->is_used || !same_host(&kept->from, from) || !same_host(&kept->to, to))
         *kept = (struct kept){*from, *to, ask(routes, from, to), true};
-    return kept->link;
+    return kept->route;
 }

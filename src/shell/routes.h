@@ -19,6 +19,10 @@ int routes_descriptor(const struct routes *routes);
 /* Something has, since this was last asked, and what was kept is forgotten. */
 bool routes_have_changed(struct routes *routes);
 
-/* The link's index; 0 if none leads there, or `from` is no address of this machine. */
-unsigned routes_link(struct routes *routes, const struct leg_place *from,
-                     const struct leg_place *to);
+struct route {
+    unsigned link; /* its index; 0 if none leads there, or `from` is no address of this machine */
+    uint32_t hop;  /* of IPv4, the next hop's address, as in packets; 0: it is not known */
+};
+
+struct route routes_find(struct routes *routes, const struct leg_place *from,
+                         const struct leg_place *to);

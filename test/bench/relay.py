@@ -118,6 +118,7 @@ class Ours:
         self.relay = network.Relay(self.kind)
         if self.kind == "kernel":
             self.relay.load()
+            self.relay.watch()
         # What the driver starts is where it is, and as it is.
         os.sched_setaffinity(0, {0})
         os.setpriority(os.PRIO_PROCESS, 0, -10)

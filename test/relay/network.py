@@ -62,7 +62,7 @@ def build():
 class Phone:
     """A UDP socket of one of the hosts."""
 
-    def __init__(self, host, family=4, port=0, no_checksum=False):
+    def __init__(self, host, family=4, port=0, no_checksum=False, at=None):
         self.host, self.family = host, family
         with lab.inside(host):
             self.socket = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6,
@@ -73,7 +73,7 @@ class Phone:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
         if no_checksum:
             self.socket.setsockopt(socket.SOL_SOCKET, 11, 1)  # SO_NO_CHECK
-        self.socket.bind((address(host, family), port))
+        self.socket.bind((at or address(host, family), port))
         self.address = self.socket.getsockname()[:2]
         self.text = written(*self.address)
 

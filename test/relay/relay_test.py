@@ -59,10 +59,11 @@ class Call:
 
     ports = 20000
 
-    def __init__(self, relay, families=(4, 4), flags=(0, 0), rate=RATE, exact=False, clocks=0, **how):
+    def __init__(self, relay, families=(4, 4), flags=(0, 0), rate=RATE, exact=False, clocks=0, at=None,
+                 **how):
         self.relay, self.flags, self.rate, self.exact = relay, list(flags), rate, exact
         self.clocks = clocks
-        self.phones = [Phone("a", families[0], **how), Phone("b", families[1], **how)]
+        self.phones = [Phone("a", families[0], **how), Phone("b", families[1], at=at, **how)]
         self.at = []
         for family in families:
             self.at.append((V4 if family == 4 else V6, Call.ports))
@@ -541,6 +542,39 @@ def survives_its_link(relay):
             lab.until(lambda: goes_again(each), PATIENCE, "packet over the new link")
 
 
+def goes_by_the_gateway_that_there_is(relay):
+    """Its next hop is known beforehand, and changes with the routes; where nobody looks after those
+    any more, the kernel is asked again."""
+    far, gateway, other = "10.9.0.1", "10.2.0.2", "10.2.0.77"
+
+    def go_by(hop):
+        sh("ip", "route", "replace", far, "via", hop)
+    sh("ip", "-n", "b", "address", "add", f"{far}/32", "dev", "lo")
+    sh("ip", "neigh", "replace", other, "lladdr", "02:00:00:00:00:77", "dev", "to-b", "nud", "permanent")
+    go_by(gateway)
+    try:
+        with call(relay, at=far) as one:
+            one.warm()
+
+            def is_heard():
+                one.phones[1].drain()
+                one.say(0, rtp(3, ssrc=1))
+                return one.phones[1].hears(0.2) is not None
+            go_by(other)
+            lab.until(lambda: not is_heard(), PATIENCE, "packets by the other gateway")
+            go_by(gateway)
+            lab.until(is_heard, PATIENCE, "packets by the gateway again")
+            lab.end(relay.watcher)
+            go_by(other)
+            expect(is_heard(), "the hop that is known is not used")
+            lab.until(lambda: not is_heard(), 20, "packets by the other gateway, with nobody watching")
+            expect(one.state(0)["lost"] == 0, f"{one.state(0)}")
+    finally:
+        sh("ip", "route", "del", far)
+        sh("ip", "-n", "b", "address", "del", f"{far}/32", "dev", "lo")
+        relay.watch()
+
+
 def survives_a_load(relay):
     """An upgrade: the program is another one, the legs are the same."""
     with call(relay) as one:
@@ -675,7 +709,7 @@ BOTH = [passes_all_kinds, relays_rtcp_apart, locks_by_each_protocol, locks_by_no
         keeps_dscp, says_what_is_wrong, lists_its_legs, opens_anew_what_is_open,
         outlives_who_opened_it, stands_a_reload_of_the_firewall, survives_its_link,
         goes_by_the_host_itself, refuses_beyond_its_limit]
-TESTS = {"kernel": BOTH + [survives_a_load, counts_once_an_older_one_is_replaced],
+TESTS = {"kernel": BOTH + [goes_by_the_gateway_that_there_is, survives_a_load, counts_once_an_older_one_is_replaced],
          "process": BOTH + [ends_where_nobody_needs_it, says_which_process_it_is, obeys_only_its_own_user]}
 
 
