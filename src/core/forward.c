@@ -241,20 +241,31 @@ static void keep_routes(struct splice *s, const struct message *m, unsigned fiel
 }
 
 /* 16.4: the first values of Route, which are ours, come off; and if a strict router sent this, the
- * last, which is returned: it is the Request-URI. */
+ * last, which is returned: it is the Request-URI.  Before another strict router it stays there, and
+ * one more of the first comes off (16.6 step 6). */
 static struct slice edit_routes(struct splice *s, const struct request *req)
 {
     const struct message *m = &req->message;
-    unsigned count = req->own_routes;
+    unsigned count = req->own_routes + req->next_is_strict;
+    bool takes_last = req->is_strict && !req->next_is_strict;
     struct slice target = NO_SLICE;
 
-    for (unsigned i = m->first[HEADER_ROUTE]; i && (count || req->is_strict);
-         i = m->fields[i].next) {
-        bool has_target = req->is_strict && i == m->last[HEADER_ROUTE];
+    for (unsigned i = m->first[HEADER_ROUTE]; i && (count || takes_last); i = m->fields[i].next) {
+        bool has_target = takes_last && i == m->last[HEADER_ROUTE];
         keep_routes(s, m, i,
                     remaining_routes(message_value(m, i), &count, has_target ? &target : NULL));
     }
     return target;
+}
+
+/* 16.6 step 6: what a strict router puts back into the Request-URI when it has gone through. */
+static void add_last_route(struct splice *s, const struct message *m, struct slice uri)
+{
+    size_t at = m->fields[m->last[HEADER_ROUTE]].next_line;
+
+    splice_add(s, at, 0, S("Route: <"));
+    splice_add(s, at, 0, uri);
+    splice_add(s, at, 0, S(">\r\n"));
 }
 
 /* The way to a binding that registered through other proxies (RFC 3327 5.4). */
@@ -357,6 +368,10 @@ struct slice forward_request(struct core *core, const struct request *req,
 
     if (!uri.len)
         uri = to->uri;
+    if (req->next_is_strict && !req->is_strict)
+        add_last_route(&s, m, uri.len ? uri : message_span(m, m->uri));
+    if (req->next_is_strict)
+        uri = req->foreign_route;
     if (uri.len)
         splice_add(&s, m->uri.at, m->uri.len, uri);
     forward_via(&w, core, &to->flow, &branch);
@@ -374,7 +389,7 @@ struct slice forward_request(struct core *core, const struct request *req,
     add_caller(&s, req, &w);
     add_node(&s, core, req, to, uri, &w);
     for (unsigned i = m->first[HEADER_PROXY_AUTHORIZATION]; i; i = m->fields[i].next)
-        if (s.count < EDIT_LIMIT - 1 && realm_is_ours(core, message_value(m, i)))
+        if (s.count < EDIT_LIMIT - 2 && realm_is_ours(core, message_value(m, i)))
             remove_field(&s, m, i); /* said to us, and no one else's to see (22.3) */
     /* Last: nothing that it covers is changed, here or by what stands above (RFC 8224 6.1). */
     if (to->signature.len)

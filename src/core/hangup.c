@@ -57,38 +57,60 @@ static bool read_routes(struct core *core, const struct dialog *dialog, struct r
     return is_found;
 }
 
-static void write_routes(struct writer *w, const struct route_set *set, bool to_callee)
+static unsigned count_routes(const struct route_set *set, bool to_callee)
 {
-    if (to_callee)
-        for (unsigned i = set->first_own; i-- > 0;) {
-            write_slice(w, S("Route: "));
-            write_slice(w, set->values[i]);
-            write_slice(w, S("\r\n"));
-        }
-    else
-        for (unsigned i = set->end_own; i < set->count; i++) {
-            write_slice(w, S("Route: "));
-            write_slice(w, set->values[i]);
-            write_slice(w, S("\r\n"));
-        }
+    return to_callee ? set->first_own : set->count - set->end_own;
+}
+
+/* The n-th on the way to an end, the nearest first. */
+static struct slice route_at(const struct route_set *set, bool to_callee, unsigned n)
+{
+    return set->values[to_callee ? set->first_own - 1 - n : set->end_own + n];
 }
 
 /* Where what is sent to an end goes (12.2.1.1): to the nearest proxy on the way, or to itself. */
+static struct slice hop_text(const struct dialog *dialog, const struct route_set *set,
+                             bool to_callee)
+{
+    struct slice value = count_routes(set, to_callee) ? route_at(set, to_callee, 0) : NO_SLICE;
+    struct address route;
+
+    if (value.len && address_next(&value, &route))
+        return route.uri;
+    return dialog_part(dialog, to_callee ? DIALOG_CALLEE_CONTACT : DIALOG_CALLER_CONTACT);
+}
+
 static bool read_hop(const struct dialog *dialog, const struct route_set *set, bool to_callee,
                      struct uri *hop)
 {
-    struct slice text =
-        dialog_part(dialog, to_callee ? DIALOG_CALLEE_CONTACT : DIALOG_CALLER_CONTACT);
-    struct slice value = NO_SLICE;
-    struct address route;
+    return uri_parse(hop_text(dialog, set, to_callee), hop);
+}
 
-    if (to_callee && set->first_own)
-        value = set->values[set->first_own - 1];
-    else if (!to_callee && set->end_own < set->count)
-        value = set->values[set->end_own];
-    if (value.len && address_next(&value, &route))
-        text = route.uri;
-    return uri_parse(text, hop);
+/* The nearest proxy is a strict router: it wants to be the Request-URI (12.2.1.1). */
+static bool is_strict(const struct dialog *dialog, const struct route_set *set, bool to_callee)
+{
+    struct slice lr;
+    struct uri hop;
+
+    return count_routes(set, to_callee) && read_hop(dialog, set, to_callee, &hop) &&
+           !uri_param(&hop, S("lr"), &lr);
+}
+
+static void write_routes(struct writer *w, const struct dialog *dialog, const struct route_set *set,
+                         bool to_callee)
+{
+    bool before_strict = is_strict(dialog, set, to_callee);
+
+    for (unsigned i = before_strict; i < count_routes(set, to_callee); i++) {
+        write_slice(w, S("Route: "));
+        write_slice(w, route_at(set, to_callee, i));
+        write_slice(w, S("\r\n"));
+    }
+    if (!before_strict)
+        return;
+    write_slice(w, S("Route: <"));
+    write_slice(w, dialog_part(dialog, to_callee ? DIALOG_CALLEE_CONTACT : DIALOG_CALLER_CONTACT));
+    write_slice(w, S(">\r\n"));
 }
 
 /* Where an end is now, and what must be proven there; `plan->domain` is empty if nothing must. */
@@ -134,10 +156,13 @@ static struct slice write_own(struct core *core, const struct dialog *dialog,
 
     write_slice(w, method_name(own->method));
     write_char(w, ' ');
-    write_slice(w, dialog_part(dialog, to_callee ? DIALOG_CALLEE_CONTACT : DIALOG_CALLER_CONTACT));
+    write_slice(
+        w, is_strict(dialog, set, to_callee)
+               ? hop_text(dialog, set, to_callee)
+               : dialog_part(dialog, to_callee ? DIALOG_CALLEE_CONTACT : DIALOG_CALLER_CONTACT));
     write_slice(w, S(" SIP/2.0\r\n"));
     forward_via(w, core, flow, &branch);
-    write_routes(w, set, to_callee);
+    write_routes(w, dialog, set, to_callee);
     write_slice(w, S("Max-Forwards: 70\r\n"));
     write_line(w, "From: ", dialog_part(dialog, to_callee ? DIALOG_FROM : DIALOG_TO));
     write_line(w, "To: ", dialog_part(dialog, to_callee ? DIALOG_TO : DIALOG_FROM));

@@ -82,7 +82,7 @@ void request_read(struct request *req, const struct flow *flow)
     req->max_forwards = MAX_FORWARDS;
     req->max_breadth = MAX_BREADTH;
     req->own_routes = 0;
-    req->is_strict = false;
+    req->is_strict = req->next_is_strict = false;
     req->foreign_route = NO_SLICE;
     req->direction = COOKIE_INVALID;
     req->sender = NULL;
@@ -202,6 +202,7 @@ struct fault request_routes(const struct core *core, struct request *req)
     req->is_strict = is_strictly_routed(core, req);
     for (unsigned i = m->first[HEADER_ROUTE]; i; i = m->fields[i].next) {
         struct slice rest = message_value(m, i);
+        struct slice lr;
         struct address route;
         struct uri uri;
         while (rest.len) {
@@ -211,6 +212,7 @@ struct fault request_routes(const struct core *core, struct request *req)
                 return NO_FAULT;
             if (!uri_is_local(core, &uri)) {
                 req->foreign_route = route.uri;
+                req->next_is_strict = !uri_param(&uri, S("lr"), &lr);
                 return NO_FAULT;
             }
             if (req->own_routes == OWN_ROUTES_LIMIT)

@@ -32,6 +32,7 @@ struct request {
     uint32_t max_breadth;
     unsigned own_routes;        /* Route values at the front that are ours */
     struct slice foreign_route; /* URI of one behind them that is not, or empty */
+    bool next_is_strict;        /* that one has no `lr`: it wants to be the Request-URI */
     bool is_strict;             /* a strict router put our Route into the Request-URI (16.4) */
     enum cookie_direction direction;
     struct cookie cookie;

@@ -14,7 +14,7 @@ struct edit {
     struct slice insert;
 };
 
-#define EDIT_LIMIT 36u /* the most that one forwarding makes is 32 */
+#define EDIT_LIMIT 40u /* the most that one forwarding makes is 35 */
 
 /* Edits in the order of their place; edits at the same place keep the order they were added in. */
 struct splice {

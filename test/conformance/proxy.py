@@ -425,6 +425,21 @@ def strict_routing_is_undone(t):
     call.caller.await_message(is_response("INFO", 200), "200")
 
 
+@rule("RFC 3261 16.6 step 6: a strict router behind us")
+def strict_router_becomes_the_request_uri(t):
+    call = t.call()
+    near = call.near
+    first, = near.routes
+    strict = f"{call.callee.contact()};strict=1"
+    text = near.phone.request("INFO", near.target, f"Route: {first}", f"Route: <{strict}>",
+                              to=near.remote, sender=near.local, call_id=near.call_id, cseq=50)
+    near.phone.send(text)
+    request = call.callee.take("INFO", 200)
+    expect(request.uri == strict and request.list("Route") == [f"<{near.target}>"],
+           f"sent to {request.uri}, Route {request.all('Route')}")
+    call.caller.await_message(is_response("INFO", 200), "200")
+
+
 @rule("RFC 3261 16.6: what is unknown passes")
 def unknown_methods_pass(t):
     _, request, _ = pass_on(t, "FROBNICATE", body="x")

@@ -148,6 +148,27 @@ static void test_a_proxy_on_the_callers_side_is_routed_through(void **state)
     world_end(&w);
 }
 
+/* RFC 3261 12.2.1.1 */
+static void test_a_strict_router_there_is_the_request_uri(void **state)
+{
+    struct world w;
+    struct message m;
+    char contact[256];
+    unsigned n;
+
+    (void)state;
+    begin_dropped(&w, "Record-Route: <sip:near.example>\n"
+                      "Record-Route: <sip:far.example;lr>\n");
+    n = sent_to(&w, CAROL);
+    assert_false(message_parse(world_sent(&w, n), &m).status);
+    assert_slice(message_span(&m, m.uri), "sip:near.example");
+    assert_string_equal(world_header(&w, n, "Route"), "<sip:far.example;lr>");
+    snprintf(contact, sizeof contact, "Route: <sip:far.example;lr>\r\nRoute: <%s>\r\n",
+             "sip:carol@198.51.100.9:5060");
+    assert_non_null(strstr(world_sent(&w, n).at, contact));
+    world_end(&w);
+}
+
 static void test_the_cseq_leaps_over_what_was_seen(void **state)
 {
     struct world w;
@@ -193,6 +214,7 @@ int main(void)
         cmocka_unit_test(test_a_crash_before_the_answers_sends_them_again),
         cmocka_unit_test(test_a_crash_does_not_hide_who_ended_it),
         cmocka_unit_test(test_a_proxy_on_the_callers_side_is_routed_through),
+        cmocka_unit_test(test_a_strict_router_there_is_the_request_uri),
         cmocka_unit_test(test_the_cseq_leaps_over_what_was_seen),
         cmocka_unit_test(test_an_end_that_unregistered_gets_one_where_it_was),
     };
