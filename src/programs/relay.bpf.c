@@ -3,8 +3,9 @@
  * (core/leg.h) go out again, to whom the leg beside it says, without any process having seen them.
  *
  * What it leaves to the machine: all that is not UDP to a leg, and what has IP options, extension
- * headers or a VLAN's tag, which comes again on the VLAN's own link.  Fragments of IPv4 whose first
- * would be a leg's are lost: nobody here could put them together.
+ * headers or a VLAN's tag, which comes again on the VLAN's own link.  Of a datagram in fragments
+ * the first, which has the ports, says where the others go; those that overtake it are lost, and so
+ * is one that would have to change between IPv4 and IPv6.
  */
 #include "core/leg_stream.h"
 #include "shell/relay_maps.h"
@@ -22,8 +23,11 @@
 
 #define LEGS 32768 /* unless the loader says otherwise */
 #define INLINE static inline __attribute__((always_inline))
-#define FRAGMENT 0x3fff /* more to come, or not the first (RFC 791 3.1) */
-#define OFFSET 0x1fff
+#define OFFSET 0x1fff                /* of a fragment; of the first 0 (RFC 791 3.1) */
+#define MORE 0x2000                  /* are to come */
+#define OFFSET_V6 0xfff8             /* the same (RFC 8200 4.5) */
+#define FRAGMENTED 1024              /* datagrams at a time, */
+#define FRAGMENTS_LIFE 2000000000ull /* and how long they are waited for, in ns */
 #define DONT_FRAGMENT 0x4000
 #define ADDRESS_V4 2 /* AF_INET, whose header is not for here */
 #define LARGEST 2048 /* bytes of a datagram whose checksum is made anew */
@@ -60,6 +64,29 @@ struct {
     __type(value, struct relay_pulse);
 } pulse SEC(".maps");
 
+/* By which link, and to which next hop there, as in struct relay_slot. */
+struct way {
+    __u32 link, hop;
+};
+
+struct fragments_key {
+    struct leg_place from, to; /* without ports; behind the second's address the datagram's id */
+};
+
+/* Where the later fragments of a datagram go. */
+struct fragments {
+    struct leg_place from, to;
+    struct way way;
+    __u64 until;
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, FRAGMENTED);
+    __type(key, struct fragments_key);
+    __type(value, struct fragments);
+} fragments SEC(".maps");
+
 /* Room for a datagram that has no checksum. */
 struct scratch {
     __u8 at[LARGEST + 4];
@@ -84,7 +111,10 @@ struct packet {
     __u8 class; /* DSCP and ECN */
     __u8 hops;
     bool is_v6;
-    bool is_fragment;
+    bool is_fragment; /* the first */
+    bool is_later;    /* or another: it has no ports */
+    __u32 id;         /* the datagram's */
+    __u32 l4;         /* where UDP's header begins, behind that of the link */
 };
 
 INLINE void set_v4(struct leg_place *place, __u32 address, __u16 port)
@@ -136,29 +166,70 @@ INLINE bool read_v4(struct packet *p, const struct iphdr *ip, const void *end)
     __u32 len;
 
     if ((const void *)(ip + 1) > end || ip->version != 4 || ip->ihl != 5 ||
-        ip->protocol != IPPROTO_UDP || ip->frag_off & bpf_htons(OFFSET))
-        return false;
-    len = bpf_ntohs(ip->tot_len);
-    p->is_fragment = ip->frag_off & bpf_htons(FRAGMENT);
-    if (len < sizeof *ip || !read_udp(p, udp, end, p->is_fragment ? 65535 : len - sizeof *ip))
+        ip->protocol != IPPROTO_UDP)
         return false;
     p->class = ip->tos;
     p->hops = ip->ttl;
+    p->id = ip->id;
+    p->l4 = sizeof *ip;
+    if (ip->frag_off & bpf_htons(OFFSET)) {
+        p->is_later = true;
+        set_v4(&p->to, ip->daddr, 0);
+        set_v4(&p->leg.from, ip->saddr, 0);
+        return true;
+    }
+    len = bpf_ntohs(ip->tot_len);
+    p->is_fragment = ip->frag_off & bpf_htons(MORE);
+    if (len < sizeof *ip || !read_udp(p, udp, end, p->is_fragment ? 65535 : len - sizeof *ip))
+        return false;
     set_v4(&p->to, ip->daddr, udp->dest);
     set_v4(&p->leg.from, ip->saddr, udp->source);
     return true;
+}
+
+/* Its header, between IP's and UDP's (RFC 8200 4.5). */
+struct fragment_v6 {
+    __u8 next, unused;
+    __be16 offset;
+    __be32 id;
+};
+
+/* False: it is none of UDP. */
+INLINE bool read_fragment_v6(struct packet *p, const struct ipv6hdr *ip, const void *end)
+{
+    const struct fragment_v6 *fragment = (const void *)(ip + 1);
+
+    if ((const void *)(fragment + 1) > end || fragment->next != IPPROTO_UDP)
+        return false;
+    p->id = fragment->id;
+    p->l4 = sizeof *ip + sizeof *fragment;
+    p->is_later = fragment->offset & bpf_htons(OFFSET_V6);
+    p->is_fragment = !p->is_later;
+    return p->is_later || read_udp(p, (const void *)(fragment + 1), end, 65535);
 }
 
 INLINE bool read_v6(struct packet *p, const struct ipv6hdr *ip, const void *end)
 {
     const struct udphdr *udp = (const void *)(ip + 1);
 
-    if ((const void *)(ip + 1) > end || ip->version != 6 || ip->nexthdr != IPPROTO_UDP ||
-        !read_udp(p, udp, end, bpf_ntohs(ip->payload_len)))
+    if ((const void *)(ip + 1) > end || ip->version != 6)
         return false;
     p->is_v6 = true;
     p->class = (__u8)(ip->priority << 4 | ip->flow_lbl[0] >> 4);
     p->hops = ip->hop_limit;
+    p->l4 = sizeof *ip;
+    if (ip->nexthdr == IPPROTO_FRAGMENT) {
+        if (!read_fragment_v6(p, ip, end))
+            return false;
+        udp = (const void *)((const struct fragment_v6 *)(ip + 1) + 1);
+    } else if (ip->nexthdr != IPPROTO_UDP || !read_udp(p, udp, end, bpf_ntohs(ip->payload_len))) {
+        return false;
+    }
+    if (p->is_later) {
+        set_v6(&p->to, &ip->daddr, 0);
+        set_v6(&p->leg.from, &ip->saddr, 0);
+        return true;
+    }
     set_v6(&p->to, &ip->daddr, udp->dest);
     set_v6(&p->leg.from, &ip->saddr, udp->source);
     return true;
@@ -167,7 +238,8 @@ INLINE bool read_v6(struct packet *p, const struct ipv6hdr *ip, const void *end)
 /* False: it is not for us. */
 INLINE bool read_packet(struct __sk_buff *skb, __u32 l2, struct packet *p)
 {
-    __u32 wanted = l2 + sizeof(struct ipv6hdr) + sizeof(struct udphdr) + LEG_HEAD;
+    __u32 wanted =
+        l2 + sizeof(struct ipv6hdr) + sizeof(struct fragment_v6) + sizeof(struct udphdr) + LEG_HEAD;
     const void *ip;
 
     if (skb->pkt_type != 0 /* PACKET_HOST */ || skb->vlan_present)
@@ -343,6 +415,13 @@ INLINE bool write_udp(struct __sk_buff *skb, __u32 l4, const struct packet *p,
                                BPF_F_MARK_MANGLED_0 | BPF_F_PSEUDO_HDR) == 0;
 }
 
+/* Of the family that it has. */
+INLINE bool write_ip(struct __sk_buff *skb, __u32 l2, const struct packet *p,
+                     const struct leg_place *from, const struct leg_place *to)
+{
+    return p->is_v6 ? write_v6(skb, l2, p, from, to, false) : write_v4(skb, l2, p, from, to, false);
+}
+
 INLINE bool rewrite(struct __sk_buff *skb, __u32 l2, const struct packet *p,
                     const struct leg_place *from, const struct leg_place *to)
 {
@@ -351,21 +430,19 @@ INLINE bool rewrite(struct __sk_buff *skb, __u32 l2, const struct packet *p,
 
     if (p->hops <= 1 || is_v6 != !is_v4_place(from))
         return false;
+    if (is_new && p->is_fragment)
+        return false;
     if (is_new && bpf_skb_change_proto(skb, bpf_htons(is_v6 ? ETH_P_IPV6 : ETH_P_IP), 0) < 0)
         return false;
-    if (is_v6)
-        return write_v6(skb, l2, p, from, to, is_new) &&
-               write_udp(skb, l2 + sizeof(struct ipv6hdr), p, from, to, true);
-    return write_v4(skb, l2, p, from, to, is_new) &&
-           write_udp(skb, l2 + sizeof(struct iphdr), p, from, to, false);
+    if (is_new) /* the other family's header is as long as it is */
+        return is_v6 ? write_v6(skb, l2, p, from, to, true) &&
+                           write_udp(skb, l2 + sizeof(struct ipv6hdr), p, from, to, true)
+                     : write_v4(skb, l2, p, from, to, true) &&
+                           write_udp(skb, l2 + sizeof(struct iphdr), p, from, to, false);
+    return write_ip(skb, l2, p, from, to) && write_udp(skb, l2 + p->l4, p, from, to, is_v6);
 }
 
 /* ---- the path of a packet */
-
-struct way {
-    __u32 link;
-    __u32 hop; /* as in struct relay_slot */
-};
 
 /* Where it goes: LEG_PASSES, the place, and the way there. */
 INLINE int find_way(const struct relay_entry *entry, struct leg_place *to, struct way *way)
@@ -403,6 +480,43 @@ INLINE int leave(const struct way *way, __u64 now)
     return (int)bpf_redirect_neigh(way->link, NULL, 0, 0);
 }
 
+INLINE void make_key(struct fragments_key *key, const struct packet *p)
+{
+    leg_copy_place(&key->from, &p->leg.from);
+    leg_copy_place(&key->to, &p->to);
+    *(__u32 *)key->from.port = 0;
+    *(__u32 *)key->to.port = p->id;
+}
+
+/* The first of them has just gone there. */
+INLINE void remember(const struct packet *p, const struct leg_place *from,
+                     const struct leg_place *to, const struct way *way)
+{
+    struct fragments found = {.way = *way, .until = p->leg.now + FRAGMENTS_LIFE};
+    struct fragments_key key;
+
+    make_key(&key, p);
+    leg_copy_place(&found.from, from);
+    leg_copy_place(&found.to, to);
+    bpf_map_update_elem(&fragments, &key, &found, BPF_ANY);
+}
+
+/* They are nobody's whose first has not gone by us: the machine's, perhaps. */
+INLINE int relay_later(struct __sk_buff *skb, __u32 l2, const struct packet *p)
+{
+    __u64 now = bpf_ktime_get_boot_ns();
+    struct fragments_key key;
+    const struct fragments *found;
+
+    make_key(&key, p);
+    found = bpf_map_lookup_elem(&fragments, &key);
+    if (!found || now > found->until)
+        return TC_ACT_UNSPEC;
+    if (p->hops <= 1 || !write_ip(skb, l2, p, &found->from, &found->to))
+        return TC_ACT_SHOT;
+    return leave(&found->way, now);
+}
+
 INLINE int relay(struct __sk_buff *skb, __u32 l2)
 {
     struct packet p = {0};
@@ -414,11 +528,13 @@ INLINE int relay(struct __sk_buff *skb, __u32 l2)
 
     if (!read_packet(skb, l2, &p))
         return TC_ACT_UNSPEC;
+    if (p.is_later)
+        return relay_later(skb, l2, &p);
     entry = bpf_map_lookup_elem(&rules, &p.to);
     slot = entry ? slot_of(entry) : NULL;
     if (!slot)
         return TC_ACT_UNSPEC;
-    read_head(skb, l2 + (p.is_v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)), &p);
+    read_head(skb, l2 + p.l4, &p);
     p.leg.now = bpf_ktime_get_boot_ns();
     verdict = leg_take(&entry->rule, &slot->state, &p.leg);
     if (verdict == LEG_PASSES) {
@@ -427,8 +543,10 @@ INLINE int relay(struct __sk_buff *skb, __u32 l2)
     }
     if (verdict == LEG_PASSES) {
         leg_copy_place(&from, &entry->rule.other);
-        if (p.is_fragment || !way.link || !rewrite(skb, l2, &p, &from, &to))
+        if (!way.link || !rewrite(skb, l2, &p, &from, &to))
             verdict = LEG_LOST;
+        else if (p.is_fragment)
+            remember(&p, &from, &to, &way);
     }
     leg_count(&slot->state, verdict, p.leg.len);
     return verdict == LEG_PASSES ? leave(&way, p.leg.now) : TC_ACT_SHOT;

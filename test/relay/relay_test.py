@@ -152,6 +152,27 @@ def passes_all_kinds(relay):
                    lambda: f"dropped: {one.state(0)}")
 
 
+def passes_fragments(relay):
+    """What is longer than the link's packets; each of its fragments goes by itself."""
+    for families in ((4, 4), (6, 6)):
+        with call(relay, families=families) as one:
+            one.warm()
+            for size in (1600, 4000, 9000):
+                one.passes(0, rtp(3, size, ssrc=1))
+                one.passes(1, rtp(3, size, ssrc=2))
+            expect(one.state(0)["lost"] == 0, f"{one.state(0)}")
+            one.settle(0, packets=4)
+
+
+def drops_fragments_of_strangers(relay):
+    with call(relay) as one, contextlib.closing(Phone("x")) as stranger:
+        one.warm()
+        one.say(0, rtp(2, 3000), stranger)
+        one.passes(0, rtp(3, 3000, ssrc=1))
+        one.is_silent(1)
+        one.settle(0, stranger=1)
+
+
 def relays_rtcp_apart(relay):
     with call(relay) as media, call(relay, flags=(QUIET, QUIET)) as control:
         media.warm()
@@ -698,7 +719,7 @@ def obeys_only_its_own_user(_relay):
         own.end()
 
 
-BOTH = [passes_all_kinds, relays_rtcp_apart, locks_by_each_protocol, locks_by_nothing_else,
+BOTH = [passes_all_kinds, passes_fragments, drops_fragments_of_strangers, relays_rtcp_apart, locks_by_each_protocol, locks_by_nothing_else,
         takes_anything_where_it_is_plain, sums_what_has_no_checksum,
         counts_what_is_missing, counts_nothing_but_rtp, counts_the_next_stream_where_one_ends,
         counts_anew_where_the_numbers_jump, says_how_uneven_packets_come,
