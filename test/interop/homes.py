@@ -141,7 +141,7 @@ class Host:
 class Home:
     """Hosts behind a router; without NAT, or of IPv6, the host is one of the Internet itself.
 
-    `outside` is how it is seen from there."""
+    `outside` is how it is seen from there, and `line` its link's name in the Internet's bridge."""
 
     _numbers = iter(range(10, 250))
 
@@ -149,6 +149,7 @@ class Home:
         self.name, self.kind = name, kind
         number = next(Home._numbers)
         self.outside = f"2001:db8:51::{number}" if kind == "v6" else f"198.51.100.{number}"
+        self.line = f"{name}-r" if kind in _ROUTERS else name
         if kind in _ROUTERS:
             names = [name] if hosts == 1 else [f"{name}-{n + 1}" for n in range(hosts)]
             self.hosts = [Host(one, self, f"{_INSIDE}.{n + 2}") for n, one in enumerate(names)]

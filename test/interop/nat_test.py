@@ -39,6 +39,7 @@ import sip
 from baresip import Baresip, make_tone
 from homes import KINDS, SERVER, SERVER6, Home
 from linphone import Linphone
+from poor_line import PoorLines
 
 Place = collections.namedtuple("Place", "address port")
 
@@ -315,13 +316,18 @@ def packets_in(one):
     return [leg["packets"] - n for leg, n in zip(one.legs(), before)]
 
 
+def is_not_carried(one):
+    """ICE may hear both ways before it has chosen one."""
+    lab.until(lambda: packets_in(one) == [0, 0], 30.0, "end of what the relay carries")
+
+
 def ice_finds_its_own_way(world):
     """Whoever is called is not known for ICE, and then is: our relay is one candidate more, which
     nobody needs; or, where one can be reached, none."""
     with talk(world, "far-port-ice", "near-none-ice") as one:
         one.hear()
         one.judge(OFFERED, "who offers is behind NAT")
-        expect(packets_in(one) == [0, 0], "the relay is used")
+        is_not_carried(one)
     with talk(world, "near-none-ice", "far-port-ice") as one:
         one.hear()
         one.judge(DIRECT, "both look for the way themselves")
@@ -333,7 +339,7 @@ def needs_no_relay(world, near="flats-1-ice", far="flats-2-ice"):
     with talk(world, near, far) as one:
         one.hear()
         one.judge(OFFERED, BOTH_HIDDEN)
-        expect(packets_in(one) == [0, 0], "the relay is used")
+        is_not_carried(one)
 
 
 def ice_may_need_the_relay(world):
@@ -355,7 +361,18 @@ MORE = [
     ("ICE may need the relay", ice_may_need_the_relay),
     ("ICE behind one NAT", needs_no_relay),
 ]
-ROUNDS = [*pairs(), MORE[:1] + MORE[2:-1], MORE[1:2] + MORE[-1:]]
+PAIRED = list(pairs())
+ROUNDS = [MORE[:1] + MORE[2:-1], MORE[1:2] + MORE[-1:]]
+
+
+def the_records_say_what_their_lines_have_lost(world, lines):
+    """Of a hundred packets one each way, and they come unevenly."""
+    expect(lines.lost > lines.passed / 200 > 10, f"{lines.lost} of {lines.passed} frames were lost")
+    heard = [row["from_caller"] for row in world.rows("records") if row.get("from_caller")]
+    expected, lost = sum(one["expected"] for one in heard), sum(one["lost"] for one in heard)
+    expect(expected / 400 < lost < expected / 25, f"{lost} of {expected} packets were lost")
+    uneven = [one["jitter_us"] for one in heard]
+    expect(max(uneven) > 1000, f"they came as unevenly as {uneven}")
 
 
 # ---- scripted phones, whose packets are counted
@@ -855,8 +872,23 @@ def run_all(checks, word, prefix, *what):
         return all(list(pool.map(lambda one: run(*one, *what), checks)))
 
 
+def run_pairs(relay, world, word):
+    """While the lines of all near homes are poor."""
+    if not any(word in f"{relay}: {name}" for one in PAIRED for name, _ in one):
+        return True
+    passed = True
+    with PoorLines("net", [home.line for home in world.town.near.values()]) as lines:
+        for one in PAIRED:
+            passed &= run_all(one, word, relay, world)
+        if not word:
+            check = the_records_say_what_their_lines_have_lost
+            passed &= run(f"{relay}: {check.__name__}", check, world, lines)
+    return passed
+
+
 def run_relay(relay, town, word):
-    rounds = [[(name, check) for name, check in one if word in f"{relay}: {name}"] for one in ROUNDS]
+    rounds = [[(name, check) for name, check in one if word in f"{relay}: {name}"]
+              for one in PAIRED + ROUNDS]
     events = [check for check in EVENTS if word in f"{relay}: {check.__name__}"]
     if not any(rounds) and not events:
         return True
@@ -868,7 +900,8 @@ def run_relay(relay, town, word):
         except lab.Failure as failure:
             print(f"not ok {relay}: {failure}", flush=True)
             return False
-        for one in rounds:
+        passed &= run_pairs(relay, world, word)
+        for one in rounds[len(PAIRED):]:
             passed &= run_all(one, word, relay, world)
         for check in events:
             passed &= run(f"{relay}: {check.__name__}", check, world)
