@@ -2,9 +2,10 @@
 """Measures relays of media side by side, on one core: plain forwarding by the kernel, sipw-relay in
 the kernel and as a process, and Debian's rtpengine in user space.
 
-    test/bench/relay.py [--quick] [--only ROW,...] [--json FILE]
+    test/bench/relay.py [--quick | --demand] [--only ROW,...] [--json FILE]
 
-test/bench/README.md says what the numbers mean.  It needs root, and two idle cores.
+test/bench/README.md says what the numbers mean.  It needs root, and two idle cores.  With --demand
+the exit status is 1 where sipw-relay misses what is demanded of it.
 """
 import argparse
 import json
@@ -30,6 +31,10 @@ LATENCY_RATE = 25000    # 250 calls
 LOSS = 0.001
 AHEAD = ["nice", "-n", "-10"]  # of what else is on the machine: sender, process and rtpengine
 FIRST = 1
+# What --demand asks for: the row, what of it, beside which, at least or at most how many times that.
+DEMANDS = [("kernel", "pps", "rtpengine", ">=", 5), ("kernel", "cost", "forwarding", "<=", 1.1),
+           ("process", "pps", "rtpengine", ">=", 1.3)]
+WORDS = {"pps": "packets/s", "cost": "us/packet"}
 
 
 class Meter:
@@ -232,11 +237,15 @@ def prepare():
 
 
 def show(rows):
-    print(f"{'':12}{'packets/s':>12}{'us/packet':>11}{'p50 us':>8}{'p99 us':>8}{'us/call':>9}")
+    print(f"{'':12}{'packets/s':>12}{'us/packet':>11}{'p50 us':>8}{'p99 us':>8}{'added p50':>11}{'p99':>8}"
+          f"{'us/call':>9}")
+    plain = rows.get("forwarding")
     for name, row in rows.items():
         most = f"{'>' if row['is_sender'] else ''}{row['pps']:,.0f}"
+        added = [f"{row[p] - plain[p]:.1f}" if plain and row is not plain else "-" for p in ("p50", "p99")]
         call = f"{row['set_up']:.1f}" if row["set_up"] else "-"
-        print(f"{name:12}{most:>12}{row['cost']:>11.2f}{row['p50']:>8.1f}{row['p99']:>8.1f}{call:>9}")
+        print(f"{name:12}{most:>12}{row['cost']:>11.2f}{row['p50']:>8.1f}{row['p99']:>8.1f}{added[0]:>11}"
+              f"{added[1]:>8}{call:>9}")
     for ours, theirs in (("kernel", "rtpengine"), ("process", "rtpengine"), ("kernel", "forwarding")):
         if ours in rows and theirs in rows:
             a, b = rows[ours], rows[theirs]
@@ -244,12 +253,40 @@ def show(rows):
                   f"{a['pps'] / b['pps']:.2f} of the packets, {a['cost'] / b['cost']:.2f} of the cost")
 
 
+def times(rows, ours, key, theirs):
+    """None where it cannot be said: one is not there, or the other carries more than could be sent.
+    Where that is so of ours, by the cost of a packet."""
+    if ours not in rows or theirs not in rows:
+        return None
+    a, b = rows[ours], rows[theirs]
+    if not b[key] or (key == "pps" and b["is_sender"]):
+        return None
+    if key == "pps" and a["is_sender"]:
+        return max(a["pps"] / b["pps"], b["cost"] / a["cost"])
+    return a[key] / b[key]
+
+
+def show_demands(rows):
+    """How many were missed."""
+    missed = 0
+    for ours, key, theirs, sign, wanted in DEMANDS:
+        found = times(rows, ours, key, theirs)
+        is_met = found is not None and (found >= wanted if sign == ">=" else found <= wanted)
+        missed += not is_met
+        print(f"{'demanded' if is_met else 'MISSED'}: {ours}, {WORDS[key]} beside {theirs} {sign} {wanted}: "
+              f"{'no figure' if found is None else f'{found:.2f}'}")
+    return missed
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--demand", action="store_true")
     parser.add_argument("--only")
     parser.add_argument("--json")
     arguments = parser.parse_args()
+    if arguments.quick and arguments.demand:
+        parser.error("--quick gives no figures")
     names = arguments.only.split(",") if arguments.only else ROWS
     lab.end_on_signals()
     lab.need("ip", "taskset", "prlimit")
@@ -263,11 +300,12 @@ def main():
     if arguments.json:
         with open(arguments.json, "w") as file:
             json.dump(rows, file, indent=1)
+    return 1 if arguments.demand and show_demands(rows) else 0
 
 
 if __name__ == "__main__":
     try:
-        main()
+        sys.exit(main())
     except (lab.Unable, lab.Failure) as trouble:
         print(f"TROUBLE: {trouble}", file=sys.stderr)
         sys.exit(1)
