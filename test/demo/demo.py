@@ -130,20 +130,29 @@ class Demo:
         return FAILED_LOGS
 
 
-def main():
+def told(trouble):
+    """Any trouble in one line."""
+    kind = "" if isinstance(trouble, (lab.Failure, lab.Unable)) else f"{type(trouble).__name__}: "
+    return kind + " / ".join(line.strip() for line in str(trouble).splitlines())
+
+
+def show():
+    lab.enter()
+    lab.need("sox", "baresip")
     with contextlib.ExitStack() as stack:
+        demo = Demo(stack)
         try:
-            lab.enter()
-            lab.need("sox", "baresip")
-            demo = Demo(stack)
-            try:
-                demo.run()
-            except lab.Failure as failure:
-                print(f"FAIL: {failure} (logs: {demo.keep_logs()})")
-                return 1
-        except lab.Unable as unable:
-            print(f"FAIL: {unable}")
-            return 1
+            demo.run()
+        except Exception as trouble:
+            raise lab.Failure(f"{told(trouble)} (logs: {demo.keep_logs()})") from None
+
+
+def main():
+    try:
+        show()
+    except Exception as trouble: # whoever looks on wants the reason, whatever it is
+        print(f"FAIL: {told(trouble)}")
+        return 1
     print("PASS")
     return 0
 

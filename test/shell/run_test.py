@@ -185,7 +185,7 @@ def options_without_their_value_are_refused():
 # ---- a machine that lacks packages
 
 # What ./run uses before it builds; nothing else is on the machine.
-TOOLS = ["bash", "dirname", "id", "grep", "cat", "sed", "sh"]
+TOOLS = ["bash", "dirname", "id", "grep", "cat", "sed", "sh", "mkdir", "chmod", "rm"]
 
 
 class Bare:
@@ -207,12 +207,37 @@ class Bare:
 
     def give(self, name, script):
         path = os.path.join(self.tools, name)
-        with open(path, "w", encoding="ascii") as file:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path) # it may lead to the machine's own
+        with open(path, "x", encoding="ascii") as file:
             file.write(f"#!{shutil.which('sh')}\n{script}\n")
         os.chmod(path, 0o755)
 
     def has(self, *packages):
         self.give("dpkg-query", "".join(f"echo '{name} installed'\n" for name in packages) or ":")
+
+    def installs(self, *packages):
+        """Has these, and an apt-get that brings what it is asked for."""
+        listed = os.path.join(self.folder, "installed")
+        with open(listed, "w", encoding="ascii") as file:
+            file.writelines(f"{name} installed\n" for name in packages)
+        os.chmod(listed, 0o666)
+        self.give("dpkg-query", f"cat {listed}")
+        self.give("apt-get", f'echo "$@" >>{self.said}\nif [ "$1" = install ]; then\n'
+                  f'    for name in "$@"; do echo "$name installed"; done >>{listed}\nfi')
+
+    def builds(self):
+        """A meson that says when it is called, and gets no further."""
+        built = os.path.join(self.folder, "meson.said")
+        self.give("meson", f'echo "$@" >>{built}\necho "meson of the test"\nexit 1')
+        self.give("ninja", "exit 1")
+
+    def lines(self, name):
+        path = os.path.join(self.folder, name)
+        if not os.path.exists(path):
+            return []
+        with open(path, encoding="ascii") as file:
+            return file.read().splitlines()
 
     def needed(self):
         """The packages of the build, by the list itself."""
@@ -221,12 +246,12 @@ class Bare:
             capture_output=True, text=True, check=True)
         return dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
 
-    def run(self):
+    def run(self, *arguments):
         """Its status, and what it says."""
         as_nobody = [shutil.which("setpriv"), f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
         done = subprocess.run(
             [*(as_nobody if os.geteuid() == 0 else []), shutil.which("bash"),
-             os.path.join(self.folder, "run")],
+             os.path.join(self.folder, "run"), *arguments],
             env={"PATH": self.tools, "HOME": self.folder, "LC_ALL": "C"}, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=PATIENCE, check=False)
         return done.returncode, done.stdout, done.stderr
@@ -288,6 +313,80 @@ def sudo_that_asks_for_a_password_is_not_waited_for():
         machine.expect_untouched()
 
 
+def expect_installed(machine, become):
+    """All but two of the packages are there: these are asked for, and the build begins; the next
+    start asks for nothing."""
+    needed = machine.needed()
+    *rest, last = needed
+    first, *rest = rest
+    machine.installs(*rest)
+    machine.builds()
+    become()
+    status, said, trouble = machine.run()
+    install = f"install --yes --no-install-recommends {first} {last}"
+    expect(machine.lines("apt-get.said") == ["update", install],
+           f"apt-get was asked for {machine.lines('apt-get.said')}: {said!r}, {trouble!r}")
+    for name, has in (first, True), (last, True), (rest[0], False):
+        told = re.search(rf"(?m)^    {re.escape(name)} +{re.escape(needed[name])}$", said)
+        expect(bool(told) == has, f"{name}: {said!r}")
+    expect("Installing failed." not in trouble and len(machine.lines("meson.said")) == 1
+           and "meson of the test" in trouble and status == 1, f"{status}: {said!r}, {trouble!r}")
+    machine.run()
+    expect(len(machine.lines("apt-get.said")) == 2, "what was installed was asked for again")
+    expect(len(machine.lines("meson.said")) == 2, "the second start did not go on")
+
+
+def root_gets_what_is_missing_and_the_build_begins():
+    with bare() as machine:
+        expect_installed(machine, lambda: machine.give("id", "echo 0"))
+
+
+def sudo_gets_what_is_missing_and_the_build_begins():
+    with bare() as machine:
+        expect_installed(machine, lambda: machine.give("sudo", '[ "$1" = --non-interactive ] && shift\n"$@"'))
+
+
+# ---- ./run --demo
+
+def demo(**environment):
+    """Its status, and the last line that it says, which must be the verdict."""
+    done = subprocess.run([sys.executable, os.path.join(ROOT, "test/demo/demo.py")],
+                          env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=6 * PATIENCE, check=False)
+    verdicts = re.findall("(?m)^(?:FAIL|PASS).*$", done.stdout)
+    expect(len(verdicts) == 1 and done.stdout.endswith(f"{verdicts[0]}\n") and
+           "Traceback" not in done.stderr, f"{done.stdout!r}, {done.stderr!r}")
+    return done.returncode, verdicts[0]
+
+
+def a_demo_that_cannot_be_shown_says_why():
+    status, verdict = demo(SIPW="/nonexistent")
+    expect(status == 1 and "/nonexistent is missing" in verdict, f"{status}: {verdict!r}")
+    with tempfile.TemporaryDirectory(prefix="sipwitch-demo-") as folder:
+        for name, script in ("sox", "exit 3"), ("sipw", "exit 4"):
+            path = os.path.join(folder, name)
+            with open(path, "w", encoding="ascii") as file:
+                file.write(f"#!/bin/sh\n{script}\n")
+            os.chmod(path, 0o755)
+        status, verdict = demo(SIPW=path)
+        expect(status == 1 and "status 4" in verdict, f"{status}: {verdict!r}")
+        status, verdict = demo(PATH=f"{folder}:{os.environ['PATH']}")
+        expect(status == 1 and "exit status 3" in verdict and "sox" in verdict, f"{status}: {verdict!r}")
+
+
+def a_demo_that_cannot_be_built_says_why():
+    with bare() as machine:
+        machine.has()
+        status, said, _ = machine.run("--demo")
+        expect(status == 1 and said.endswith("\nFAIL: the packages are not installed\n"), f"{status}: {said!r}")
+        machine.installs()
+        machine.builds()
+        machine.give("id", "echo 0")
+        status, said, trouble = machine.run("--demo")
+        expect(status == 1 and said.endswith("\nFAIL: the server cannot be built\n") and
+               "meson of the test" in trouble, f"{status}: {said!r}, {trouble!r}")
+
+
 CHECKS = [
     the_first_start_tells_two_phones_what_they_need,
     passwords_are_shown_once_and_kept_from_others,
@@ -296,6 +395,10 @@ CHECKS = [
     without_root_the_line_for_apt_is_printed_and_no_more,
     what_is_installed_is_not_asked_for,
     sudo_that_asks_for_a_password_is_not_waited_for,
+    root_gets_what_is_missing_and_the_build_begins,
+    sudo_gets_what_is_missing_and_the_build_begins,
+    a_demo_that_cannot_be_shown_says_why,
+    a_demo_that_cannot_be_built_says_why,
 ]
 
 
