@@ -33,8 +33,8 @@ def faults_of(path, layer):
             yield f'"{quoted}" looks up or sideways'
 
 
-def main():
-    source = pathlib.Path(sys.argv[1]) / "src"
+def judge(source):
+    """Its files, and what is wrong in them."""
     files = sorted(p for p in source.rglob("*") if p.suffix in (".c", ".h"))
     faults = []
     for path in files:
@@ -43,10 +43,16 @@ def main():
             faults.append(f"{path}: layer {layer} is unknown")
             continue
         faults += [f"{path}: {fault}" for fault in faults_of(path, layer)]
+    return files, faults
+
+
+def main():
+    files, faults = judge(pathlib.Path(sys.argv[1]) / "src")
     for fault in faults:
         print("layers:", fault)
     print(f"{len(files)} files, {len(faults)} faults")
     return 1 if faults or not files else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

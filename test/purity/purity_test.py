@@ -11,9 +11,6 @@ ALLOWED = {
 }
 INSTRUMENTED = re.compile(r"^(__asan_|__ubsan_|__sanitizer_|__sancov_|__start___sanc|__stop___sanc|"
                           r"__gcov_|__llvm_|__tsan_|llvm_gc)")
-# B, D: data that can be written; C: common. Read-only data with addresses in it (d in
-# .data.rel.ro) is constant once loaded.
-MUTABLE = re.compile(r"^[0-9a-f]+ [BbDdCcGgSs] ")
 
 
 def symbols(archive, *options):
@@ -36,8 +33,8 @@ def sections_of_data(archive):
     return found
 
 
-def main():
-    archives = sys.argv[1:]
+def judge(archives):
+    """What they define, and what is not pure in them."""
     defined, undefined, faults = set(), {}, []
     for archive in archives:
         for line in symbols(archive, "--defined-only", "--format=posix"):
@@ -50,10 +47,17 @@ def main():
     for name, archive in sorted(undefined.items()):
         if name not in defined and name not in ALLOWED and not INSTRUMENTED.match(name):
             faults.append(f"{archive}: imports {name}")
+    return defined, faults
+
+
+def main():
+    archives = sys.argv[1:]
+    defined, faults = judge(archives)
     for fault in faults:
         print("not pure:", fault)
     print(f"{len(archives)} archives, {len(defined)} symbols, {len(faults)} faults")
     return 1 if faults or not defined else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
