@@ -270,6 +270,7 @@ static void note_closed(struct anchor *anchor, const struct legs_output *output)
 void anchor_apply(struct core *core, struct anchor *anchor, const struct legs_output *output,
                   struct actions *out)
 {
+    core->legs_states |= legs_states(&anchor->legs);
     note_closed(anchor, output);
     if (!fault_is(FAULT_LEGS_UNRECORDED))
         anchor_persist(core, anchor, out);

@@ -391,6 +391,7 @@ struct census core_census(const struct core *core)
         .strans_states = core->strans_states,
         .ctrans_states = core->ctrans_states,
         .dialog_states = core->dialog_states,
+        .legs_states = core->legs_states,
         .lookups = core->lookups.live,
         .sights = core->sights,
         .anchors = core->anchors.live,

@@ -15,6 +15,7 @@ struct census {
     uint32_t strans_states; /* bit n: state n of enum strans_state has been entered */
     uint32_t ctrans_states;
     uint32_t dialog_states;
+    uint32_t legs_states;
     uint32_t lookups;
     uint32_t sights;      /* bit n: enum locate_sight n */
     uint32_t anchors;     /* branches and calls whose media is relayed */

@@ -796,6 +796,15 @@ unsigned legs_count(const struct legs *legs)
     return count;
 }
 
+unsigned legs_states(const struct legs *legs)
+{
+    unsigned states = 1u << legs->first.state;
+
+    for (unsigned i = 0; i < ANSWER_LIMIT; i++)
+        states |= 1u << legs->with[i].state;
+    return states;
+}
+
 /* It stands in an exchange before this one, too. */
 static bool is_shared(const struct legs *legs, unsigned before, uint16_t port)
 {

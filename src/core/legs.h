@@ -182,6 +182,9 @@ unsigned legs_place(const struct legs_output *list, const struct leg_place *key)
 bool legs_have(const struct legs *legs, uint64_t tag);
 unsigned legs_count(const struct legs *legs);
 
+/* Bit n: an exchange is in state n of enum legs_state. */
+unsigned legs_states(const struct legs *legs);
+
 /* It comes from a record of a former run: takes the ports that it has.  What is beyond the range of
  * today stays as it is, and an m-line whose port another call has is no longer relayed. */
 void legs_claim(struct legs *legs, struct ports *ports);

@@ -425,8 +425,8 @@ struct core {
     bool is_watched;   /* somebody wants to be told what happens */
     int64_t wall_zero; /* wall seconds at boot time 0, as they stand in the journal's records */
 
-    uint32_t strans_states, ctrans_states, dialog_states; /* entered at least once */
-    uint32_t sights;                                      /* bit n: enum locate_sight n was seen */
+    uint32_t strans_states, ctrans_states, dialog_states, legs_states; /* entered at least once */
+    uint32_t sights; /* bit n: enum locate_sight n was seen */
 };
 
 #define CONTAINER(member, type, name) ((type *)(void *)((char *)(member)-offsetof(type, name)))

@@ -101,6 +101,7 @@ static void note_states(struct sim *sim)
     sim->report.states[STATES_STRANS] |= census.strans_states;
     sim->report.states[STATES_CTRANS] |= census.ctrans_states;
     sim->report.states[STATES_DIALOG] |= census.dialog_states;
+    sim->report.states[STATES_LEGS] |= census.legs_states;
     sim->report.states[STATES_LOCATE] |= census.sights;
 }
 

@@ -1,6 +1,7 @@
 #include "sim/report.h"
 
 #include "core/ctrans.h"
+#include "core/legs.h"
 #include "core/locate.h"
 #include "core/state.h"
 #include "core/strans.h"
@@ -65,15 +66,19 @@ static const char *const state_names[STATES_COUNT] = {
     [STATES_STRANS] = "server transaction",
     [STATES_CTRANS] = "client transaction",
     [STATES_DIALOG] = "dialog",
+    [STATES_LEGS] = "offer and answer",
     [STATES_LOCATE] = "lookup",
 };
 
+/* clang-format off */
 static const unsigned state_counts[STATES_COUNT] = {
     [STATES_STRANS] = STRANS_STATE_COUNT,
     [STATES_CTRANS] = CTRANS_STATE_COUNT,
     [STATES_DIALOG] = DIALOG_STATE_COUNT,
+    [STATES_LEGS] = LEGS_STATE_COUNT,
     [STATES_LOCATE] = SIGHT_COUNT,
 };
+/* clang-format on */
 
 static void print_counts(const uint32_t *counts)
 {

@@ -66,6 +66,7 @@ enum states {
     STATES_STRANS,
     STATES_CTRANS,
     STATES_DIALOG,
+    STATES_LEGS,
     STATES_LOCATE,
     STATES_COUNT,
 };
