@@ -473,3 +473,50 @@ bool core_next_dialog(const struct core *core, uint32_t *cursor, struct dialog_v
     }
     return false;
 }
+
+static uint64_t handle_number(struct handle handle)
+{
+    return (uint64_t)handle.index << 32 | handle.generation;
+}
+
+static void view_server(const struct core *core, const struct server_transaction *server,
+                        struct transaction_view *view)
+{
+    *view = (struct transaction_view){
+        .id = handle_number(pool_handle(&core->servers, server)),
+        .state = server->machine.state,
+        .is_reliable = flow_is_reliable(&server->flow),
+    };
+}
+
+static void view_client(const struct core *core, const struct client_transaction *client,
+                        struct transaction_view *view)
+{
+    *view = (struct transaction_view){
+        .id = handle_number(pool_handle(&core->clients, client)),
+        .is_client = true,
+        .state = client->machine.state,
+        .is_reliable = flow_is_reliable(&client->flow),
+        .is_hurried = client->machine.is_hurried,
+        .is_seeking = client->lacks_flow || client->is_held || client->lookup,
+    };
+}
+
+bool core_next_transaction(const struct core *core, uint32_t *cursor, struct transaction_view *view)
+{
+    const uint32_t servers = core->servers.used;
+
+    while (*cursor < servers + core->clients.used) {
+        uint32_t at = ++*cursor;
+        const void *item = at <= servers ? pool_live_at(&core->servers, at)
+                                         : pool_live_at(&core->clients, at - servers);
+        if (!item)
+            continue;
+        if (at <= servers)
+            view_server(core, item, view);
+        else
+            view_client(core, item, view);
+        return true;
+    }
+    return false;
+}

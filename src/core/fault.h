@@ -31,6 +31,7 @@ enum fault_number {
     FAULT_LEGS_LEFT,       /* the relay's legs of a call stay after its end */
     FAULT_LEGS_UNRECORDED, /* what a relayed call agreed on is not persisted */
     FAULT_PROOF_SHORT,     /* that a domain has proven itself is remembered for a week only */
+    FAULT_ACCEPTED_KEPT,   /* timer L is ten times as long as it should be */
     FAULT_COUNT,
 };
 

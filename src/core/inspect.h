@@ -62,3 +62,15 @@ struct dialog_view {
 };
 
 bool core_next_dialog(const struct core *core, uint32_t *cursor, struct dialog_view *view);
+
+struct transaction_view {
+    uint64_t id; /* among the server or the client transactions of this run */
+    bool is_client;
+    uint8_t state; /* enum ctrans_state, else strans_state */
+    bool is_reliable;
+    bool is_hurried; /* a provisional response no longer prolongs it */
+    bool is_seeking; /* its place is being looked for, or a stream to it */
+};
+
+bool core_next_transaction(const struct core *core, uint32_t *cursor,
+                           struct transaction_view *view);

@@ -1,5 +1,7 @@
 #include "core/strans.h"
 
+#include "core/fault.h"
+
 struct rule {
     uint8_t next; /* enum strans_state */
     uint8_t effects;
@@ -93,6 +95,8 @@ static void start_timers(struct strans *st, unsigned effects, instant now)
     }
     if (effects & STRANS_START_LONG) /* timer J is 0 on a stream: 17.2.2 */
         st->end_at = st->is_reliable && !is_invite ? now : now + 64 * T1;
+    if (st->state == STRANS_ACCEPTED && fault_is(FAULT_ACCEPTED_KEPT))
+        st->end_at = now + 640 * T1;
     if (effects & STRANS_START_SHORT) {
         st->resend_at = NEVER;
         st->end_at = st->is_reliable ? now : now + T4;

@@ -28,6 +28,7 @@ enum due_kind {
     DUE_READ,        /* the server reads what came by one */
     DUE_SILENCE,     /* it is looked whether its peer still keeps one alive */
     DUE_INSPECTION,  /* the judge looks into the core */
+    DUE_LIFETIMES,   /* and, more often, at its transactions */
     DUE_KIND_COUNT,
 };
 

@@ -120,6 +120,7 @@ void judge_killed(struct sim *sim, bool is_power_cut)
 void judge_started(struct sim *sim)
 {
     sim->judge.last_start = sim->now;
+    lifetime_forget(&sim->judge.lifetimes);
     if (sim->machine.starts == 1)
         sim->judge.text_at_rest = core_census(sim->machine.core).text_bytes;
     else
@@ -549,4 +550,5 @@ void judge_free(struct sim *sim)
     ledger_free(&sim->judge.answered);
     ledger_free(&sim->judge.failed);
     ledger_free(&sim->judge.heard);
+    lifetime_forget(&sim->judge.lifetimes);
 }

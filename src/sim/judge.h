@@ -5,7 +5,8 @@
  *   promises    sim/promise: no accepted binding lost or resurrected
  *   passage     sim/passage: nothing sent to an unauthorised target
  *   end         in the calm, every request is answered, every 2xx acknowledged, every call hung up
- *   rest        no transaction outlives its timers, and memory returns to rest
+ *   lifetimes   sim/lifetime: no transaction outlives its timers
+ *   rest        memory returns to rest
  *   records     sim/archive: one for each call that was sent to a phone, whatever crashed
  *   observer    its table equals the phones' truth
  *   sessions    a call that is refreshed is not ended, and one that nobody refreshes is (RFC 4028)
@@ -18,6 +19,7 @@
 
 #include "sim/call.h"
 #include "sim/ledger.h"
+#include "sim/lifetime.h"
 #include "sim/passage.h"
 #include "sim/promise.h"
 
@@ -28,6 +30,7 @@ struct held;
 struct judge {
     struct passage passage;
     struct promises promises;
+    struct lifetimes lifetimes;
     struct ledger answered; /* REGISTERs that were, by user, Call-ID and CSeq */
     struct ledger failed;   /* phones of which one flow has failed, by what was sent to it; */
     struct ledger heard;    /* and that were sent it by another */

@@ -252,6 +252,12 @@ static void inspect(struct sim *sim)
     agenda_note(&sim->agenda, sim->now + SECONDS(60), DUE_INSPECTION, 0, NULL);
 }
 
+static void look_at_transactions(struct sim *sim)
+{
+    lifetime_look(sim);
+    agenda_note(&sim->agenda, sim->now + LIFETIME_LOOKS, DUE_LIFETIMES, 0, NULL);
+}
+
 static void dispatch(struct sim *sim, const struct due *due)
 {
     switch (due->kind) {
@@ -288,6 +294,7 @@ static void dispatch(struct sim *sim, const struct due *due)
         free(due->what);
         break;
     case DUE_INSPECTION: inspect(sim); break;
+    case DUE_LIFETIMES: look_at_transactions(sim); break;
     case DUE_KIND_COUNT: break;
     }
 }
@@ -423,6 +430,7 @@ void sim_run(struct sim *sim, uint64_t seed)
     put_everybody(sim);
     agenda_note(&sim->agenda, SECONDS(60), DUE_FAULT, 0, NULL);
     agenda_note(&sim->agenda, SECONDS(60), DUE_INSPECTION, 0, NULL);
+    agenda_note(&sim->agenda, LIFETIME_LOOKS, DUE_LIFETIMES, 0, NULL);
     while (sim->phase != PHASE_OVER && !sim->report.has_failed) {
         instant due_at = agenda_next(&sim->agenda), deadline = machine_deadline(sim);
         instant next = min_u64(due_at, deadline);
