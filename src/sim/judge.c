@@ -19,6 +19,7 @@ void judge_fail(struct sim *sim, const char *rule, const char *format, ...)
         return;
     report->has_failed = true;
     report->failed_at = sim->now;
+    report->rule_len = strlen(rule);
     len = snprintf(report->reason, sizeof report->reason, "%s: ", rule);
     va_start(arguments, format);
     vsnprintf(report->reason + len, sizeof report->reason - (size_t)len, format, arguments);

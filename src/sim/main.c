@@ -2,6 +2,7 @@
  * The simulator's command: runs seeds, a process for each, as many at a time as there are
  * processors, and prints their reports in order.
  */
+#include "core/fault.h"
 #include "sim/copy.h"
 #include "sim/sim.h"
 
@@ -17,7 +18,8 @@ struct options {
     unsigned jobs;
     bool is_replay; /* one seed, in this process */
     unsigned verbosity;
-    bool until_caught; /* stop at the first seed that fails, which is a success */
+    bool until_caught; /* stop at the first seed that breaks a rule, which is a success: */
+    struct slice rule; /* this one, if it is named */
 };
 
 static int usage(void)
@@ -25,8 +27,8 @@ static int usage(void)
     fprintf(stderr,
             "usage: sim N [--from SEED]      run N seeds from SEED (1)\n"
             "       sim --seed SEED [-v|-vv] replay one; -v traces messages, -vv whole ones\n"
-            "       sim --until-caught N     stop at the first seed that fails\n"
-            "       sim --faults [--recorded] put each deliberate fault into the core\n");
+            "       sim --until-caught N [--rule RULE]\n"
+            "                                stop at the first seed that breaks it, or any\n");
     return 2;
 }
 
@@ -58,6 +60,11 @@ static bool read_options(int argc, char **argv, struct options *o)
             if (!read_number(value, &count))
                 return false;
             o->until_caught = true;
+            i++;
+        } else if (slice_equal(option, S("--rule"))) {
+            if (!value)
+                return false;
+            o->rule = slice_text(value);
             i++;
         } else if (!read_number(argv[i], &count)) {
             return false;
@@ -125,12 +132,21 @@ static struct report finish_job(const struct job *job)
     return report;
 }
 
+/* A seed whose process hangs or dies has caught nothing. */
+static bool is_caught(const struct options *o, const struct report *report)
+{
+    struct slice rule = report_rule(report);
+
+    return report->has_failed && rule.len && (!o->rule.len || slice_equal(rule, o->rule));
+}
+
 /* Jobs in a ring: the oldest is printed first. */
 static int run_seeds(const struct options *o)
 {
     struct job *jobs = take(o->jobs, sizeof *jobs);
     struct report total = {.seed = 0};
     unsigned failures = 0, seeds = 0;
+    bool has_caught = false;
     uint64_t next = o->from;
 
     for (uint64_t seed = o->from; seed < o->to; seed++) {
@@ -140,14 +156,15 @@ static int run_seeds(const struct options *o)
         failures += report.has_failed;
         seeds++;
         report_add(&total, &report);
-        if (!o->until_caught || report.has_failed)
-            report_print(&report);
-        if (o->until_caught && report.has_failed)
+        has_caught = o->until_caught && is_caught(o, &report);
+        if (!o->until_caught || has_caught || o->from + 1 == o->to)
+            report_print(&report, FAULT);
+        if (has_caught)
             break;
     }
     free(jobs);
     if (o->until_caught)
-        return failures ? 0 : 1;
+        return has_caught ? 0 : 1;
     bool is_whole = report_print_total(&total, seeds);
     printf("%u passed, %u failed\n", seeds - failures, failures);
     return failures || (seeds >= 500 && !is_whole) ? 1 : 0;
@@ -163,6 +180,6 @@ int main(int argc, char **argv)
     if (!options.is_replay)
         return run_seeds(&options);
     report = run_seed(options.from, options.verbosity);
-    report_print(&report);
+    report_print(&report, FAULT);
     return report.has_failed ? 1 : 0;
 }

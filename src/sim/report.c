@@ -90,14 +90,22 @@ static void print_counts(const uint32_t *counts)
                names[i], counts[i]);
 }
 
-void report_print(const struct report *report)
+struct slice report_rule(const struct report *report)
+{
+    return slice_of(report->reason, report->rule_len);
+}
+
+void report_print(const struct report *report, unsigned fault)
 {
     printf("seed %" PRIu64 ": ", report->seed);
     print_counts(report->counts);
     printf("%s\n", report->has_failed ? ": FAILED" : ": ok");
-    if (report->has_failed)
-        printf("    at %.6f s: %s\n    again: ./sim --seed %" PRIu64 " -v\n",
-               (double)report->failed_at / 1e9, report->reason, report->seed);
+    if (!report->has_failed)
+        return;
+    printf("    at %.6f s: %s\n    again: ./sim ", (double)report->failed_at / 1e9, report->reason);
+    if (fault)
+        printf("--fault %u ", fault);
+    printf("--seed %" PRIu64 " -v\n", report->seed);
 }
 
 void report_add(struct report *total, const struct report *report)

@@ -1,7 +1,7 @@
 /* What a seed's hour was made of, as counts; and how it ended. */
 #pragma once
 
-#include "base/base.h"
+#include "base/slice.h"
 
 enum count {
     /* the hour */
@@ -80,10 +80,14 @@ struct report {
     bool has_failed;
     instant failed_at;
     char reason[REASON_LIMIT]; /* the rule, and how it was broken */
+    size_t rule_len;           /* 0: its process died */
 };
 
-/* The report of a seed on one line. */
-void report_print(const struct report *report);
+/* The rule that was broken; empty if none was. */
+struct slice report_rule(const struct report *report);
+
+/* The report of a seed on one line; and how it is replayed, with that fault in the core. */
+void report_print(const struct report *report, unsigned fault);
 
 void report_add(struct report *total, const struct report *report);
 
