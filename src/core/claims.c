@@ -169,6 +169,15 @@ static struct claim_lookup *free_lookup(struct core *core)
     return NULL;
 }
 
+uint32_t claims_under_way(const struct core *core)
+{
+    uint32_t count = 0;
+
+    for (unsigned i = 0; i < CLAIM_LOOKUPS; i++)
+        count += core->claim_lookups[i].claim != 0;
+    return count;
+}
+
 /* False if there is nothing to be asked of such a domain. */
 static bool begin(struct claim_lookup *lookup, struct slice credential, struct slice domain)
 {

@@ -31,6 +31,9 @@ enum claim_state claims_look(const struct core *core, struct slice credential, s
 bool claims_await(struct core *core, struct slice credential, struct slice domain,
                   struct context *context, struct actions *out);
 
+/* How many are being asked for. */
+uint32_t claims_under_way(const struct core *core);
+
 /* EVENT_DNS, if the question is of a claim; and the timer of one.  Who waited for it goes on, one
  * request in a step. */
 bool claims_asked(uint64_t question);

@@ -396,6 +396,9 @@ struct census core_census(const struct core *core)
         .sights = core->sights,
         .anchors = core->anchors.live,
         .relay_ports = core->ports.taken,
+        .connections = core->connections_by_peer.count,
+        .asked = core->fetches + claims_under_way(core),
+        .held = core->held,
     };
 }
 

@@ -20,6 +20,9 @@ struct census {
     uint32_t sights;      /* bit n: enum locate_sight n */
     uint32_t anchors;     /* branches and calls whose media is relayed */
     uint32_t relay_ports; /* pairs in use */
+    uint32_t connections; /* that stand, or are being opened */
+    uint32_t asked;       /* certificates and claims that are being asked for, */
+    uint32_t held;        /* and requests that wait for them */
 };
 
 struct census core_census(const struct core *core);

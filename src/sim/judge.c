@@ -539,6 +539,13 @@ void judge_rest(struct sim *sim)
                    census.dialogs, census.bindings, census.calls);
     archive_judge(sim);
     relay_judge_rest(sim);
+    if (census.timers || census.asked || census.held)
+        judge_fail(sim, "nothing is waited for in the end",
+                   "%u timers, %u questions, %u requests are left", census.timers, census.asked,
+                   census.held);
+    if (census.connections != wire_count(sim))
+        judge_fail(sim, "a stream that has ended is forgotten", "%u are known, and %u stand",
+                   census.connections, wire_count(sim));
     if (census.text_bytes != sim->judge.text_at_rest)
         judge_fail(sim, "memory returns to rest", "%zu bytes of text, at rest %zu",
                    census.text_bytes, sim->judge.text_at_rest);

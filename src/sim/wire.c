@@ -32,6 +32,15 @@ instant wire_ready(const struct sim *sim, const struct flow *flow)
     return wire ? max_u64(sim->now, wire->stands_at) : sim->now;
 }
 
+unsigned wire_count(const struct sim *sim)
+{
+    unsigned count = 0;
+
+    for (uint32_t place = 1; place <= WIRES + DIALLED; place++)
+        count += sim->wires.at[place].flow.connection != 0;
+    return count;
+}
+
 bool wire_is_proven(const struct sim *sim, const struct flow *flow, struct slice domain)
 {
     const struct wire *wire = flow_is_secure(flow) ? find(sim, flow) : NULL;

@@ -60,6 +60,9 @@ bool wire_is_proven(const struct sim *sim, const struct flow *flow, struct slice
  * proven to be that, or nobody. */
 bool wire_is_dialled(const struct sim *sim, const struct flow *flow, struct slice *domain);
 
+/* How many the server has, or is opening. */
+unsigned wire_count(const struct sim *sim);
+
 /* From when on what is sent by it now is under way. */
 instant wire_ready(const struct sim *sim, const struct flow *flow);
 

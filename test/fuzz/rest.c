@@ -24,7 +24,7 @@ void rest_check(struct testbed *server, size_t text_at_rest)
     testbed_run_until(server, server->now.boot + server->settings.timer_c + SECONDS(200));
     census = core_census(server->core);
     assert(!census.server_transactions && !census.client_transactions && !census.contexts);
-    assert(!census.lookups);
+    assert(!census.lookups && !census.asked && !census.held);
     testbed_run_until(server, server->now.boot + server->settings.call_longest + SECONDS(7200) +
                                   SECONDS(server->settings.expires_longest));
     census = core_census(server->core);

@@ -63,10 +63,12 @@ static void a_request_whose_connection_ends_unheard_fails_at_once(void **state)
     world_begin(&w, true);
     flow = register_bob(&w, 40001);
     invite_bob(&w, 1);
+    assert_int_equal(core_census(w.core).connections, 1);
     world_close(&w, &flow);
     world_wait(&w, MS(10));
     assert_int_equal(world_status(&w, 0), 480);
     assert_int_equal(core_census(w.core).client_transactions, 0);
+    assert_int_equal(core_census(w.core).connections, 0);
     invite_bob(&w, 2);
     world_wait(&w, MS(10));
     assert_int_equal(world_status(&w, 0), 480);

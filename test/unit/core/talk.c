@@ -117,6 +117,8 @@ void talk_end(struct world *w)
     assert_int_equal(core_census(w->core).client_transactions, 0);
     assert_int_equal(core_census(w->core).contexts, 0);
     assert_int_equal(core_census(w->core).lookups, 0);
+    assert_int_equal(core_census(w->core).asked, 0);
+    assert_int_equal(core_census(w->core).held, 0);
     w->asked_count = 0;
     world_end(w);
 }
