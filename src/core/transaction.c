@@ -550,8 +550,9 @@ static bool is_flow_of_phone(const struct core *core, const struct client_transa
 }
 
 /* A phone whose stream has ended answers by another, or by another of its flows: what follows goes
- * by that, also where only the phone knows yet that the first is gone.  Another domain's server
- * must be reached where its INVITE went, and prove the same there (context_find_flow). */
+ * by that, also where only the phone knows yet that the first is gone, or one is being opened.
+ * Another domain's server must be reached where its INVITE went, and prove the same there
+ * (context_find_flow). */
 static bool answers_from_elsewhere(const struct core *core, const struct client_transaction *client,
                                    const struct flow *flow)
 {
@@ -560,8 +561,8 @@ static bool answers_from_elsewhere(const struct core *core, const struct client_
 
     if (is_elsewhere || !flow_is_reliable(&client->flow) || flow_equal(flow, &client->flow))
         return false;
-    return is_flow_of_phone(core, client, flow) ||
-           (flow->transport == client->flow.transport && !connection_stands(core, &client->flow));
+    return is_flow_of_phone(core, client, flow) || (flow->transport == client->flow.transport &&
+                                                    !connection_has_opened(core, &client->flow));
 }
 
 void client_receive(struct core *core, const struct message *m, const struct flow *flow,
@@ -581,8 +582,10 @@ void client_receive(struct core *core, const struct message *m, const struct flo
         client = pool_get(&core->clients, client->cancel);
     if (!client || client->method != m->cseq.method || !hearing_admits(core, client, m, flow, out))
         return;
-    if (answers_from_elsewhere(core, client, flow))
+    if (answers_from_elsewhere(core, client, flow)) {
         client->flow = *flow;
+        client->is_held = false;
+    }
     if (client->is_left && m->status != 503)
         failover_return(core, client, now, out);
     client_step(core, client, ctrans_input_of(m->status), m, now, out);

@@ -75,6 +75,16 @@ static void a_request_whose_connection_ends_unheard_fails_at_once(void **state)
     world_end(&w);
 }
 
+/* bob's phone answers carol's first call by this connection. */
+static void answer_by(struct world *w, const struct flow *flow, const char *status, const char *via)
+{
+    world_receive_by(w, flow,
+                     "SIP/2.0 %s\n%s\nFrom: <sip:carol@example.net>;tag=c1\n"
+                     "To: <sip:bob@example.com>;tag=b\nCall-ID: call1\nCSeq: 1 INVITE\n"
+                     "Content-Length: 0\n\n",
+                     status, via);
+}
+
 static void a_ringing_call_outlives_the_connection(void **state)
 {
     struct world w;
@@ -87,25 +97,46 @@ static void a_ringing_call_outlives_the_connection(void **state)
     invite_bob(&w, 1);
     snprintf(via, sizeof via, "Via: %s\nVia: SIP/2.0/UDP 198.51.100.9:5060;branch=z9hG4bKi1",
              world_header(&w, 1, "Via"));
-    world_receive_by(&w, &flow,
-                     "SIP/2.0 180 Ringing\n%s\nFrom: <sip:carol@example.net>;tag=c1\n"
-                     "To: <sip:bob@example.com>;tag=b\nCall-ID: call1\nCSeq: 1 INVITE\n"
-                     "Content-Length: 0\n\n",
-                     via);
+    answer_by(&w, &flow, "180 Ringing", via);
     assert_int_equal(world_status(&w, 0), 180);
     world_close(&w, &flow);
     world_wait(&w, SECONDS(3));
     assert_int_equal(world_sent_count(&w), 0);
     other = world_open(&w, 7, 40002);
-    world_receive_by(&w, &other,
-                     "SIP/2.0 486 Busy Here\n%s\nFrom: <sip:carol@example.net>;tag=c1\n"
-                     "To: <sip:bob@example.com>;tag=b\nCall-ID: call1\nCSeq: 1 INVITE\n"
-                     "Content-Length: 0\n\n",
-                     via);
+    answer_by(&w, &other, "486 Busy Here", via);
     assert_int_equal(world_status(&w, 0), 486);
     assert_true(sent_has(&w, 1, "ACK sip:bob@"));
     struct flow acked = world_sent_to(&w, 1);
     assert_true(flow_equal(&acked, &other)); /* the ACK goes where the answer came from */
+    world_end(&w);
+}
+
+/* After a restart it is called at its door, where nobody may be; meanwhile it is back. */
+static void an_ack_waits_for_no_connection_if_the_answer_came_by_another(void **state)
+{
+    struct world w;
+    struct flow flow, to;
+    char via[512];
+
+    (void)state;
+    world_begin(&w, true);
+    flow = world_open(&w, 7, 40001);
+    world_register_by(&w, &flow, "bob", "builder", "<sip:bob@198.51.100.7:5070;transport=tcp>",
+                      600);
+    invite_bob(&w, 1);
+    snprintf(via, sizeof via, "Via: %s\nVia: SIP/2.0/UDP 198.51.100.9:5060;branch=z9hG4bKi1",
+             world_header(&w, 1, "Via"));
+    answer_by(&w, &flow, "180 Ringing", via);
+    world_restart(&w);
+    world_wait(&w, MS(200));
+    to = world_sent_to(&w, 0);
+    assert_int_equal(to.port, 5070);
+    flow = world_open(&w, 7, 40002);
+    answer_by(&w, &flow, "486 Busy Here", via);
+    assert_int_equal(world_status(&w, 0), 486);
+    assert_true(sent_has(&w, 1, "ACK sip:bob@"));
+    to = world_sent_to(&w, 1);
+    assert_true(flow_equal(&to, &flow));
     world_end(&w);
 }
 
@@ -250,6 +281,7 @@ int main(void)
         cmocka_unit_test(a_request_goes_down_the_phones_connection),
         cmocka_unit_test(a_request_whose_connection_ends_unheard_fails_at_once),
         cmocka_unit_test(a_ringing_call_outlives_the_connection),
+        cmocka_unit_test(an_ack_waits_for_no_connection_if_the_answer_came_by_another),
         cmocka_unit_test(a_restart_is_waited_for_and_then_no_longer),
         cmocka_unit_test(a_phone_is_called_back_where_it_came_from_and_only_there),
         cmocka_unit_test(what_cannot_be_framed_is_answered_and_ends_the_connection),
