@@ -346,8 +346,8 @@ static bool is_caller_polite(const struct sim *sim, const struct phone *phone,
     for (unsigned i = 0; i < sim->phone_count; i++)
         for (const struct call *d = sim->phones[i].calls; d; d = d->next)
             if (d->is_caller && strcmp(d->call_id, c->call_id) == 0 &&
-                d->invite_cseq == invite.cseq.number)
-                return !phone_is_rude(&sim->phones[i]);
+                d->invite_cseq == invite.cseq.number) /* its stream may be gone unnoticed */
+                return !phone_is_rude(&sim->phones[i]) && sim->judge.upheaval <= d->began;
     return false; /* it gave up before, or is a stranger */
 }
 
