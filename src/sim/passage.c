@@ -381,6 +381,13 @@ static void check_response(struct sim *sim, const struct flow *flow, const struc
                (int)peer.len, peer.at);
 }
 
+/* The same for all branches to a target. */
+static uint64_t target_key(const struct message *m)
+{
+    return ledger_key("target", slice_until(m->bytes, slice_find(m->bytes, '\r')),
+                      message_first(m, HEADER_CALL_ID), m->cseq.number);
+}
+
 void passage_decided(struct sim *sim, const struct held *held, const struct message *m)
 {
     struct passage *p = &sim->judge.passage;
@@ -412,6 +419,7 @@ void passage_decided(struct sim *sim, const struct held *held, const struct mess
     p->departures[p->departure_count++] = (struct departure){.flow = held->flow,
                                                              .device = NO_NODE,
                                                              .method = m->method,
+                                                             .target = target_key(m),
                                                              .step = held->step,
                                                              .at = sim->now};
 }
@@ -442,6 +450,15 @@ void passage_sent(struct sim *sim, const struct held *held, const struct message
 
 #define RESEND_SLACK MS(100)
 
+/* A server that was left for another has answered after all: the other's answer is not wanted. */
+static bool is_answered_elsewhere(const struct passage *p, const struct departure *d)
+{
+    for (uint32_t i = 0; i < p->departure_count; i++)
+        if (p->departures[i].target == d->target && p->departures[i].final_step > d->step)
+            return true;
+    return false;
+}
+
 static bool is_excused(const struct sim *sim, const struct departure *d)
 {
     const struct machine *m = &sim->machine;
@@ -461,7 +478,7 @@ void passage_watch(struct sim *sim)
         const struct departure *d = &p->departures[p->watched];
         if (sim->now < d->at + T1 + RESEND_SLACK)
             return;
-        if (!is_excused(sim, d))
+        if (!is_excused(sim, d) && !is_answered_elsewhere(p, d))
             judge_fail(sim, "a request without answer is sent again (17.1.1.2, 17.1.2.2)",
                        "method %u, sent at %.6f", d->method, (double)d->at / 1e9);
     }

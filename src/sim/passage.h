@@ -44,6 +44,7 @@ struct departure {
     uint32_t sent;          /* times */
     uint64_t step;          /* in which it was first decided */
     instant at;             /* when it was first sent */
+    uint64_t target;        /* the same for all branches to it */
     uint64_t answered_step; /* first response; 0 = none */
     uint64_t final_step;
 };
