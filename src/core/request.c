@@ -130,6 +130,14 @@ static bool port_is_ours(const struct core *core, uint32_t port)
     return false;
 }
 
+bool via_is_own(const struct core *core, const struct via *via)
+{
+    uint32_t port = via->port ? via->port : 5060;
+
+    return host_is_socket(core, via->host, port) ||
+           (outside_has(core, via->host) && port_is_ours(core, port));
+}
+
 /* Without the dot that ends a fully qualified name. */
 static struct slice without_root(struct slice host)
 {

@@ -71,8 +71,10 @@ static inline struct slice request_header(const struct request *req, enum header
 /* The host is one of our names, whatever the port: who claims to be one of ours at such an address
  * must prove it. */
 bool host_is_claimed(const struct core *core, struct slice host);
-/* They are those of a socket, as in our Via. */
+/* They are those of a socket. */
 bool host_is_socket(const struct core *core, struct slice host, uint32_t port);
+/* Its sent-by is what we write: a socket's, or the public address with a socket's port. */
+bool via_is_own(const struct core *core, const struct via *via);
 /* The host and port are one of ours: realm, local name or socket. */
 bool host_is_local(const struct core *core, struct slice host, uint32_t port);
 /* 16.4, 16.5: the Request-URI is of this domain, and no maddr leads elsewhere. */

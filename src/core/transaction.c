@@ -575,7 +575,7 @@ void client_receive(struct core *core, const struct message *m, const struct flo
 
     if (message_count(m, HEADER_ASSERTION) > ASSERTION_LIMIT || !rest.len ||
         !via_next(&rest, &via) || !branch_read(via.branch, &core->key_branch, &branch) ||
-        !branch.transaction || !host_is_socket(core, via.host, via.port ? via.port : 5060))
+        !branch.transaction || !via_is_own(core, &via))
         return;
     client = client_find(core, branch.transaction);
     if (client && m->cseq.method == METHOD_CANCEL) /* a CANCEL has the branch of its INVITE (9.1) */

@@ -100,6 +100,7 @@ static const char *invite(const char *name)
 static void refuse(void)
 {
     ANSWER(&w, .host = 2, .status = 486);
+    assert_non_null(strstr(talk_sent(&w), "486>"));
 }
 
 static void those_outside_are_told_of_it_everywhere(void **state)
