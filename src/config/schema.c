@@ -202,7 +202,8 @@ static const struct key media_keys[] = {
         "The relay's ports, from the first to the last. Each medium of a call takes two on each side, "
         "at random. A router is asked for each, so that there may be 512 with it."),
     NUMBER("calls", AT(relay_calls), 0, 1000000, "0",
-        "Calls at most that are relayed at a time; 0 is as many as there are ports."),
+        "Calls at most that are relayed at a time; 0 is as many as there are ports, and "
+        "the relay has legs."),
     NUMBER("user-calls", AT(relay_user_calls), 0, 1000000, "32",
         "Calls at most that are relayed for one user, whether the user calls or is called; 0 is any "
         "number. Gateways may have any number."),

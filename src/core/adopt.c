@@ -4,10 +4,13 @@
 
 _Static_assert(4 * LEGS_PAIRS <= 64, "a bit for each leg of a call");
 
-void adopt_begin(struct core *core, bool has_relay)
+/* A pair of ports comes to two legs at most: what is beyond is refused, and not cut off. */
+void adopt_begin(struct core *core, bool has_relay, unsigned leg_limit)
 {
     core->has_relay = has_relay;
     ports_retry(&core->ports);
+    if (has_relay)
+        ports_bound(&core->ports, leg_limit / 2);
     core->adopted = 0;
     core->is_adopting = false;
     for (uint32_t i = 1; has_relay && i <= core->anchors.used; i++) {

@@ -11,7 +11,7 @@
 #include "core/anchor.h"
 
 /* EVENT_RELAY */
-void adopt_begin(struct core *core, bool has_relay);
+void adopt_begin(struct core *core, bool has_relay, unsigned leg_limit);
 
 /* EVENT_LEGS that list. */
 void adopt_legs(struct core *core, const struct event *event, struct actions *out);

@@ -357,7 +357,7 @@ void core_step(struct core *core, const struct event *event, struct moment now, 
         silence_miss(core, event->legs, event->leg_count, event->is_taken, now.boot);
         break;
     case EVENT_OUTSIDE: outside_learn(core, event->outside, out); break;
-    case EVENT_RELAY: adopt_begin(core, event->has_relay); break;
+    case EVENT_RELAY: adopt_begin(core, event->has_relay, event->leg_limit); break;
     case EVENT_LEGS:
         if (event->is_list)
             adopt_legs(core, event, out);

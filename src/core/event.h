@@ -82,6 +82,7 @@ struct event {
     const struct admin_request *request;   /* core/admin.h; the shell's, for this step */
     const struct outside_news *outside;    /* EVENT_OUTSIDE; the shell's, for this step */
     bool has_relay;                        /* EVENT_RELAY */
+    unsigned leg_limit;                    /* EVENT_RELAY: legs that it can hold */
     bool is_list, is_end;                  /* EVENT_LEGS */
     bool is_taken;                         /* EVENT_UNOPENED */
     unsigned leg_count;

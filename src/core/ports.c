@@ -9,8 +9,13 @@ void ports_init(struct ports *ports, uint16_t first_port, uint16_t last_port, ui
         ports->first++;
         ports->count--;
     }
-    ports->limit = (uint32_t)min_u64(limit, ports->count);
+    ports_bound(ports, limit);
     ports_narrow(ports, 0, 0);
+}
+
+void ports_bound(struct ports *ports, uint32_t limit)
+{
+    ports->limit = (uint32_t)min_u64(limit, ports->count);
 }
 
 void ports_narrow(struct ports *ports, uint16_t first_port, uint16_t last_port)

@@ -21,6 +21,9 @@ struct ports {
 /* The pairs that lie in first_port to last_port, of which `limit` may be in use at a time. */
 void ports_init(struct ports *ports, uint16_t first_port, uint16_t last_port, uint32_t limit);
 
+/* From now on so many may be in use at a time; those that are in use beyond stay so. */
+void ports_bound(struct ports *ports, uint32_t limit);
+
 /* From now on only pairs that lie in first_port to last_port are taken; with 0, all of the range.
  */
 void ports_narrow(struct ports *ports, uint16_t first_port, uint16_t last_port);

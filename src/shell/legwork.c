@@ -194,6 +194,8 @@ bool legwork_next(struct legwork *legwork, struct event *event)
 
     *event = (struct event){.kind = EVENT_RELAY, .has_relay = legwork->relay != NULL};
     if (legwork->owes_news) {
+        if (legwork->relay)
+            event->leg_limit = relay_limit(legwork->relay);
         legwork->owes_news = false;
         legwork->is_listing = legwork->relay != NULL;
         legwork->place = 0;

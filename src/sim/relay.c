@@ -141,7 +141,7 @@ void relay_server_started(struct sim *sim, void (*step)(struct sim *sim, const s
 
     if (!relay->is_there)
         return;
-    step(sim, &(struct event){.kind = EVENT_RELAY, .has_relay = true});
+    step(sim, &(struct event){.kind = EVENT_RELAY, .has_relay = true, .leg_limit = UINT32_MAX});
     for (unsigned i = 0; i < relay->room; i++) {
         if (!relay->legs[i].is_open)
             continue;

@@ -428,6 +428,20 @@ static void a_full_relay_refuses(void **state)
     ANSWER(&w, .host = 2, .status = 486);
 }
 
+static void what_the_relay_cannot_hold_is_refused(void **state)
+{
+    (void)state;
+    world_event(&w, &(struct event){.kind = EVENT_RELAY, .has_relay = true, .leg_limit = 5});
+    call();
+    SAY(&w, .host = 9, .call_id = "second", .branch = "second", .body = describe(9, 4100, ""));
+    assert_sent(&w, "100>9 503>9");
+    SAY(&w, .host = 9, .method = "ACK", .call_id = "second", .branch = "second");
+    bye();
+    SAY(&w, .host = 9, .call_id = "third", .branch = "third", .body = describe(9, 4100, ""));
+    assert_true(told(2));
+    ANSWER(&w, .host = 2, .status = 486);
+}
+
 static void a_restart_forgets_nobodys_limit(void **state)
 {
     (void)state;
@@ -1044,5 +1058,6 @@ int main(void)
         WITH(a_call_without_a_port_is_hung_up),
         WITH(early_media_without_a_port_ends_with_the_answer), WITH(a_call_on_hold_may_be_silent),
         WITH(who_hears_nothing_is_told_of_and_mended),
-        WITH(two_calls_that_end_at_once_make_the_third_relayed));
+        WITH(two_calls_that_end_at_once_make_the_third_relayed),
+        WITH(what_the_relay_cannot_hold_is_refused));
 }

@@ -55,6 +55,26 @@ static void the_limit_counts_before_the_range(void **state)
     assert_int_equal(ports_take(&ports, 1, &random), 0);
 }
 
+static void a_limit_that_sinks_takes_nothing_away(void **state)
+{
+    static struct ports ports;
+    struct random random = dice();
+    uint16_t first, second;
+
+    (void)state;
+    ports_init(&ports, 20000, 20009, UINT32_MAX);
+    first = ports_take(&ports, 1, &random);
+    second = ports_take(&ports, 1, &random);
+    ports_bound(&ports, 1);
+    assert_int_equal(ports_take(&ports, 1, &random), 0);
+    ports_give(&ports, first, 1);
+    assert_int_equal(ports_take(&ports, 1, &random), 0);
+    ports_give(&ports, second, 1);
+    assert_true(ports_take(&ports, 1, &random) > 0);
+    ports_bound(&ports, UINT32_MAX);
+    assert_int_equal(ports.limit, 5);
+}
+
 static void what_a_former_run_had_is_claimed_once(void **state)
 {
     static struct ports ports;
@@ -145,6 +165,7 @@ int main(void)
     RUN(cmocka_unit_test(ports_are_even_and_of_the_range),
         cmocka_unit_test(pairs_follow_each_other),
         cmocka_unit_test(the_limit_counts_before_the_range),
+        cmocka_unit_test(a_limit_that_sinks_takes_nothing_away),
         cmocka_unit_test(what_a_former_run_had_is_claimed_once),
         cmocka_unit_test(odd_ranges_have_no_port_0_and_none_outside),
         cmocka_unit_test(nobody_can_tell_the_next_from_the_last),

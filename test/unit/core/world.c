@@ -258,7 +258,7 @@ void world_relay(struct world *w, struct relay_table *table)
 
     clear(w);
     w->relay = table;
-    step(w, (struct event){.kind = EVENT_RELAY, .has_relay = true});
+    step(w, (struct event){.kind = EVENT_RELAY, .has_relay = true, .leg_limit = TABLE_LEGS});
     for (unsigned i = 0; i < TABLE_LEGS; i++)
         if (table->rows[i].is_open)
             keys[count++] = table->rows[i].key;
