@@ -11,6 +11,7 @@
 #define ONE_WAY_AFTER SECONDS(3)
 #define SETTLE_AFTER (64 * T1) /* RFC 3261 13.2.2.4: so long more 2xx may come */
 #define UNOBSERVED SECONDS(60) /* of silence, before a call that nobody knows is closed */
+#define HOLD_PATIENCE 10u      /* times as long, where one alone may send: it holds the other */
 
 #define SUSPECT_TABLE 4096u /* pairs of callers and callees, a power of two; 96 KiB */
 #define SUSPECT_BELOW 10u   /* seconds from the answer to the end */
@@ -267,12 +268,23 @@ static void count_legs(struct core *core, struct anchor *anchor, const struct le
     *before = sum;
 }
 
+/* For how long nothing may come; 0: for any time. */
+static duration patience_with(const struct core *core, const struct sight *sight)
+{
+    duration longest = core->settings->media.silence;
+    unsigned senders = 0;
+
+    for (unsigned i = 0; i < 2; i++)
+        senders += sight->sides[i].expected > 0;
+    return senders == 2 ? longest : senders ? HOLD_PATIENCE * longest : 0;
+}
+
 void silence_hear(struct core *core, const struct leg_found *legs, unsigned count,
                   struct moment now, struct actions *out)
 {
     struct anchor *anchor = count ? anchor_find(core, legs[0].leg.rule.call) : NULL;
-    duration longest = core->settings->media.silence;
     struct sight sight;
+    duration longest;
 
     if (anchor) {
         count_legs(core, anchor, legs, count);
@@ -288,8 +300,8 @@ void silence_hear(struct core *core, const struct leg_found *legs, unsigned coun
     }
     if (anchor->has_ice)
         return;
-    if (longest && sight.sides[0].expected + sight.sides[1].expected &&
-        now.boot >= sight.latest + longest)
+    longest = patience_with(core, &sight);
+    if (longest && now.boot >= sight.latest + longest)
         hang_up(core, anchor, now, out);
     else
         mend_one_way(core, anchor, &sight, now, out);

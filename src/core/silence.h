@@ -4,7 +4,7 @@
  * The relay is asked for the legs of each call: each second while it is young, then each five.  Who
  * is not heard of three seconds after the answer, though the other is, is believed to be where its
  * signalling comes from, and it is logged who hears nothing.  A call of which nothing comes at all
- * for settings.media.silence is hung up.
+ * for settings.media.silence is hung up; where one of the two is on hold, for ten times as long.
  *
  * Of calls that go directly nothing is seen but their end: two calls of the same two in a row that
  * end within ten seconds are suspected to have had no sound, and their next is relayed.

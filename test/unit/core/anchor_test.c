@@ -976,6 +976,36 @@ static void a_call_on_hold_may_be_silent(void **state)
     bye();
 }
 
+/* Of who holds the other it may come music, or nothing. */
+static void hold_silently(const char *holds, const char *is_held)
+{
+    call();
+    carol_asks("INVITE", 2, holds);
+    ANSWER(&w, .host = 2, .status = 200, .body = is_held);
+    listen_for(590);
+    assert_int_equal(core_census(w.core).dialogs, 1);
+    for (unsigned i = 0; i < 20 && !strstr(talk_sent(&w), "BYE"); i++)
+        listen_for(1);
+    assert_sent(&w, "BYE>2 BYE>9");
+    ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
+    ANSWER(&w, .host = 9, .method = "BYE", .status = 200);
+}
+
+static void who_is_held_without_music_is_held_for_longer(void **state)
+{
+    (void)state;
+    hold_silently(describe(9, 4000, "a=sendonly\n"), describe(2, 6000, "a=recvonly\n"));
+}
+
+static void who_is_held_in_the_old_way_is_held_for_longer(void **state)
+{
+    static const char offer[] = "v=0\no=- 1 2 IN IP4 x\ns=-\nc=IN IP4 0.0.0.0\nt=0 0\n"
+                                "m=audio 4000 RTP/AVP 0 8\n";
+
+    (void)state;
+    hold_silently(offer, describe(2, 6000, ""));
+}
+
 static bool is_logged(const char *line)
 {
     for (uint32_t i = 0; i < w.out.count; i++)
@@ -1059,5 +1089,7 @@ int main(void)
         WITH(early_media_without_a_port_ends_with_the_answer), WITH(a_call_on_hold_may_be_silent),
         WITH(who_hears_nothing_is_told_of_and_mended),
         WITH(two_calls_that_end_at_once_make_the_third_relayed),
-        WITH(what_the_relay_cannot_hold_is_refused));
+        WITH(what_the_relay_cannot_hold_is_refused),
+        WITH(who_is_held_without_music_is_held_for_longer),
+        WITH(who_is_held_in_the_old_way_is_held_for_longer));
 }
