@@ -1,14 +1,19 @@
 #include "shell/legwork.h"
 
 #include "core/limits.h"
+#include "shell/clock.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define LOOKS_LIMIT 4096u /* legs that the core waits for; beyond, it asks again in time */
 #define AT_ONCE 64u       /* changes and reads */
 #define CALL_LEGS (4u * LEGS_PAIRS)
-#define MISSED_LIMIT 256u /* beyond, their calls are found to be silent */
+#define RETRY_FIRST SECONDS(5) /* and then after twice as long each time; */
+#define RETRY_LAST SECONDS(80) /* more than a process of another version lingers after a visit */
+#define MISSED_LIMIT 256u      /* beyond, their calls are found to be silent */
 
 /* The legs of one call that the core looks for. */
 struct look {
@@ -25,6 +30,9 @@ struct legwork {
     bool is_listing;  /* its whole table is being told */
     uint32_t place;   /* where in it */
     bool has_told;    /* that a leg could not be opened */
+    instant retry_at; /* to open one, after `patience`; what was said of the last time */
+    duration patience;
+    char said[1024];
     unsigned missing; /* legs that could not, and the core does not know it yet */
     struct missing_leg {
         int error;
@@ -62,18 +70,37 @@ void legwork_destroy(struct legwork *legwork)
     free(legwork);
 }
 
-static void open_relay(struct legwork *legwork)
+/* What is wrong is told once, until it is something else. */
+static void tell_opening(struct legwork *legwork, const char *words)
 {
-    char text[1024];
-    struct writer words = writer_over(text, sizeof text);
+    bool is_said = strcmp(words, legwork->said) == 0;
+
+    snprintf(legwork->said, sizeof legwork->said, "%s", legwork->relay ? "" : words);
+    if (legwork->relay)
+        log_line(legwork->log, LOG_NOTICE, "%s", words);
+    else if (legwork->setup.may_start && !is_said)
+        log_line(legwork->log, LOG_WARNING, "%s", words);
+}
+
+static void try_relay(struct legwork *legwork)
+{
+    char text[sizeof legwork->said];
+    struct writer words = writer_over(text, sizeof text - 1);
 
     legwork->relay = relay_open(&legwork->setup, &words);
+    text[words.len] = 0;
+    legwork->retry_at = clock_now().boot + legwork->patience;
+    legwork->patience = min_u64(2 * legwork->patience, RETRY_LAST);
+    tell_opening(legwork, text);
+}
+
+static void open_relay(struct legwork *legwork)
+{
+    legwork->patience = RETRY_FIRST;
     legwork->owes_news = true;
     legwork->has_told = false;
     legwork->waiting = 0;
-    if (legwork->relay || legwork->setup.may_start)
-        log_line(legwork->log, legwork->relay ? LOG_NOTICE : LOG_WARNING, "%.*s", (int)words.len,
-                 words.at);
+    try_relay(legwork);
 }
 
 void legwork_want(struct legwork *legwork, bool is_wanted, bool may_start)
@@ -82,6 +109,20 @@ void legwork_want(struct legwork *legwork, bool is_wanted, bool may_start)
     legwork->setup.may_start = may_start;
     if (is_wanted && !legwork->relay)
         open_relay(legwork);
+}
+
+/* Who may start none needs none. */
+instant legwork_deadline(const struct legwork *legwork)
+{
+    bool is_due = legwork->is_wanted && legwork->setup.may_start && !legwork->relay;
+
+    return is_due ? legwork->retry_at : NEVER;
+}
+
+void legwork_retry(struct legwork *legwork)
+{
+    try_relay(legwork);
+    legwork->owes_news |= legwork->relay != NULL;
 }
 
 int legwork_descriptor(const struct legwork *legwork)

@@ -4,7 +4,7 @@
  *
  * Changes are made when they are carried out, before what stands behind them is sent.  What the
  * core looks for is read in the round that follows.  Where the relay ends, another is opened, and
- * the core is told as at the start.
+ * the core is told as at the start; where none could be opened it is tried again.
  */
 #pragma once
 
@@ -35,6 +35,10 @@ void legwork_look(struct legwork *legwork, struct slice keys);
 /* Readable when the relay has ended; -1 if it cannot. */
 int legwork_descriptor(const struct legwork *legwork);
 void legwork_lost(struct legwork *legwork);
+
+/* When it is to be tried again to open one; NEVER. */
+instant legwork_deadline(const struct legwork *legwork);
+void legwork_retry(struct legwork *legwork);
 
 /* There is something that the core must be told. */
 bool legwork_has_news(const struct legwork *legwork);

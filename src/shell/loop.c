@@ -414,6 +414,10 @@ static void take_legs(struct loop *loop)
 {
     struct event event;
 
+    if (loop->now.boot >= legwork_deadline(loop->legwork)) {
+        legwork_retry(loop->legwork);
+        loop->polled[POLL_RELAY].fd = legwork_descriptor(loop->legwork);
+    }
     for (unsigned n = 0; n < LEGS_PER_ROUND && legwork_next(loop->legwork, &event); n++)
         step(loop, &event);
 }
@@ -690,6 +694,7 @@ static duration patience(const struct loop *loop)
 {
     instant due = min_u64(core_deadline(loop->core), streams_deadline(loop->streams));
 
+    due = min_u64(due, legwork_deadline(loop->legwork));
     if (store_has_given(loop->store) && !loop->is_failed)
         due = min_u64(due, loop->progressed_at + STORE_PATIENCE);
     instant now = clock_now().boot;
