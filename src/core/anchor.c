@@ -14,7 +14,8 @@
 #include "sdp/ice.h"
 #include "sip/body.h"
 
-#define GROWTH_RESERVE 1024u /* what forwarding adds beside: as in core/context */
+#define GROWTH_RESERVE 1024u   /* what forwarding adds beside: as in core/context */
+#define BREAK_AFTER SECONDS(1) /* who gets a BYE has had the ACK */
 
 size_t anchor_bytes(const struct limits *limits)
 {
@@ -556,6 +557,17 @@ static enum legs_verdict hear(struct core *core, struct anchor *anchor, const st
     return verdict;
 }
 
+/* What cannot be refused has no place in the relay: its calls end, and are none without sound. */
+static void break_anchor(struct core *core, struct anchor *anchor)
+{
+    if (anchor->is_broken)
+        return;
+    anchor->is_broken = true;
+    core->tally.broken++;
+    if (anchor->is_answered)
+        timer_set(&core->timers, &anchor->timer, core->now.boot + BREAK_AFTER);
+}
+
 /* ---- an INVITE that begins a call */
 
 static void note_skill(const struct party *party, const struct core *core, const struct sdp *sdp)
@@ -888,7 +900,8 @@ void anchor_ack(struct core *core, const struct request *req, struct description
         return;
     p.message.carrier = LEGS_COMPLETION;
     p.message.sdp = &sdp;
-    hear(core, p.anchor, &req->message, &p.message, description, out);
+    if (hear(core, p.anchor, &req->message, &p.message, description, out) == LEGS_FULL)
+        break_anchor(core, p.anchor);
 }
 
 /* ---- responses */
@@ -916,8 +929,20 @@ static struct anchor *decide_late(struct core *core, struct context *context, un
         req.from_tag};
     anchor =
         decide_branch(core, context, index, &ends, &sdp, silence_suspects(core, context, index));
-    core->tally.unrelayed += !anchor && target->media_path != MEDIA_DIRECT;
+    if (!anchor && target->media_path != MEDIA_DIRECT) {
+        target->media = MEDIA_RELAY_FULL;
+        target->media_path = MEDIA_DIRECT;
+        core->tally.unrelayed++;
+    }
     return anchor;
+}
+
+/* That found no room. */
+static bool is_turned_away(const struct server_transaction *server, const struct context *context,
+                           const struct client_transaction *client)
+{
+    return server->is_initial && context && !client->is_remembered &&
+           context_targets(context)[client->branch].media == MEDIA_RELAY_FULL;
 }
 
 /* The anchor of an INVITE's branch whose context has gone: a 2xx again, or a late one. */
@@ -1019,7 +1044,7 @@ static void accept_silently(struct core *core, const struct passage *p, struct a
     anchor_apply(core, p->anchor, &output, out);
 }
 
-void anchor_response(struct core *core, const struct server_transaction *server,
+bool anchor_response(struct core *core, const struct server_transaction *server,
                      struct context *context, const struct client_transaction *client,
                      const struct message *response, struct description *description,
                      struct actions *out)
@@ -1031,12 +1056,13 @@ void anchor_response(struct core *core, const struct server_transaction *server,
     if ((client->is_left && client->is_direct) ||
         (client->method != METHOD_INVITE && client->method != METHOD_UPDATE &&
          client->method != METHOD_PRACK) ||
-        response->status >= 300 || (!response->first[HEADER_CONTENT_TYPE] && !is_final) ||
-        !find_answered(core, server, context, client, response, &p))
-        return;
+        response->status >= 300 || (!response->first[HEADER_CONTENT_TYPE] && !is_final))
+        return true;
+    if (!find_answered(core, server, context, client, response, &p))
+        return !is_final || !is_turned_away(server, context, client);
     if (context && context->flags & CONTEXT_OFFERED && !server->is_initial &&
         !pool_get(&core->anchors, context->anchor))
-        return; /* the answer to an offer that passed as it was */
+        return true; /* the answer to an offer that passed as it was */
     p.message.is_final = is_final;
     p.message.number = response->cseq.number;
     p.message.carrier = context && !(context->flags & CONTEXT_OFFERED) ? LEGS_LATE : LEGS_RESPONSE;
@@ -1047,14 +1073,16 @@ void anchor_response(struct core *core, const struct server_transaction *server,
     if (!read_description(response, &sdp)) {
         if (is_final)
             accept_silently(core, &p, out);
-        return;
+        return !is_final || !p.anchor->is_broken;
     }
     p.message.sdp = &sdp;
     if (!has_ice(&sdp))
         p.anchor->has_ice = false;
-    hear(core, p.anchor, response, &p.message, description, out);
+    if (hear(core, p.anchor, response, &p.message, description, out) == LEGS_FULL)
+        break_anchor(core, p.anchor);
     if (p.anchor->is_late && legs_are_agreed(&p.anchor->legs))
         note_late(core, &p, out);
+    return !is_final || !p.anchor->is_broken;
 }
 
 /* ---- ends */

@@ -38,7 +38,7 @@ struct anchor {
     bool is_late;           /* the call went directly before, */
     uint8_t raised;         /* and this side's descriptions (enum legs_side) have higher versions */
     bool is_offered;        /* at the start: by a request that goes on */
-    bool is_broken;         /* a leg could not be opened: it ends once it is answered */
+    bool is_broken;         /* it has no port, or not all of them: it ends once it is answered */
     uint64_t open_seen;     /* bit n: the n-th of its legs is in the relay's table, by its list */
     instant answered_at;    /* or when it was read from the journal */
     instant agreed_at;      /* when its legs last changed */
@@ -72,10 +72,11 @@ bool anchor_request(struct core *core, struct context *context, unsigned index,
                     const struct flow *way, const struct request *req,
                     struct description *description, struct actions *out);
 
-/* An ACK passes; and a response, before anything else is done with it. */
+/* An ACK passes; and a response, before anything else is done with it.  False: it accepts what the
+ * relay has no room for.  Nobody can refuse it, but its dialog is to end (dialog_break). */
 void anchor_ack(struct core *core, const struct request *req, struct description *description,
                 struct actions *out);
-void anchor_response(struct core *core, const struct server_transaction *server,
+bool anchor_response(struct core *core, const struct server_transaction *server,
                      struct context *context, const struct client_transaction *client,
                      const struct message *response, struct description *description,
                      struct actions *out);

@@ -857,7 +857,7 @@ static void accept(struct core *core, struct context *context, struct client_tra
                    const struct message *response, struct moment now, struct actions *out)
 {
     struct server_transaction *server = pool_at(&core->servers, context->server);
-    bool is_invite = context->flags & CONTEXT_INVITE;
+    bool is_invite = context->flags & CONTEXT_INVITE, has_sound;
     struct description description = AS_IT_CAME;
     char text[HEARING_LINE];
     struct writer line = writer_over(text, sizeof text);
@@ -865,13 +865,15 @@ static void accept(struct core *core, struct context *context, struct client_tra
 
     context->flags |= CONTEXT_ACCEPTED;
     hearing_write_line(&line, core, server, client, response, now.wall);
-    anchor_response(core, server, context, client, response, &description, out);
+    has_sound = anchor_response(core, server, context, client, response, &description, out);
     if (is_invite) {
         server->status = response->status;
         if (server->accepted_count < ANSWER_LIMIT)
             server->accepted[server->accepted_count++] = client_branch(core, client);
         context->answerer = client->branch;
         dialog_accept(core, server, response, now, out);
+        if (!has_sound)
+            dialog_break(core, response, now, out);
         record_unobserved(core, context, response->status, now, out);
         pending_put(core, server, out);
     } else {

@@ -12,6 +12,8 @@
 #include "core/tell.h"
 #include "sip/address.h"
 
+#define BREAK_AFTER SECONDS(1) /* the answer: who gets a BYE has had its ACK */
+#define NO_RELAY S("SIP;cause=503;text=\"No relay\"")
 #define ROUTES_TEXT 8192u /* of all Record-Route fields; more hops than that are not kept */
 
 size_t dialog_bytes(const struct limits *limits)
@@ -235,7 +237,7 @@ static bool renew(struct core *core, struct dialog *dialog, uint32_t interval, i
     instant oldest = dialog->began_at + core->settings->call_longest;
     instant ends = interval ? min_u64(oldest, now + SECONDS((uint64_t)interval)) : oldest;
 
-    if (dialog->byes || ends == dialog->ends)
+    if (dialog->byes || dialog->dropped || ends == dialog->ends)
         return false;
     if (fault_is(FAULT_REFRESH_IGNORED) && dialog->ends != oldest)
         return false;
@@ -330,10 +332,24 @@ void dialog_silence(struct core *core, struct dialog *dialog, bool is_broken, st
     if (dialog->byes)
         return;
     dialog->dropped = is_broken ? DROP_BROKEN : DROP_SILENT;
-    dialog_drop(core, dialog,
-                is_broken ? S("SIP;cause=503;text=\"No relay\"")
-                          : S("SIP;cause=408;text=\"No media\""),
-                now, out);
+    dialog_drop(core, dialog, is_broken ? NO_RELAY : S("SIP;cause=408;text=\"No media\""), now,
+                out);
+}
+
+void dialog_break(struct core *core, const struct message *response, struct moment now,
+                  struct actions *out)
+{
+    struct slice call_id = message_first(response, HEADER_CALL_ID);
+    struct slice from_tag = address_tag(message_first(response, HEADER_FROM));
+    struct slice to_tag = address_tag(message_first(response, HEADER_TO));
+    struct dialog *dialog = pool_get(&core->dialogs, dialog_find(core, call_id, from_tag, to_tag));
+
+    if (!dialog || dialog->byes || dialog->dropped)
+        return;
+    dialog->dropped = DROP_BROKEN;
+    dialog->ends = now.boot + BREAK_AFTER;
+    timer_set(&core->timers, &dialog->timer, dialog->ends);
+    dialog_persist(core, dialog, now, out);
 }
 
 void dialog_hung_up(struct core *core, struct slice call_id, struct slice tag,
@@ -349,6 +365,8 @@ void dialog_expire(struct core *core, struct dialog *dialog, struct moment now, 
 {
     if (dialog->byes)
         end_ours(core, dialog, now, out); /* some could not even be given up */
+    else if (dialog->dropped == DROP_BROKEN)
+        dialog_drop(core, dialog, NO_RELAY, now, out);
     else
         dialog_drop(core, dialog,
                     now.boot < dialog->began_at + core->settings->call_longest

@@ -56,6 +56,10 @@ void dialog_drop(struct core *core, struct dialog *dialog, struct slice reason, 
 void dialog_silence(struct core *core, struct dialog *dialog, bool is_broken, struct moment now,
                     struct actions *out);
 
+/* The dialog that this 2xx has made cannot have sound: it ends once the ACK has had its time. */
+void dialog_break(struct core *core, const struct message *response, struct moment now,
+                  struct actions *out);
+
 /* A BYE of dialog_drop was answered, or is given up: `tag` and `other_tag` in either order. */
 void dialog_hung_up(struct core *core, struct slice call_id, struct slice tag,
                     struct slice other_tag, struct actions *out);

@@ -26,6 +26,7 @@ static const struct slice reason_texts[MEDIA_REASON_COUNT] = {
     [MEDIA_BOTH_PUBLIC] = S("both can be reached from everywhere"),
     [MEDIA_BOTH_INSIDE] = S("both are in the server's own networks"),
     [MEDIA_IN_AND_OUT] = S("one is in the server's own networks, the other is not"),
+    [MEDIA_RELAY_FULL] = S("the relay is full"),
 };
 
 struct slice media_path_text(enum media_path path)

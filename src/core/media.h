@@ -66,6 +66,7 @@ enum media_reason {
     MEDIA_BOTH_PUBLIC,
     MEDIA_BOTH_INSIDE,
     MEDIA_IN_AND_OUT,
+    MEDIA_RELAY_FULL, /* it was offered in the answer, which nobody can refuse */
     MEDIA_REASON_COUNT,
 };
 

@@ -1005,12 +1005,16 @@ static void pass_on(struct core *core, struct server_transaction *server,
     char text[HEARING_LINE];
     struct writer line = writer_over(text, sizeof text);
     struct slice bytes;
+    bool has_sound;
     size_t start;
 
     hearing_write_line(&line, core, server, client, response, now.wall);
-    anchor_response(core, server, context_of(core, server), client, response, &description, out);
+    has_sound = anchor_response(core, server, context_of(core, server), client, response,
+                                &description, out);
     if (response->status >= 200)
         accept_late(core, server, response, now, out);
+    if (!has_sound)
+        dialog_break(core, response, now, out);
     start = out->bytes.len;
     bytes = forward_response(response, &description, server->session, writer_slice(&line), out);
     if (!server_respond(core, server, response->status, bytes, now.boot, out))

@@ -345,7 +345,8 @@ static bool went_directly(const struct call_record *call)
 {
     return call->media_path == MEDIA_DIRECT && call->media != MEDIA_UNDECIDED &&
            call->media != MEDIA_SWITCHED_OFF && call->media != MEDIA_NOTHING_TO_RELAY &&
-           call->media != MEDIA_UNREADABLE && call->media != MEDIA_NO_RELAY;
+           call->media != MEDIA_UNREADABLE && call->media != MEDIA_NO_RELAY &&
+           call->media != MEDIA_RELAY_FULL;
 }
 
 void silence_note_end(struct core *core, const struct call_record *call, instant now)

@@ -948,6 +948,95 @@ static void a_call_without_a_port_is_hung_up(void **state)
     miss(); /* of no call any more */
 }
 
+/* A second later both are told why. */
+static void expect_end_unrelayed(enum media_path path, enum media_reason reason)
+{
+    struct call_record record;
+
+    for (unsigned i = 0; i < 20 && !strstr(talk_sent(&w), "BYE"); i++)
+        world_wait(&w, MS(100));
+    assert_sent(&w, "BYE>2 BYE>9");
+    assert_non_null(memmem(world_sent(&w, 0).at, world_sent(&w, 0).len, "No relay", 8));
+    ANSWER(&w, .host = 9, .method = "BYE", .status = 200);
+    ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
+    record = relayed_record(&w);
+    assert_int_equal(record.ender, CALL_ENDED_BY_RELAY);
+    assert_int_equal(record.media_path, path);
+    assert_int_equal(record.media, reason);
+}
+
+static void a_late_offer_that_finds_no_room_ends_the_call(void **state)
+{
+    char route[512];
+
+    (void)state;
+    w.settings.media.user_calls = 1;
+    call();
+    snprintf(route, sizeof route, "%s", talk_route(&w, 2));
+    SAY(&w, .host = 9, .call_id = "second", .branch = "second");
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6100, ""));
+    assert_sent(&w, "200>9");
+    assert_int_equal(told(9), 0);
+    SAY(&w, .host = 9, .method = "ACK", .to = BOB_IN, .uri = BOB_AT, .call_id = "second",
+        .branch = "ack", .more = talk_route(&w, 2), .body = describe(9, 4100, ""));
+    assert_sent(&w, "ACK>2");
+    expect_end_unrelayed(MEDIA_DIRECT, MEDIA_RELAY_FULL);
+    SAY(&w, .host = 9, .method = "BYE", .uri = BOB_AT, .to = BOB_IN, .cseq = 2, .more = route);
+    ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
+}
+
+static void a_late_offer_that_finds_no_port_ends_the_call(void **state)
+{
+    (void)state;
+    world_event(&w, &(struct event){.kind = EVENT_RELAY, .has_relay = true, .leg_limit = 2});
+    SAY(&w, .host = 9);
+    ANSWER(&w, .host = 2, .status = 183, .more = "Require: 100rel\nRSeq: 1\n",
+           .body = describe(2, 6000, ""));
+    ANSWER(&w, .host = 2, .status = 200);
+    assert_sent(&w, "200>9");
+    SAY(&w, .host = 9, .method = "ACK", .to = BOB_IN, .uri = BOB_AT, .branch = "ack",
+        .more = talk_route(&w, 2), .body = describe(9, 4000, ""));
+    expect_end_unrelayed(MEDIA_RELAYED, MEDIA_SWITCHED_ON);
+}
+
+static void a_late_offer_of_more_than_the_relay_has_ends_the_call(void **state)
+{
+    (void)state;
+    world_event(&w, &(struct event){.kind = EVENT_RELAY, .has_relay = true, .leg_limit = 4});
+    call();
+    carol_asks("INVITE", 2, NULL);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, "m=video 7000 RTP/AVP 96\n"));
+    assert_sent(&w, "200>9");
+    expect_end_unrelayed(MEDIA_RELAYED, MEDIA_SWITCHED_ON);
+}
+
+static void an_ack_with_more_than_the_relay_takes_ends_the_call(void **state)
+{
+    char lines[LEGS_LINES * 32] = "";
+
+    (void)state;
+    for (unsigned i = 0; i < LEGS_LINES; i++)
+        strcat(lines, "m=audio 4200 RTP/AVP 0\n");
+    SAY(&w, .host = 9);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
+    SAY(&w, .host = 9, .method = "ACK", .to = BOB_IN, .uri = BOB_AT, .branch = "ack",
+        .more = talk_route(&w, 2), .body = describe(9, 4000, lines));
+    assert_sent(&w, "ACK>2");
+    expect_end_unrelayed(MEDIA_RELAYED, MEDIA_SWITCHED_ON);
+}
+
+/* The crash comes before the BYE. */
+static void a_call_without_a_place_ends_after_a_restart(void **state)
+{
+    (void)state;
+    world_event(&w, &(struct event){.kind = EVENT_RELAY, .has_relay = true, .leg_limit = 2});
+    SAY(&w, .host = 9);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
+    world_restart(&w);
+    world_relay(&w, &table);
+    expect_end_unrelayed(MEDIA_RELAYED, MEDIA_SWITCHED_ON);
+}
+
 static void early_media_without_a_port_ends_with_the_answer(void **state)
 {
     (void)state;
@@ -1091,5 +1180,10 @@ int main(void)
         WITH(two_calls_that_end_at_once_make_the_third_relayed),
         WITH(what_the_relay_cannot_hold_is_refused),
         WITH(who_is_held_without_music_is_held_for_longer),
-        WITH(who_is_held_in_the_old_way_is_held_for_longer));
+        WITH(who_is_held_in_the_old_way_is_held_for_longer),
+        WITH(a_late_offer_that_finds_no_room_ends_the_call),
+        WITH(a_late_offer_that_finds_no_port_ends_the_call),
+        WITH(a_late_offer_of_more_than_the_relay_has_ends_the_call),
+        WITH(an_ack_with_more_than_the_relay_takes_ends_the_call),
+        WITH(a_call_without_a_place_ends_after_a_restart));
 }
