@@ -29,12 +29,51 @@ int relay_check_change(const struct leg_change *change)
     return change->kind == LEG_CLOSE || change->rule.version == LEG_VERSION ? 0 : -EINVAL;
 }
 
+static bool has_legs(struct relay *relay)
+{
+    struct relay_leg leg;
+    uint32_t place = 0;
+
+    return relay_list(relay, &place, &leg, 1) > 0;
+}
+
+/* The process that still has calls, where the kernel's relay has none: their ports are those of
+ * another program to that.  Its words take the place of those that were said. */
+static struct relay *prefer_busy(struct relay *kernel, const struct relay_setup *setup,
+                                 struct writer *words, size_t said)
+{
+    struct relay_setup there = *setup;
+    char text[256];
+    struct writer own = writer_over(text, sizeof text);
+    struct relay *process;
+
+    if (has_legs(kernel))
+        return kernel;
+    there.may_start = false;
+    process = relay_open_process(&there, &own);
+    if (process && !has_legs(process)) {
+        relay_close(process);
+        process = NULL;
+    }
+    if (!process)
+        return kernel;
+    relay_close(kernel);
+    words->len = said;
+    write_slice(words, writer_slice(&own));
+    relay_say(words, ", which has calls; the kernel's relay is there, and has them from a start "
+                     "without any on");
+    return process;
+}
+
 struct relay *relay_open(const struct relay_setup *setup, struct writer *words)
 {
+    size_t said = words->len;
     struct relay *relay = NULL;
 
     if (setup->wanted != RELAY_PROCESS)
         relay = relay_open_kernel(setup, words);
+    if (relay && setup->wanted == RELAY_ANY)
+        relay = prefer_busy(relay, setup, words, said);
     if (!relay && setup->wanted == RELAY_ANY)
         relay_say(words, "; instead, ");
     if (!relay && setup->wanted != RELAY_KERNEL)

@@ -34,7 +34,8 @@ struct relay_setup {
 
 struct relay;
 
-/* NULL if none is to be had.  `words` is what to tell the administrator in either case: which it
+/* The kernel's is taken first, unless it has no legs and a process has: those calls go on there.
+ * NULL if none is to be had.  `words` is what to tell the administrator in either case: which it
  * is and why, or what is missing and what to do. */
 struct relay *relay_open(const struct relay_setup *setup, struct writer *words);
 
