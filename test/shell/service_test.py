@@ -139,7 +139,7 @@ PLAIN = {"MemoryDenyWriteExecute": "no", "PrivateDevices": "no", "PrivateTmp": "
 
 def confined(unit, key):
     """The command that a key of the unit has, as systemd would run it."""
-    user = pwd.getpwnam(unit.get("User"))
+    user = pwd.getpwnam(unit.values.get("User", ["root"])[-1])
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "USER": user.pw_name,
                    "HOME": user.pw_dir}
     folders = [(of, f"{top}/{unit.values[f'{of}Directory'][-1]}")
@@ -151,7 +151,8 @@ def confined(unit, key):
     plan = {key: unit.values.get(key, [default])[-1] for key, default in PLAIN.items()}
     words = unit.words("SystemCallFilter")
     plan |= {"uid": user.pw_uid, "gid": user.pw_gid, "writable": [path for _, path in folders],
-             "environment": environment, "LimitNOFILE": unit.get("LimitNOFILE"),
+             "environment": environment, "LimitNOFILE": unit.values.get("LimitNOFILE", ["524288"])[-1],
+             "capabilities": unit.words("CapabilityBoundingSet"),
              "families": [getattr(socket, name) for name in unit.words("RestrictAddressFamilies")],
              "calls": sorted(calls_of(["@default", *words], call_sets())) if words else []}
     path = os.path.join(INSTALLED, f"{unit.name}.json")
@@ -356,6 +357,35 @@ def relayed_by_the_kernel_calls_are_heard_within_the_unit():
         call.hang_up()
 
 
+def the_kernels_relay_comes_with_the_server():
+    """Where it is permitted, and before the server looks for it."""
+    server = Unit("sipwitch.service")
+    for name in "sipwitch-relay-load.service", "sipwitch-relay-watch.service":
+        expect(name in server.words("Wants"), f"the server does not want {name}")
+        expect(Unit(name).get("ConditionCapability") == "CAP_BPF", f"{name} has no condition")
+    expect("sipwitch-relay-load.service" in server.words("After"), "the server does not wait for it")
+
+
+def the_kernels_relay_is_loaded_and_watched_within_its_units():
+    load, watch = [Unit(f"sipwitch-relay-{name}.service") for name in ("load", "watch")]
+    with service() as one, contextlib.ExitStack() as stack:
+        run(*confined(load, "ExecStart"))
+        stack.callback(run, *confined(load, "ExecStop"))
+        manager = stream_test.Manager()
+        process = lab.spawn(confined(watch, "ExecStart"),
+                            env=manager.environment())
+        stack.callback(lab.end, process)
+        expect(manager.socket.recv(100) == b"READY=1", "it does not watch")
+        one.start()
+        one.await_line("media is relayed in the kernel (/run/sipwitch/relay)")
+        call = media_test.Call(media_test.House(one, stack))
+        call.line.expect_sound()
+        run(*confined(load, "ExecReload"))
+        call.line.expect_sound()
+        expect(process.poll() is None, "it watches no more")
+        call.hang_up()
+
+
 def connections_of_phones_outlive_the_server():
     with service() as one:
         manager = stream_test.Manager()
@@ -376,6 +406,8 @@ CHECKS = [
     relayed_by_a_process_calls_are_heard_within_the_unit,
     the_relays_units_relay_for_the_server,
     relayed_by_the_kernel_calls_are_heard_within_the_unit,
+    the_kernels_relay_comes_with_the_server,
+    the_kernels_relay_is_loaded_and_watched_within_its_units,
     connections_of_phones_outlive_the_server,
 ]
 
