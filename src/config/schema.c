@@ -212,7 +212,8 @@ static const struct key media_keys[] = {
     NUMBER("silence", AT(silence), 0, 86400, "60",
         "Seconds after which a relayed call is hung up that no packet has come of, from neither side; "
         "0 is never. Where one holds the other, nothing may come for ten times as long, and where neither "
-        "is to send, for any time."),
+        "is to send, for any time. Calls with ICE count once both have been heard by the relay for "
+        "longer than ICE takes to find another way."),
     TEXT("sites", AT(sites), "none",
         "Names of networks, from <access>. Phones within one of these reach each other directly."),
     START_NUMBER("port", AT(relay_port), 1024, 65534, "2 above the port listened on",

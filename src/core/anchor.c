@@ -144,7 +144,7 @@ void anchor_persist(struct core *core, const struct anchor *anchor, struct actio
     write_u8(w, anchor->reason);
     write_u8(w, anchor->ice);
     write_u8(w, (uint8_t)(anchor->is_answered | anchor->is_settled << 1 | anchor->has_ice << 2 |
-                          anchor->is_late << 3 | anchor->raised << 4));
+                          anchor->is_late << 3 | anchor->raised << 4 | anchor->is_carried << 5));
     legs_write(w, &anchor->legs);
     write_u64(w, anchor->payer);
     legs_write_clocks(w, &anchor->legs);
@@ -203,6 +203,7 @@ static bool read_anchor(struct reader *r, struct anchor *anchor)
     anchor->has_ice = flags & 4;
     anchor->is_late = flags & 8;
     anchor->raised = flags >> 4 & 1;
+    anchor->is_carried = flags & 32; /* older records do not know it */
     if (!legs_read(r, &anchor->legs))
         return false;
     anchor->payer = r->rest.len ? read_u64(r) : 0; /* older records have none, */
@@ -821,6 +822,19 @@ static bool end_refused(struct core *core, struct anchor *anchor, struct actions
     return true;
 }
 
+/* ICE looks for a way again, and may find another than by us. */
+static void doubt_way(struct core *core, struct anchor *anchor, struct actions *out)
+{
+    bool was_carried = anchor->is_carried;
+
+    if (!anchor->has_ice)
+        return;
+    anchor->is_carried = false;
+    anchor->agreed_at = core->now.boot;
+    if (was_carried)
+        anchor_persist(core, anchor, out);
+}
+
 /* ICE has found the way, by us or by another, and the description says which: there it stays.  Its
  * answer passes as well. */
 static bool is_found(const struct anchor *anchor, const struct sdp *sdp)
@@ -859,7 +873,10 @@ static bool request_in_dialog(struct core *core, struct context *context, unsign
     if (!req->message.first[HEADER_CONTENT_TYPE])
         return true;
     context->flags |= CONTEXT_OFFERED;
-    if (!read_description(&req->message, &sdp) || is_found(p.anchor, &sdp))
+    if (!read_description(&req->message, &sdp))
+        return true;
+    doubt_way(core, p.anchor, out);
+    if (is_found(p.anchor, &sdp))
         return true;
     p.message.carrier = req->message.method == METHOD_PRACK ? LEGS_COMPLETION : LEGS_REQUEST;
     p.message.number = req->cseq.number;
@@ -898,6 +915,7 @@ void anchor_ack(struct core *core, const struct request *req, struct description
         !find_passage(core, req->call_id, req->from_tag, req->to_tag, &p) ||
         !read_description(&req->message, &sdp))
         return;
+    doubt_way(core, p.anchor, out);
     p.message.carrier = LEGS_COMPLETION;
     p.message.sdp = &sdp;
     if (hear(core, p.anchor, &req->message, &p.message, description, out) == LEGS_FULL)
@@ -1078,6 +1096,7 @@ bool anchor_response(struct core *core, const struct server_transaction *server,
     p.message.sdp = &sdp;
     if (!has_ice(&sdp))
         p.anchor->has_ice = false;
+    doubt_way(core, p.anchor, out);
     if (hear(core, p.anchor, response, &p.message, description, out) == LEGS_FULL)
         break_anchor(core, p.anchor);
     if (p.anchor->is_late && legs_are_agreed(&p.anchor->legs))

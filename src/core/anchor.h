@@ -33,7 +33,8 @@ struct anchor {
     uint8_t ice;               /* enum sdp_ice */
     bool is_answered;
     bool is_settled; /* no more answers will come */
-    bool has_ice;    /* both ends may have found another way: silence means nothing */
+    bool has_ice;    /* both ends may have found another way: silence means nothing, */
+    bool is_carried; /* unless they found none and speak by us */
     bool is_mended[2];
     bool is_late;           /* the call went directly before, */
     uint8_t raised;         /* and this side's descriptions (enum legs_side) have higher versions */

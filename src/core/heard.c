@@ -89,20 +89,24 @@ void heard_note(struct core *core, struct anchor *anchor, const struct leg_found
     }
 }
 
-void heard_of(const struct core *core, const struct dialog *dialog, struct leg_heard heard[2])
+void heard_sum(const struct heard_call *call, struct leg_heard heard[2])
 {
-    const struct anchor *anchor = anchor_of(core, dialog);
-
     heard[0] = heard[1] = (struct leg_heard){.jitter = LEG_UNKNOWN};
-    if (!anchor)
-        return;
     for (unsigned side = 0; side < 2; side++)
-        heard[side] = sum_of(&heard[side], &anchor->heard.before[side]);
-    for (unsigned i = 0; i < COUNT_OF(anchor->heard.legs); i++) {
-        const struct heard_leg *leg = &anchor->heard.legs[i];
+        heard[side] = sum_of(&heard[side], &call->before[side]);
+    for (unsigned i = 0; i < COUNT_OF(call->legs); i++) {
+        const struct heard_leg *leg = &call->legs[i];
         if (leg->port)
             heard[leg->side] = sum_of(&heard[leg->side], &leg->heard);
     }
+}
+
+void heard_of(const struct core *core, const struct dialog *dialog, struct leg_heard heard[2])
+{
+    static const struct heard_call none;
+    const struct anchor *anchor = anchor_of(core, dialog);
+
+    heard_sum(anchor ? &anchor->heard : &none, heard);
 }
 
 /* ---- the record */

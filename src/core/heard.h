@@ -38,6 +38,9 @@ void heard_note(struct core *core, struct anchor *anchor, const struct leg_found
 /* The leg with this key is closed, or the relay has lost it.  True if anything was heard there. */
 bool heard_close(struct heard_call *heard, const struct leg_place *key);
 
+/* By enum legs_side: of those that are closed as well. */
+void heard_sum(const struct heard_call *call, struct leg_heard heard[2]);
+
 /* By enum legs_side; nothing is expected of one that goes directly.  Of several m-lines, the
  * packets of all and the worst jitter. */
 void heard_of(const struct core *core, const struct dialog *dialog, struct leg_heard heard[2]);

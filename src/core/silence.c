@@ -9,9 +9,10 @@
 #define LOOK_SOON SECONDS(1)  /* between looks while it is young, */
 #define LOOK_LATER SECONDS(5) /* and then */
 #define ONE_WAY_AFTER SECONDS(3)
-#define SETTLE_AFTER (64 * T1) /* RFC 3261 13.2.2.4: so long more 2xx may come */
-#define UNOBSERVED SECONDS(60) /* of silence, before a call that nobody knows is closed */
-#define HOLD_PATIENCE 10u      /* times as long, where one alone may send: it holds the other */
+#define SETTLE_AFTER (64 * T1)  /* RFC 3261 13.2.2.4: so long more 2xx may come */
+#define UNOBSERVED SECONDS(60)  /* of silence, before a call that nobody knows is closed */
+#define ICE_SETTLES SECONDS(20) /* after what was said last: by then it has found its way */
+#define HOLD_PATIENCE 10u       /* times as long, where one alone may send: it holds the other */
 
 #define SUSPECT_TABLE 4096u /* pairs of callers and callees, a power of two; 96 KiB */
 #define SUSPECT_BELOW 10u   /* seconds from the answer to the end */
@@ -268,6 +269,32 @@ static void count_legs(struct core *core, struct anchor *anchor, const struct le
     *before = sum;
 }
 
+/* ICE has found no other way than by us: both still speak here, and not only until then. */
+static void note_carried(struct core *core, struct anchor *anchor, const struct leg_heard before[2],
+                         instant now, struct actions *out)
+{
+    struct leg_heard after[2];
+
+    if (!anchor->has_ice || anchor->is_carried || now < anchor->agreed_at + ICE_SETTLES)
+        return;
+    heard_sum(&anchor->heard, after);
+    if (after[0].expected <= before[0].expected || after[1].expected <= before[1].expected)
+        return;
+    anchor->is_carried = true;
+    anchor_persist(core, anchor, out);
+}
+
+static void count_heard(struct core *core, struct anchor *anchor, const struct leg_found *legs,
+                        unsigned count, struct moment now, struct actions *out)
+{
+    struct leg_heard before[2];
+
+    heard_sum(&anchor->heard, before);
+    count_legs(core, anchor, legs, count);
+    heard_note(core, anchor, legs, count);
+    note_carried(core, anchor, before, now.boot, out);
+}
+
 /* For how long nothing may come; 0: for any time. */
 static duration patience_with(const struct core *core, const struct sight *sight)
 {
@@ -286,10 +313,8 @@ void silence_hear(struct core *core, const struct leg_found *legs, unsigned coun
     struct sight sight;
     duration longest;
 
-    if (anchor) {
-        count_legs(core, anchor, legs, count);
-        heard_note(core, anchor, legs, count);
-    }
+    if (anchor)
+        count_heard(core, anchor, legs, count, now, out);
     if (!anchor || !anchor->is_answered)
         return;
     sight = see(anchor, legs, count);
@@ -298,7 +323,7 @@ void silence_hear(struct core *core, const struct leg_found *legs, unsigned coun
             anchor_close(core, anchor, out);
         return;
     }
-    if (anchor->has_ice)
+    if (anchor->has_ice && !anchor->is_carried)
         return;
     longest = patience_with(core, &sight);
     if (longest && now.boot >= sight.latest + longest)

@@ -1124,6 +1124,81 @@ static void who_hears_nothing_is_told_of_and_mended(void **state)
     bye();
 }
 
+/* Two browsers, or the like: the relay is one way of several. */
+static struct ports_told call_with_ice(void)
+{
+    struct ports_told ports;
+
+    w.settings.media.mode = MEDIA_AUTO;
+    SAY(&w, .host = 9,
+        .body = "v=0\no=- 1 1 IN IP4 x\ns=-\nc=IN IP4 10.0.0.7\nt=0 0\n"
+                "m=audio 4000 RTP/AVP 0\n" ICE);
+    ports.callee = told(2);
+    assert_true(ports.callee);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ICE));
+    ports.caller = told(9);
+    assert_true(ports.caller);
+    SAY(&w, .host = 9, .method = "ACK", .to = BOB_IN, .uri = BOB_AT, .branch = "ack",
+        .more = talk_route(&w, 2));
+    return ports;
+}
+
+/* So many seconds with RTP of both. */
+static void speak_for(struct ports_told ports, unsigned seconds)
+{
+    for (unsigned i = 0; i < seconds; i++) {
+        for (unsigned side = 0; side < 2; side++) {
+            unsigned port = side ? ports.callee : ports.caller;
+            struct leg_stream *stream = stream_at(port);
+            struct leg_place key = place(192, 0, 2, 1, port);
+            stream->highest += 50;
+            stream->received += 50;
+            stream->is_begun = 1;
+            table_find(&table, &key)->leg.state.seen = w.now.boot;
+        }
+        listen_for(1);
+    }
+}
+
+static void hear_the_end(void)
+{
+    ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
+    ANSWER(&w, .host = 9, .method = "BYE", .status = 200);
+    assert_int_equal(relayed_record(&w).ender, CALL_ENDED_BY_SILENCE);
+}
+
+static void where_ice_found_no_other_way_silence_ends_the_call(void **state)
+{
+    struct ports_told ports = call_with_ice();
+
+    (void)state;
+    speak_for(ports, 30);
+    world_restart(&w);
+    world_relay(&w, &table);
+    listen_for(50);
+    assert_int_equal(core_census(w.core).dialogs, 1);
+    for (unsigned i = 0; i < 20 && !strstr(talk_sent(&w), "BYE"); i++)
+        listen_for(1);
+    assert_sent(&w, "BYE>2 BYE>9");
+    hear_the_end();
+}
+
+static void where_ice_found_its_own_way_silence_means_nothing(void **state)
+{
+    struct ports_told ports = call_with_ice();
+
+    (void)state;
+    speak_for(ports, 10);
+    listen_for(300);
+    assert_int_equal(core_census(w.core).dialogs, 1);
+    speak_for(ports, 30); /* and now by us, until it looks again */
+    carol_asks("INVITE", 2, describe(9, 4000, ICE));
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ICE));
+    listen_for(300);
+    assert_int_equal(core_census(w.core).dialogs, 1);
+    bye();
+}
+
 static void two_calls_that_end_at_once_make_the_third_relayed(void **state)
 {
     (void)state;
@@ -1185,5 +1260,7 @@ int main(void)
         WITH(a_late_offer_that_finds_no_port_ends_the_call),
         WITH(a_late_offer_of_more_than_the_relay_has_ends_the_call),
         WITH(an_ack_with_more_than_the_relay_takes_ends_the_call),
-        WITH(a_call_without_a_place_ends_after_a_restart));
+        WITH(a_call_without_a_place_ends_after_a_restart),
+        WITH(where_ice_found_no_other_way_silence_ends_the_call),
+        WITH(where_ice_found_its_own_way_silence_means_nothing));
 }
