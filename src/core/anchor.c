@@ -231,6 +231,7 @@ void anchor_restore(struct core *core, struct reader *r, struct moment now)
         return;
     }
     anchor->answered_at = anchor->agreed_at = now.boot;
+    anchor->is_taken_over = true;
     insert(core, anchor);
 }
 

@@ -12,6 +12,7 @@
 #define SETTLE_AFTER (64 * T1)  /* RFC 3261 13.2.2.4: so long more 2xx may come */
 #define UNOBSERVED SECONDS(60)  /* of silence, before a call that nobody knows is closed */
 #define ICE_SETTLES SECONDS(20) /* after what was said last: by then it has found its way */
+#define ALARM_DROPS 40u         /* between two looks: no stray RTCP, but a second of a voice */
 #define HOLD_PATIENCE 10u       /* times as long, where one alone may send: it holds the other */
 
 #define SUSPECT_TABLE 4096u /* pairs of callers and callees, a power of two; 96 KiB */
@@ -245,8 +246,48 @@ static uint64_t growth(uint64_t before, uint64_t now)
     return now >= before ? now - before : now;
 }
 
+/* Somebody tries to be heard, or to keep others from it. */
+static void tell_alarm(const struct dialog *dialog, const uint64_t drops[LEG_DROP_COUNT],
+                       struct actions *out)
+{
+    struct writer *w = &out->bytes;
+    size_t start = w->len;
+    bool is_flood = drops[LEG_FLOOD] > drops[LEG_STRANGER];
+
+    write_slice(w, is_flood ? S("more packets than <rate> allows") : S("packets of strangers"));
+    write_slice(w, S(" come to the media of "));
+    write_name(w, name_of(dialog, LEGS_CALLER));
+    write_slice(w, S("'s call with "));
+    write_name(w, name_of(dialog, LEGS_CALLEE));
+    write_slice(w, S(": "));
+    write_number(w, drops[is_flood ? LEG_FLOOD : LEG_STRANGER]);
+    write_slice(w, S(" of them were dropped within a few seconds"));
+    actions_push(
+        out, (struct action){.kind = ACTION_LOG, .bytes = slice_of(w->at + start, w->len - start)});
+}
+
+/* Once a call. */
+static void watch_drops(struct core *core, struct anchor *anchor, const struct leg_sum *sum,
+                        struct actions *out)
+{
+    const struct dialog *dialog = anchor_dialog(core, anchor, anchor->legs.current);
+    bool is_first = anchor->is_taken_over;
+    uint64_t drops[LEG_DROP_COUNT];
+    bool is_much = false;
+
+    for (unsigned n = 0; n < LEG_DROP_COUNT; n++) {
+        drops[n] = growth(anchor->counted.drops[n], sum->drops[n]);
+        is_much |= (n == LEG_STRANGER || n == LEG_FLOOD) && drops[n] > ALARM_DROPS;
+    }
+    anchor->is_taken_over = false;
+    if (!is_much || is_first || !dialog || anchor->is_alarmed)
+        return;
+    anchor->is_alarmed = true;
+    tell_alarm(dialog, drops, out);
+}
+
 static void count_legs(struct core *core, struct anchor *anchor, const struct leg_found *legs,
-                       unsigned count)
+                       unsigned count, struct actions *out)
 {
     struct leg_sum *all = &core->tally.legs, *before = &anchor->counted, sum = {.packets = 0};
 
@@ -262,6 +303,7 @@ static void count_legs(struct core *core, struct anchor *anchor, const struct le
         *before = sum;
         return;
     }
+    watch_drops(core, anchor, &sum, out);
     all->packets += growth(before->packets, sum.packets);
     all->bytes += growth(before->bytes, sum.bytes);
     for (unsigned n = 0; n < LEG_DROP_COUNT; n++)
@@ -290,7 +332,7 @@ static void count_heard(struct core *core, struct anchor *anchor, const struct l
     struct leg_heard before[2];
 
     heard_sum(&anchor->heard, before);
-    count_legs(core, anchor, legs, count);
+    count_legs(core, anchor, legs, count, out);
     heard_note(core, anchor, legs, count);
     note_carried(core, anchor, before, now.boot, out);
 }

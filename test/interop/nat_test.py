@@ -161,6 +161,13 @@ class World:
         with open(self.server.log, encoding="utf-8") as file:
             return file.read()
 
+    @contextlib.contextmanager
+    def saying(self, text):
+        """The server's log says it meanwhile."""
+        before = len(self._log())
+        yield
+        lab.until(lambda: text in self._log()[before:], PATIENCE, f"line of the log with {text!r}")
+
     def _ask(self, *words):
         return subprocess.run([self.program("sipw-relay"), *words], capture_output=True, text=True,
                               check=False)
@@ -705,8 +712,9 @@ def floods_hurt_nobody_else(world):
             contextlib.closing(world.town.stranger.socket()) as stranger:
         def drops():
             return victim.legs(world)[0]["drops"]
-        for _ in range(20000):
-            stranger.sendto(Attacker.PACKETS[0], victim.ears[0].told)
+        with world.saying("packets of strangers come to the media of "):
+            for _ in range(20000):
+                stranger.sendto(Attacker.PACKETS[0], victim.ears[0].told)
         lab.until(lambda: drops()["stranger"] > 0, PATIENCE, "stranger's packet at the relay")
         lab.until(lambda: not victim.lost(), PATIENCE, "sound behind a stranger's flood")
         expect(drops()["flood"] == 0, f"the stranger used the phone's rate up: {drops()}")

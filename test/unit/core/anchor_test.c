@@ -1124,6 +1124,79 @@ static void who_hears_nothing_is_told_of_and_mended(void **state)
     bye();
 }
 
+static bool is_logged_in_part(const char *part)
+{
+    for (uint32_t i = 0; i < w.out.count; i++)
+        if (w.out.at[i].kind == ACTION_LOG &&
+            memmem(w.out.at[i].bytes.at, w.out.at[i].bytes.len, part, strlen(part)))
+            return true;
+    return false;
+}
+
+/* So many packets from a host that the call knows nothing of. */
+static void spray(unsigned port, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        expect_packet(66, 6666, port, 0, 0);
+}
+
+static void strangers_are_told_of_once_a_call(void **state)
+{
+    struct ports_told ports = call();
+    unsigned times = 0;
+
+    (void)state;
+    hear(9, 4000, ports.caller);
+    listen_for(1);
+    spray(ports.callee, 40);
+    listen_for(1);
+    assert_false(is_logged_in_part("strangers"));
+    for (unsigned i = 0; i < 4; i++) {
+        spray(ports.callee, 50);
+        listen_for(1);
+        times += is_logged("packets of strangers come to the media of carol's call with bob: 50 of "
+                           "them were dropped within a few seconds");
+    }
+    assert_int_equal(times, 1);
+    bye();
+}
+
+static void a_flood_is_told_of(void **state)
+{
+    struct ports_told ports = call();
+    struct leg_place key = place(192, 0, 2, 1, ports.caller);
+    unsigned times = 0;
+
+    (void)state;
+    hear(9, 4000, ports.caller);
+    listen_for(2);
+    table_find(&table, &key)->leg.state.drops[LEG_FLOOD] += 1000;
+    for (unsigned i = 0; i < 3; i++) {
+        listen_for(1);
+        times += is_logged("more packets than <rate> allows come to the media of carol's call with "
+                           "bob: 1000 of them were dropped within a few seconds");
+    }
+    assert_int_equal(times, 1);
+    bye();
+}
+
+/* What a crash has interrupted is not new. */
+static void what_was_dropped_before_a_restart_is_not_told_of(void **state)
+{
+    struct ports_told ports = call();
+
+    (void)state;
+    hear(9, 4000, ports.caller);
+    spray(ports.callee, 100);
+    world_restart(&w);
+    world_relay(&w, &table);
+    for (unsigned i = 0; i < 5; i++) {
+        listen_for(1);
+        assert_false(is_logged_in_part("strangers"));
+    }
+    bye();
+}
+
 /* Two browsers, or the like: the relay is one way of several. */
 static struct ports_told call_with_ice(void)
 {
@@ -1260,7 +1333,8 @@ int main(void)
         WITH(a_late_offer_that_finds_no_port_ends_the_call),
         WITH(a_late_offer_of_more_than_the_relay_has_ends_the_call),
         WITH(an_ack_with_more_than_the_relay_takes_ends_the_call),
-        WITH(a_call_without_a_place_ends_after_a_restart),
+        WITH(a_call_without_a_place_ends_after_a_restart), WITH(strangers_are_told_of_once_a_call),
+        WITH(a_flood_is_told_of), WITH(what_was_dropped_before_a_restart_is_not_told_of),
         WITH(where_ice_found_no_other_way_silence_ends_the_call),
         WITH(where_ice_found_its_own_way_silence_means_nothing));
 }
