@@ -453,6 +453,13 @@ static struct legs_end legs_end_of(const struct core *core, const struct party *
     };
 }
 
+/* The router may have another address than it had. */
+static void learn_outside(const struct core *core, struct legs_relay *relay)
+{
+    for (unsigned i = 0; i < 2; i++)
+        relay->outside[i] = outside_media(core, i);
+}
+
 static void begin_legs(struct core *core, struct anchor *anchor, const struct branch_ends *ends,
                        const struct media_decision *decision)
 {
@@ -467,9 +474,9 @@ static void begin_legs(struct core *core, struct anchor *anchor, const struct br
     for (unsigned i = 0; i < 2; i++) {
         relay.has[i] = media->has[i];
         relay.at[i] = media->own[i];
-        relay.outside[i] = outside_media(core, i);
         legs_ends[i] = legs_end_of(core, &ends->parties[i], is_v6[i]);
     }
+    learn_outside(core, &relay);
     legs_begin(&anchor->legs, (const uint8_t *)call, &relay, legs_ends);
 }
 
@@ -886,6 +893,8 @@ static bool request_in_dialog(struct core *core, struct context *context, unsign
     context->offer_tag = p.message.tag;
     context->offer_number = req->cseq.number;
     context->offer_side = (uint8_t)p.message.from;
+    if (!legs_have_offer(&p.anchor->legs, &p.message))
+        learn_outside(core, &p.anchor->legs.relay);
     if (hear(core, p.anchor, &req->message, &p.message, description, out) != LEGS_FULL)
         return true;
     end_refused(core, p.anchor, out);

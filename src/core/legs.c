@@ -641,6 +641,13 @@ static bool is_answer(const struct legs_exchange *e, const struct legs_message *
     return e->number != m->number || is_others;
 }
 
+bool legs_have_offer(struct legs *legs, const struct legs_message *m)
+{
+    const struct legs_exchange *e = find(legs, m->tag);
+
+    return e && e->state != LEGS_IDLE && e->offerer == m->from && e->number == m->number;
+}
+
 enum legs_verdict legs_hear(struct legs *legs, struct ports *ports, struct random *random,
                             const struct legs_message *m, struct legs_output *out)
 {
@@ -657,7 +664,7 @@ enum legs_verdict legs_hear(struct legs *legs, struct ports *ports, struct rando
             known.number = e->number;
         return legs_answer(legs, ports, random, &known, out);
     }
-    if (e->state != LEGS_IDLE && e->offerer == m->from && e->number == m->number)
+    if (legs_have_offer(legs, m))
         return repeat(legs, e, m, out);
     return legs_offer(legs, ports, random, m, out);
 }

@@ -148,6 +148,9 @@ enum legs_verdict legs_answer(struct legs *legs, struct ports *ports, struct ran
 enum legs_verdict legs_hear(struct legs *legs, struct ports *ports, struct random *random,
                             const struct legs_message *m, struct legs_output *out);
 
+/* That offer was taken in before. */
+bool legs_have_offer(struct legs *legs, const struct legs_message *m);
+
 /* The request with this offer failed (RFC 3261 14.1, RFC 3311 5.1): m->sdp is not looked at. */
 void legs_refuse(struct legs *legs, struct ports *ports, const struct legs_message *m,
                  struct legs_output *out);

@@ -252,6 +252,38 @@ static void an_address_of_the_settings_is_told_likewise(void **state)
     assert_true(outside_has(w.core, S("203.0.113.5")));
 }
 
+/* The router was given another address in mid-call: an old call is told of it, too, when it is
+ * told anything; but not in what was said before. */
+static void an_old_call_is_told_the_new_address(void **state)
+{
+    char route[512];
+
+    (void)state;
+    learn(7, 0, 0, "");
+    assert_non_null(strstr(invite("call"), "c=IN IP4 203.0.113.7"));
+    ANSWER(&w, .host = 2, .status = 200, .body = SOUND);
+    snprintf(route, sizeof route, "%s", talk_route(&w, 2));
+    SAY(&w, .host = 9, .method = "ACK", .to = "<sip:bob@example.com>;tag=h2",
+        .uri = "sip:h2@198.51.100.2:5060", .branch = "ack", .more = route);
+    learn(8, 0, 0, "");
+    SAY(&w, .host = 9, .to = "<sip:bob@example.com>;tag=h2", .uri = "sip:h2@198.51.100.2:5060",
+        .cseq = 2, .branch = "again", .more = route, .body = SOUND);
+    assert_non_null(strstr(heard(), "c=IN IP4 203.0.113.8"));
+    learn(9, 0, 0, "");
+    world_restart(&w);
+    world_wait(&w, MS(10));
+    assert_non_null(strstr(heard(), "c=IN IP4 203.0.113.8"));
+    world_relay(&w, &table);
+    ANSWER(&w, .host = 2, .status = 200, .body = SOUND);
+    assert_non_null(
+        memmem(world_sent(&w, 0).at, world_sent(&w, 0).len, "c=IN IP4 203.0.113.8", 20));
+    SAY(&w, .host = 9, .method = "ACK", .to = "<sip:bob@example.com>;tag=h2", .cseq = 2,
+        .uri = "sip:h2@198.51.100.2:5060", .branch = "ack2", .more = route);
+    SAY(&w, .host = 9, .method = "BYE", .to = "<sip:bob@example.com>;tag=h2",
+        .uri = "sip:h2@198.51.100.2:5060", .cseq = 3, .more = route);
+    ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
+}
+
 static void a_damaged_record_is_passed_over(void **state)
 {
     static const char record[] = {
@@ -270,5 +302,6 @@ int main(void)
         WITH(between_inside_and_outside_both_names_are_recorded),
         WITH(a_former_address_stays_a_name_of_ours), WITH(ports_are_those_that_lead_here),
         WITH(a_restart_keeps_it_until_more_is_known),
-        WITH(an_address_of_the_settings_is_told_likewise), WITH(a_damaged_record_is_passed_over));
+        WITH(an_address_of_the_settings_is_told_likewise), WITH(a_damaged_record_is_passed_over),
+        WITH(an_old_call_is_told_the_new_address));
 }
