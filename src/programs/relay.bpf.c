@@ -26,6 +26,7 @@
 #define OFFSET 0x1fff                /* of a fragment; of the first 0 (RFC 791 3.1) */
 #define MORE 0x2000                  /* are to come */
 #define OFFSET_V6 0xfff8             /* the same (RFC 8200 4.5) */
+#define FRAGMENT_LEAST 512           /* bytes of one, but the last */
 #define FRAGMENTED 1024              /* datagrams at a time, */
 #define FRAGMENTS_LIFE 2000000000ull /* and how long they are waited for, in ns */
 #define DONT_FRAGMENT 0x4000
@@ -78,6 +79,7 @@ struct fragments {
     struct leg_place from, to;
     struct way way;
     __u64 until;
+    __u64 left; /* packets; as many as it may have at most */
 };
 
 struct {
@@ -452,7 +454,7 @@ INLINE int find_way(const struct relay_entry *entry, struct leg_place *to, struc
 
     if (!slot)
         return LEG_EARLY;
-    way->hop = slot->hop;
+    way->hop = slot->is_used == RELAY_KEEPS_HOPS ? slot->hop : 0;
     way->link = slot->link;
     return leg_aim(&other->rule, &slot->state, to);
 }
@@ -492,7 +494,8 @@ INLINE void make_key(struct fragments_key *key, const struct packet *p)
 INLINE void remember(const struct packet *p, const struct leg_place *from,
                      const struct leg_place *to, const struct way *way)
 {
-    struct fragments found = {.way = *way, .until = p->leg.now + FRAGMENTS_LIFE};
+    struct fragments found = {
+        .way = *way, .until = p->leg.now + FRAGMENTS_LIFE, .left = p->l4_len / FRAGMENT_LEAST + 1};
     struct fragments_key key;
 
     make_key(&key, p);
@@ -506,14 +509,15 @@ INLINE int relay_later(struct __sk_buff *skb, __u32 l2, const struct packet *p)
 {
     __u64 now = bpf_ktime_get_boot_ns();
     struct fragments_key key;
-    const struct fragments *found;
+    struct fragments *found;
 
     make_key(&key, p);
     found = bpf_map_lookup_elem(&fragments, &key);
     if (!found || now > found->until)
         return TC_ACT_UNSPEC;
-    if (p->hops <= 1 || !write_ip(skb, l2, p, &found->from, &found->to))
+    if (p->hops <= 1 || !found->left || !write_ip(skb, l2, p, &found->from, &found->to))
         return TC_ACT_SHOT;
+    __sync_fetch_and_add(&found->left, -1);
     return leave(&found->way, now);
 }
 

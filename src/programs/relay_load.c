@@ -457,7 +457,9 @@ int relay_watch(const struct program *program, const struct relay_load *setup)
         relay_kernel_vouch(relay, clock_now().boot + VOUCHED);
         if (is_first)
             notify_manager("READY=1");
-        while (poll(&change, 1, PULSE) < 0 && errno == EINTR)
+        has_changed = routes_have_changed(relay_kernel_routes(relay)); /* while it looked */
+        is_due |= has_changed;
+        while (poll(&change, 1, has_changed ? 0 : PULSE) < 0 && errno == EINTR)
             continue;
     }
 }

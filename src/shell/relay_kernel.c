@@ -149,8 +149,8 @@ static int open_leg(struct kernel *kernel, const struct leg_change *change)
         return -ENOSPC;
     entry.slot = kernel->free[kernel->free_at];
     route = route_of(kernel, &change->key, &change->rule);
-    kernel->slots[entry.slot] =
-        (struct relay_slot){.key = change->key, .link = route.link, .hop = route.hop, .is_used = 1};
+    kernel->slots[entry.slot] = (struct relay_slot){
+        .key = change->key, .link = route.link, .hop = route.hop, .is_used = RELAY_KEEPS_HOPS};
     if (kernel->streams)
         kernel->streams[entry.slot] = (struct leg_stream){0};
     error = map_call(BPF_MAP_UPDATE_ELEM, kernel->rules, &change->key, &entry, BPF_ANY);
@@ -248,17 +248,35 @@ static int list(struct relay *relay, uint32_t *place, struct relay_leg *legs, un
     return (int)count;
 }
 
+static bool is_same_way(const struct leg_rule *a, const struct leg_rule *b)
+{
+    return memcmp(&a->target, &b->target, sizeof a->target) == 0 &&
+           memcmp(&a->allowed, &b->allowed, sizeof a->allowed) == 0;
+}
+
+/* The daemon may change the rule meanwhile, and what it then writes must not be overwritten. */
+static void route_slot(struct kernel *kernel, uint32_t number)
+{
+    struct relay_slot *slot = &kernel->slots[number];
+    struct leg_place key = slot->key;
+    struct relay_entry entry, after;
+
+    if (!slot->is_used || look_up(kernel, &key, &entry) != 0 || entry.slot != number)
+        return;
+    for (unsigned tries = 0; tries < 8; tries++, entry = after) {
+        set_route(slot, route_of(kernel, &key, &entry.rule));
+        if (look_up(kernel, &key, &after) != 0 || after.slot != number ||
+            is_same_way(&after.rule, &entry.rule))
+            return;
+    }
+}
+
 void relay_kernel_route(struct relay *relay)
 {
     struct kernel *kernel = kernel_of(relay);
-    struct relay_entry entry;
 
-    for (uint32_t i = 0; i < kernel->limit; i++) {
-        struct relay_slot *slot = &kernel->slots[i];
-        struct leg_place key = slot->key;
-        if (slot->is_used && look_up(kernel, &key, &entry) == 0 && entry.slot == i)
-            set_route(slot, route_of(kernel, &key, &entry.rule));
-    }
+    for (uint32_t i = 0; i < kernel->limit; i++)
+        route_slot(kernel, i);
 }
 
 void relay_kernel_vouch(struct relay *relay, instant until)

@@ -26,11 +26,13 @@ struct relay_entry {
     uint32_t unused;
 };
 
+#define RELAY_KEEPS_HOPS 2u
+
 struct relay_slot {
     struct leg_state state;
     struct leg_place key;
-    uint32_t link; /* by which its phone is reached; 0: by none */
-    uint32_t is_used;
+    uint32_t link;    /* by which its phone is reached; 0: by none */
+    uint32_t is_used; /* RELAY_KEEPS_HOPS; an older daemon has 1 there, and minds no hop */
     uint32_t
         hop; /* of IPv4, the next on that link, as in packets; 0: the kernel's routes know it */
 };

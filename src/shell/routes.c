@@ -51,7 +51,7 @@ struct routes *routes_open(void)
 {
     const unsigned groups = RTMGRP_LINK | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE |
                             RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_RULE |
-                            1u << (RTNLGRP_IPV6_RULE - 1);
+                            1u << (RTNLGRP_IPV6_RULE - 1) | 1u << (RTNLGRP_NEXTHOP - 1);
     struct timeval patience = {.tv_sec = 1};
     struct routes *routes = calloc(1, sizeof *routes);
 
