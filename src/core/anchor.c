@@ -1124,14 +1124,20 @@ void anchor_fail(struct core *core, struct context *context, unsigned index, str
         anchor_close(core, anchor, out);
 }
 
-void anchor_refuse(struct core *core, struct context *context, struct actions *out)
+/* By which its offer is known, m->sdp aside. */
+static struct legs_message offer_of(const struct context *context)
 {
-    struct anchor *anchor = pool_get(&core->anchors, context->anchor);
-    const struct legs_message m = {
+    return (struct legs_message){
         .from = (enum legs_side)context->offer_side,
         .tag = context->offer_tag,
         .number = context->offer_number,
     };
+}
+
+void anchor_refuse(struct core *core, struct context *context, struct actions *out)
+{
+    struct anchor *anchor = pool_get(&core->anchors, context->anchor);
+    const struct legs_message m = offer_of(context);
     struct legs_output output;
 
     if (!anchor)
@@ -1179,8 +1185,12 @@ static void forget_offers(struct core *core)
     for (uint32_t i = 1; i <= core->contexts.used; i++) {
         const struct context *context = pool_live_at(&core->contexts, i);
         struct anchor *anchor = context ? pool_get(&core->anchors, context->anchor) : NULL;
-        if (anchor)
-            anchor->is_offered = true;
+        struct legs_message offer;
+        if (!anchor)
+            continue;
+        offer = offer_of(context);
+        anchor->is_offered |=
+            legs_is_offer(&anchor->legs, &offer); /* it may have crossed another */
     }
     for (uint32_t i = 1; i <= core->anchors.used; i++) {
         struct anchor *anchor = pool_live_at(&core->anchors, i);

@@ -259,11 +259,18 @@ bool failover_next(struct core *core, struct context *context, struct client_tra
     return false;
 }
 
+/* It was told of a way for the media that needs no relay: what it answers passes as it is. */
+static bool is_direct(const struct context *context, const struct client_transaction *client)
+{
+    return context->flags & CONTEXT_OFFERED &&
+           target_of(context, client)->media_path == MEDIA_DIRECT;
+}
+
 /* It is late, but may be there: what it says is heard, and answered by CANCEL. */
 static void leave(struct core *core, struct context *context, struct client_transaction *client)
 {
     client->is_left = true;
-    client->is_direct = target_of(context, client)->media_path == MEDIA_DIRECT;
+    client->is_direct = is_direct(context, client);
     client->is_decided = true;
     client->is_cancelled = context->flags & CONTEXT_INVITE;
     client->machine.resend_at = NEVER;
@@ -282,7 +289,7 @@ void failover_return(struct core *core, struct client_transaction *client, struc
         flow_is_reliable(&client->flow) || context_is_over(context))
         return;
     target = target_of(context, client);
-    if (client->is_direct != (target->media_path == MEDIA_DIRECT))
+    if (client->is_direct != is_direct(context, client))
         return; /* it knows of another way for the media than is recorded by now */
     locate_end(core, other);
     if (other->request.at)

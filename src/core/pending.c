@@ -339,14 +339,14 @@ static bool read_targets(struct core *core, struct context *context, struct read
     return true;
 }
 
-/* Older records have nothing of it. */
+/* Older records have nothing of it: who wrote them had no relay, and has sent it so. */
 static bool read_media(struct context *context, struct reader *r)
 {
     bool is_older = !r->rest.len;
 
     for (unsigned i = 0; i < context->target_count; i++) {
         struct target *target = &context_targets(context)[i];
-        target->media = is_older ? MEDIA_UNDECIDED : read_u8(r);
+        target->media = is_older ? MEDIA_NO_RELAY : read_u8(r);
         target->media_path = is_older ? MEDIA_DIRECT : read_u8(r);
         if (target->media >= MEDIA_REASON_COUNT || target->media_path > MEDIA_RELAYED)
             return false;

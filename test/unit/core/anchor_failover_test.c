@@ -3,6 +3,7 @@
 #include "relayed.h"
 #include "zone.h"
 
+#include "core/record.h"
 #include "sip/body.h"
 
 #include <stdio.h>
@@ -268,10 +269,53 @@ static void who_was_left_is_not_taken_back_once_the_media_goes_another_way(void 
     hang_up(SIX);
 }
 
+/* Nothing was offered to the first server, which is left; its own offer is the call's first. */
+static void a_late_offer_of_a_server_that_was_left_is_relayed(void **state)
+{
+    (void)state;
+    w.settings.media.mode = MEDIA_ALWAYS;
+    SAY(&w, .host = 9, .uri = "sip:carol@elsewhere.example", .from = ALICE, .to = CAROL_THERE);
+    settle(four_first);
+    world_wait(&w, SECONDS(3));
+    settle(four_first);
+    answer(SIX, "INVITE", 180, NULL);
+    answer(FOUR, "INVITE", 200, describe("IP4 198.51.100.2", 6000));
+    assert_relays(told_to_alice(), false);
+    assert_int_equal(core_census(w.core).anchors, 1);
+    answer(SIX, "CANCEL", 200, NULL);
+    answer(SIX, "INVITE", 487, NULL);
+    hang_up(FOUR);
+}
+
+/* Who wrote it had no relay: the phone was told what the caller offers, and that stands. */
+static void an_image_of_before_there_were_relays_stays_direct(void **state)
+{
+    struct place place;
+
+    (void)state;
+    w.settings.media.mode = MEDIA_NEVER;
+    world_restart(&w);
+    call(four_first);
+    for (unsigned i = 0; i < w.record_count; i++)
+        if (w.records[i].len && (uint8_t)w.records[i].at[0] == RECORD_INVITE)
+            w.records[i].len -= 2; /* the media of its one target */
+    w.settings.media.mode = MEDIA_ALWAYS;
+    world_restart(&w);
+    world_relay(&w, &table);
+    world_wait(&w, SECONDS(1));
+    assert_int_equal(invites_to(FOUR, &place), 2);
+    assert_alices(place);
+    assert_int_equal(core_census(w.core).anchors, 0);
+    answer(FOUR, "INVITE", 200, describe("IP4 198.51.100.2", 6000));
+    hang_up(FOUR);
+}
+
 int main(void)
 {
 #define WITH(name) cmocka_unit_test_setup_teardown(name, begin, end)
     RUN(WITH(a_call_that_went_directly_is_relayed_to_the_other_family),
+        WITH(a_late_offer_of_a_server_that_was_left_is_relayed),
+        WITH(an_image_of_before_there_were_relays_stays_direct),
         WITH(a_call_that_was_relayed_stays_so_and_says_it_by_the_other_family),
         WITH(what_was_decided_anew_stands_in_the_journal),
         WITH(who_was_left_and_answers_after_all_is_reached_as_it_was_told),

@@ -572,6 +572,31 @@ static void a_restart_forgets_what_an_update_offered(void **state)
     bye();
 }
 
+/* bob's re-INVITE, whose image is kept, had crossed it. */
+static void a_restart_forgets_what_crossed_another_offer(void **state)
+{
+    struct ports_told ports = call();
+
+    (void)state;
+    carol_asks("UPDATE", 2, describe(9, 4200, ""));
+    for (unsigned i = 0; i < 2; i++) {
+        SAY(&w, .host = 2, .method = "INVITE", .uri = "sip:carol@198.51.100.9", .from = BOB_IN,
+            .to = CAROL, .cseq = 100 + i, .branch = i ? "again" : "bobs", .more = talk_route(&w, 2),
+            .body = describe(2, 6100, ""));
+        if (i)
+            break;
+        world_restart(&w);
+        world_relay(&w, &table);
+        world_wait(&w, MS(100));
+        ANSWER(&w, .host = 9, .status = 491);
+    }
+    assert_int_equal(told(9), ports.caller);
+    ANSWER(&w, .host = 9, .status = 200, .body = describe(9, 4000, ""));
+    assert_int_equal(told(2), ports.callee);
+    expect_packet(9, 4000, ports.caller, 2, 6100);
+    bye();
+}
+
 /* The 2xx to an INVITE without one has the offer, and the ACK its answer: nothing is lost of it. */
 static void a_restart_before_the_ack_keeps_what_was_offered_late(void **state)
 {
@@ -1310,6 +1335,7 @@ int main(void)
         WITH(a_restart_keeps_the_legs_of_a_call),
         WITH(a_restart_takes_an_offer_of_a_call_once_more),
         WITH(a_restart_forgets_what_an_update_offered),
+        WITH(a_restart_forgets_what_crossed_another_offer),
         WITH(a_restart_before_the_ack_keeps_what_was_offered_late),
         WITH(a_restart_relays_what_was_about_to_be_relayed),
         WITH(a_restart_leaves_direct_what_went_directly),
