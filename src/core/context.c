@@ -288,12 +288,14 @@ bool context_find_way(struct core *core, const struct request *req, unsigned ind
     return connection_way(core, target, has_plan ? &plan : NULL, &may_dial, way, out);
 }
 
-/* 18.1.1 is for hosts outside: a phone is reached by the flow that it registered by, or did. */
+/* 18.1.1 is for hosts outside: a phone is reached by the flow that it registered by, or did; and
+ * who is in a dialog must say that it listens there. */
 static bool may_change_transport(const struct target *target, const struct request *req)
 {
-    bool was_ours = req->direction != COOKIE_INVALID && inside_to(req)->binding;
+    bool is_inside = req->direction != COOKIE_INVALID;
 
-    return !target->binding && !flow_is_reliable(&target->flow) && !was_ours;
+    return !target->binding && !flow_is_reliable(&target->flow) &&
+           (!is_inside || (!inside_to(req)->binding && inside_listens(req, &target->flow)));
 }
 
 /* 18.1.1: a request that is too long for a datagram goes by a stream; if that cannot be opened, or

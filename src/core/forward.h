@@ -16,9 +16,9 @@
 void stamp_via(struct splice *s, const struct request *req, size_t origin, char *text);
 
 /* Header fields that forwarding may add: Via, Record-Route twice, Max-Forwards, Max-Breadth,
- * Caller, Node, Date, Identity twice.  What was sent is read again for its ACK or CANCEL, so a
- * request must leave room for them. */
-#define FORWARD_FIELDS 10u
+ * Caller, Node, Date, Identity twice, Session-Expires, a last Route.  What was sent is read again
+ * for its ACK or CANCEL, so a request must leave room for them. */
+#define FORWARD_FIELDS 12u
 
 /* A session description in place of the one that came, whose length Content-Length then says
  * (core/anchor); an empty text changes nothing. */

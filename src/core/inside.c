@@ -48,6 +48,20 @@ bool inside_hop(const struct core *core, const struct request *req, struct uri *
            !uri_is_local(core, hop) && may_name_hosts(core, req);
 }
 
+bool inside_listens(const struct request *req, const struct flow *flow)
+{
+    struct address_bytes address;
+    struct uri hop;
+
+    if (!read_hop(req, &hop))
+        return false;
+    if (!host_numeric(hop.host, &address))
+        return true;
+    return address.is_v6 == flow->is_v6 &&
+           memcmp(address.at, flow->address, sizeof flow->address) == 0 &&
+           (hop.port ? hop.port : transport_port(flow->transport)) == flow->port;
+}
+
 /* It is that domain's, or the name of one of its hosts. */
 static bool is_within(struct slice host, struct slice domain)
 {

@@ -28,6 +28,10 @@ void inside_target(struct core *core, struct request *req);
 /* The request goes to an end without a binding. */
 bool inside_is_to_outside(const struct request *req, const struct target *target);
 
+/* The next hop is said to listen there, where its datagrams go to: it has a name, or that address
+ * and port.  Who is behind NAT sends from a port where nobody listens for connections. */
+bool inside_listens(const struct request *req, const struct flow *flow);
+
 /* The next hop by its name.  False if it has none, or its sender is nobody who may call any domain:
  * who has no more than a dialog is carried to its other end alone. */
 bool inside_hop(const struct core *core, const struct request *req, struct uri *hop);

@@ -475,7 +475,7 @@ void locate_tried(struct core *core, const struct client_transaction *client,
         note(core, SIGHT_BOUND);
     lookup->tried = *place;
     lookup->demand = lookup->given;
-    lookup->is_hurrying = false;
+    lookup->is_hurrying = lookup->is_awaited = false;
     lookup->due = lookup->patience = now + place_patience(client, place);
 }
 
@@ -483,6 +483,7 @@ void locate_sent(struct core *core, const struct client_transaction *client, ins
 {
     struct lookup *lookup = lookup_of(core, client);
 
+    lookup->is_hurrying = lookup->is_awaited = false; /* it is no longer the next that is wanted */
     lookup->due = lookup->patience = now + place_patience(client, &lookup->tried);
 }
 

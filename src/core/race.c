@@ -77,6 +77,7 @@ static void take_branch(struct core *core, struct context *context,
     context->branches[client->branch] = pool_handle(&core->clients, client);
     target->flow = client->flow;
     target->flow.connection = 0;
+    target->way = WAY_CHOSEN;
     target->is_bound = locate_given(core, client).is_bound;
     if (context->flags & CONTEXT_INVITE)
         pending_put(core, pool_at(&core->servers, context->server), out);
@@ -97,19 +98,23 @@ bool race_resume(struct core *core, struct context *context, struct client_trans
         }
         locate_prefer(core, next, &rival);
         take_branch(core, context, next, client, out);
-        client_arm(core, client);
+        if (connection_has_opened(core, &client->flow)) /* just now: it is about to be told */
+            timer_set(&core->timers, &client->timer, now.boot);
+        else
+            client_arm(core, client);
         return true;
     }
     return false;
 }
 
-/* One that was left is the first after all.  False if its branch is another's now. */
+/* One that was left is the first after all: whoever has the branch has sent nothing yet.  False if
+ * its branch is another's now. */
 static bool overtake(struct core *core, struct context *context, struct client_transaction *client,
                      struct actions *out)
 {
     struct client_transaction *other = pool_get(&core->clients, context->branches[client->branch]);
 
-    if (!other || !other->is_held || !other->lookup || !locate_swap_rival(core, other, client))
+    if (!other || other->request.at || !other->lookup || !locate_swap_rival(core, other, client))
         return false;
     other->is_left = other->is_decided = true;
     take_branch(core, context, other, client, out);

@@ -675,7 +675,7 @@ bool resolve_peek(const struct resolve *r, struct resolve_place *place)
     if (family == FAMILIES || lacks_tlsa(r))
         return false;
     *place = place_in(r, family);
-    return true;
+    return !place->is_secure || r->targets[r->at].tlsa <= RESOLVE_TLSA_USABLE;
 }
 
 void resolve_pass(struct resolve *r)

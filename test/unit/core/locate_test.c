@@ -643,6 +643,62 @@ static void where_one_address_is_silent_the_request_goes_to_the_other_soon(void 
     }
 }
 
+/* DNS is slow with the next server's addresses; once this one has the request, they do not matter.
+ */
+static void a_stream_that_stands_while_the_next_server_is_looked_for_has_time(void **state)
+{
+    unsigned n;
+
+    (void)state;
+    call(OUTSIDE ";transport=tcp");
+    note();
+    do {
+        n = 0;
+        while (n < w.asked_count && w.asked[n].name[0] == 'b')
+            n++;
+        if (n < w.asked_count)
+            tell(n, doubled);
+        note();
+    } while (n < w.asked_count);
+    wait_ms(260);
+    wait_ms(4200);
+    assert_true(w.asked_count > 0);
+    *sent = 0;
+    stand(2);
+    assert_noted("close>3 INVITE>2");
+    wait_ms(50);
+    settle(doubled);
+    wait_ms(1000);
+    assert_noted("");
+    say_busy(2, "INVITE");
+}
+
+/* Within one tick of the timers, in either order. */
+static void an_address_that_refuses_as_the_other_stands_changes_nothing(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        if (i) {
+            world_end(&w);
+            begin(state);
+        }
+        race("INVITE");
+        wait_ms(260);
+        *sent = 0;
+        if (i)
+            world_close(&w, &streams[3]);
+        world_event(&w, &(struct event){.kind = EVENT_OPENED, .flow = streams[2]});
+        if (!i)
+            world_close(&w, &streams[3]);
+        note();
+        wait_ms(10);
+        assert_noted("INVITE>2");
+        say_busy(2, "INVITE");
+        note();
+        *sent = 0;
+    }
+}
+
 static void which_address_was_silent_is_remembered(void **state)
 {
     (void)state;
@@ -1507,6 +1563,8 @@ int main(void)
         TEST(servers_that_never_answer_time_out),
         TEST(a_stream_that_cannot_be_opened_leads_to_the_next_server),
         TEST(where_one_address_is_silent_the_request_goes_to_the_other_soon),
+        TEST(a_stream_that_stands_while_the_next_server_is_looked_for_has_time),
+        TEST(an_address_that_refuses_as_the_other_stands_changes_nothing),
         TEST(which_address_was_silent_is_remembered),
         TEST(the_first_address_is_used_if_its_stream_stands_first_after_all),
         TEST(an_address_that_refuses_leads_to_the_other_at_once),

@@ -481,6 +481,21 @@ static void where_there_is_no_stream_a_dialog_goes_on_by_datagrams(void **state)
     }
 }
 
+/* As behind NAT: nobody says that connections are taken where datagrams come from. */
+static void who_listens_elsewhere_is_asked_by_datagrams(void **state)
+{
+    const char *filler = begin_dialog();
+    char more[2048];
+
+    (void)state;
+    snprintf(more, sizeof more, "%s%s", talk_route(&w, 2), filler);
+    SAY(&w, .host = 2, .by = &phone, .method = "INFO", .uri = "sip:carol@198.51.100.9:5062",
+        .from = "<sip:bob@example.com>;tag=h2", .to = CAROL, .branch = "elsewhere", .more = more);
+    assert_sent(&w, "INFO>9");
+    assert_int_equal(world_sent_to(&w, 0).transport, TRANSPORT_UDP);
+    ANSWER(&w, .host = 9, .method = "INFO", .status = 200);
+}
+
 /* It was reached by datagrams, and nothing says that it listens for more. */
 static void a_phone_that_has_unregistered_is_asked_by_its_own_flow(void **state)
 {
@@ -548,6 +563,7 @@ int main(void)
         WITH(a_phone_gets_long_requests_by_its_own_flow),
         WITH(a_long_request_in_a_dialog_goes_outside_by_a_stream),
         WITH(where_there_is_no_stream_a_dialog_goes_on_by_datagrams),
+        WITH(who_listens_elsewhere_is_asked_by_datagrams),
         WITH(a_phone_that_has_unregistered_is_asked_by_its_own_flow),
         WITH(a_request_that_takes_long_is_told_100_and_never_180));
 }
