@@ -57,6 +57,11 @@ def enter():
         _run(["mount", "--bind", "/dev/null", "/etc/resolv.conf"])
 
 
+def mount_run():
+    """A /run of our own, where the relay's pins and named networks are."""
+    _run(["mount", "-t", "tmpfs", "none", "/run"])
+
+
 def add_interface(address):
     """One more, beside the loopback interface: browsers offer no sound on that."""
     for words in (["link", "add", "web0", "type", "veth", "peer", "name", "web1"],

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The real sipw behind a router, in namespaces: it learns its public address, has its ports
 forwarded, and keeps both up to date; miniupnpd is the router, or a script for what that does not do.
+Calls come in through both relays, the kernel's and the process.
 
 Prints `ok NAME` or `not ok NAME: why` for each check; the exit status is 0 if all are ok. SIPW
 names another server binary than build/release/src/sipw. Arguments are names of checks to run alone.
@@ -30,6 +31,7 @@ from server_test import expect, until
 from sip import Attempt
 
 PORT, FIRST, LAST = 5060, 20000, 20011
+RELAYS = "kernel", "process"
 CONFIG = """<?xml version="1.0"?>
 <sipwitch>
   <registry><realm>home.test</realm><prefix>200</prefix><range>100</range></registry>
@@ -47,17 +49,28 @@ BY = {"pcp": "the router, by PCP", "pmp": "the router, by NAT-PMP", "upnp": "the
 ALL = {(UDP, PORT), (TCP, PORT)} | {(UDP, port) for port in range(FIRST, LAST + 1)}
 
 
+def run(name, *words):
+    """A program of ours: what it says."""
+    return subprocess.run([os.path.join(os.path.dirname(server_test.SIPW), name), *words],
+                          check=True, capture_output=True, text=True).stdout
+
+
 class Home:
     """A server behind the router."""
 
     def __init__(self, process):
         self.process = process
+        self.relay = None
 
     def rows(self, command):
-        program = os.path.join(os.path.dirname(server_test.SIPW), "sipwitch")
-        said = subprocess.run([program, "--prefixpath", self.process.state, command, "--json"],
-                              check=True, capture_output=True, text=True).stdout
+        said = run("sipwitch", "--prefixpath", self.process.state, command, "--json")
         return [json.loads(line) for line in said.splitlines()]
+
+    def legs(self):
+        """The relay's, by their ports."""
+        where = [] if self.relay == "kernel" else ["--prefixpath", self.process.state]
+        said = run("sipw-relay", "list", "--json", *where)
+        return {int(leg["leg"].rpartition(":")[2]): leg for leg in map(json.loads, said.splitlines())}
 
     def outside(self):
         return self.rows("status")[0].get("outside", {})
@@ -87,18 +100,32 @@ class Home:
 @contextlib.contextmanager
 def home(public="router", mode="auto"):
     with server_test.server(CONFIG % (mode, public), PORT) as server:
-        relay = None
+        one, pids = Home(server), []
         try:
             server.start("-A", OWN)
             if mode != "never":
                 line = server.await_line("media is relayed")
-                relay = int(re.search(r"process (\d+)", line)[1])
-            yield Home(server)
+                pids = [int(pid) for pid in re.findall(r"process (\d+)\)", line)]
+                one.relay = "process" if pids else "kernel"
+            yield one
         finally:
             server.discard()
-            if relay:  # it outlives its server: that is what it is for
+            for pid in pids:  # it outlives its server: that is what it is for
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(relay, signal.SIGTERM)
+                    os.kill(pid, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def relay_of(kind):
+    """The kernel's, loaded for a while; the process comes by itself."""
+    if kind == "process":
+        yield
+        return
+    run("sipw-relay", "load", "--user", "root")
+    try:
+        yield
+    finally:
+        run("sipw-relay", "unload")
 
 
 @contextlib.contextmanager
@@ -195,7 +222,8 @@ def rtp(number):
 
 
 def hears(listener, speaker, where, others):
-    """The other speaks, too: a port of the relay leads nowhere before its phone has sent."""
+    """The other speaks, too: a port of the relay leads nowhere before its phone has sent. How many
+    each has sent."""
     end = time.monotonic() + server_test.PATIENCE
     number = 0
     while time.monotonic() < end:
@@ -204,12 +232,12 @@ def hears(listener, speaker, where, others):
         speaker.sendto(rtp(number), where)
         with contextlib.suppress(TimeoutError):
             if len(listener.recv(2048)) == 172:
-                return
+                return number
     raise server_test.Failure(f"what is sent to {where} is not heard")
 
 
-def calls_from_outside():
-    """carol outside calls alice, they hear each other, alice asks her something, and carol hangs up."""
+def calls_from_outside(one):
+    """carol outside calls alice, they hear each other by the legs of the relay, and carol hangs up."""
     with contextlib.ExitStack() as stack:
         alice = sip.Phone(House(), "alice").bind()
         with router.within("world"):
@@ -220,36 +248,46 @@ def calls_from_outside():
             stack.callback(item.close)
         attempt = Attempt(carol, "sip:alice@home.test", SDP, body=describe(far))
         invite = alice.await_request("INVITE")
-        answer = alice.answer(invite, 200, SDP, body=describe(near))
+        alice.answer(invite, 200, SDP, body=describe(near))
         ok, dialog = attempt.accepted()
         host, port = place(ok.body)
         expect(host == PUBLIC and FIRST <= port <= LAST, f"carol was told {host}:{port}")
         inner = place(invite.body)
         expect(inner[0] == OWN, f"alice was told {inner}")
         expect(PUBLIC in dialog.routes[0], f"the way back is {dialog.routes}")
-        hears(near, far, (host, port), inner)
-        hears(far, near, inner, (host, port))
+        sent = hears(near, far, (host, port), inner) + hears(far, near, inner, (host, port))
+        until(lambda: all(arrived(one.legs()[leg]) == sent for leg in (port, inner[1])),
+              f"count of {sent} packets each way: {one.legs()}")
+        table = one.legs()
+        for leg, source in (port, rf"{re.escape(WORLD)}:\d+"), (inner[1], f"{OWN}:{near.getsockname()[1]}"):
+            expect(table[leg]["packets"] > 0 and re.fullmatch(source, table[leg]["source"]),
+                   f"the leg is {table[leg]}")
         alice.await_request("ACK")
-        alice.send(sip.Dialog.of_callee(alice, invite, answer).write("INFO"))
-        carol.take("INFO", 200)
-        alice.await_message(lambda m: m.status == 200 and m.cseq()[1] == "INFO", "answer to INFO")
         carol.send(dialog.write("BYE"))
         alice.take("BYE", 200)
         carol.await_message(lambda m: m.status == 200 and m.cseq()[1] == "BYE", "answer to BYE")
+        expect(not one.legs(), f"there still are {one.legs()}")
 
 
-def a_call_from_outside_has_sound_and_ends():
-    with daemon(False, True), home() as one:
+def arrived(leg):
+    """All packets that came to a leg, passed on or not."""
+    return leg["packets"] + sum(leg["drops"].values())
+
+
+def a_call_from_outside_has_sound_and_ends(relay):
+    with relay_of(relay), daemon(False, True), home() as one:
+        expect(one.relay == relay, f"it is the {one.relay}")
         one.await_address(PUBLIC, "pcp")
-        calls_from_outside()
+        calls_from_outside(one)
 
 
-def an_address_that_is_written_is_told_likewise():
+def an_address_that_is_written_is_told_likewise(relay):
     """Where somebody has forwarded the ports by hand."""
     router.forward(PORT, f"{FIRST}-{LAST}")
-    with home(PUBLIC) as one:
+    with relay_of(relay), home(PUBLIC) as one:
+        expect(one.relay == relay, f"it is the {one.relay}")
         expect(one.outside() == {"address": PUBLIC, "by": "the configuration"}, f"{one.outside()}")
-        calls_from_outside()
+        calls_from_outside(one)
 
 
 # ---- what changes
@@ -417,23 +455,36 @@ CHECKS = [
 ]
 
 
+WITH_RELAYS = {a_call_from_outside_has_sound_and_ends, an_address_that_is_written_is_told_likewise}
+
+
+def plan():
+    """Each check and its name; those with calls twice."""
+    for check in CHECKS:
+        if check not in WITH_RELAYS:
+            yield check, check.__name__
+            continue
+        for relay in RELAYS:
+            yield lambda check=check, relay=relay: check(relay), f"{relay}: {check.__name__}"
+
+
 def main():
     names, failed = set(sys.argv[1:]), 0
     lab.end_on_signals()
     lab.enter()
     lab.need("ip", "nft", "miniupnpd")
     router.build()
-    for check in CHECKS:
-        if names and check.__name__ not in names:
+    for check, name in plan():
+        if names and name.rpartition(" ")[2] not in names:
             continue
         try:
             router.reset()
             check()
-            print(f"ok {check.__name__}", flush=True)
+            print(f"ok {name}", flush=True)
         except (server_test.Failure, sip.Failure, lab.Failure, OSError, ValueError,
                 subprocess.SubprocessError) as failure:
             failed += 1
-            print(f"not ok {check.__name__}: {failure}", flush=True)
+            print(f"not ok {name}: {failure}", flush=True)
     return 1 if failed else 0
 
 

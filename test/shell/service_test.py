@@ -349,7 +349,7 @@ def relayed_by_the_kernel_calls_are_heard_within_the_unit():
         as_root("sipw-relay", "load", "--user", one.unit.get("User"))
         one.start()
         one.await_line("media is relayed in the kernel (/run/sipwitch/relay)")
-        call = media_test.Call(media_test.House(one, stack))
+        call = media_test.Call(media_test.House(one, stack, relay="kernel"))
         call.line.expect_sound()
         one.end(signal.SIGKILL)
         call.line.expect_sound()
