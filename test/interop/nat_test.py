@@ -731,14 +731,21 @@ def floods_hurt_nobody_else(world):
 def a_reload_of_the_firewall_is_not_heard(world):
     table = "table inet host {\n chain input {\n type filter hook input priority 0\n%s }\n}\n"
     homes.nft(None, table % " ct state new counter\n")
-    with wires(world, *PAIRS) as lines, stream(*lines) as packets:
-        packets.go_on()
-        homes.nft(None, "flush ruleset\n")
-        packets.go_on()
-        if world.relay == "kernel":  # no rule sees its packets
-            homes.nft(None, table % f" udp dport {PORTS[0]}-{PORTS[-1]} drop\n")
+    with wires(world, *PAIRS) as lines:
+        before = [leg for line in lines for leg in line.legs(world)]
+        with stream(*lines) as packets:
             packets.go_on()
             homes.nft(None, "flush ruleset\n")
+            packets.go_on()
+            if world.relay == "kernel":  # no rule sees its packets
+                homes.nft(None, table % f" udp dport {PORTS[0]}-{PORTS[-1]} drop\n")
+                packets.go_on()
+                homes.nft(None, "flush ruleset\n")
+        after = [leg for line in lines for leg in line.legs(world)]
+        for old, new in zip(before, after):
+            expect(new["packets"] - old["packets"] == packets.sent // len(before) and
+                   new["drops"] == old["drops"],
+                   f"of {packets.sent} packets by {len(before)} legs: {old} became {new}")
 
 
 # ---- what is encrypted passes as it is

@@ -211,8 +211,10 @@ def takes_anything_where_it_is_plain(relay):
 def sums_what_has_no_checksum(relay):
     with call(relay, families=(4, 6), no_checksum=True) as one:
         one.warm()
-        for size in (*range(0, 20), 159, 160, 500, 501, 502, 503, 504, 505, 1023, 1024, 1387, 1388):
+        sizes = (*range(0, 20), 159, 160, 500, 501, 502, 503, 504, 505, 1023, 1024, 1387, 1388)
+        for size in sizes:
             one.passes(0, rtp(1, size))
+        one.settle(0, packets=1 + len(sizes), bytes=172 + 12 * len(sizes) + sum(sizes), lost=0)
 
 
 def counts_what_is_missing(relay):
@@ -372,6 +374,8 @@ def keeps_its_lock_in_the_same_epoch(relay):
         one.rate += 1
         relay.change(one.rule("move", 0))
         one.passes(1, rtp(9))
+        one.settle(0, locked=1, packets=1, stranger=0)
+        one.settle(1, locked=1, packets=2, early=0)
 
 
 def stands_an_attack(relay):
@@ -447,6 +451,8 @@ def sends_first_where_it_may(relay):
             one.passes(1, rtp(3), other)
             one.passes(0, rtp(4))
             expect(not other.drain(), "it goes where it came from, not to its target")
+        for side in (0, 1):
+            one.settle(side, packets=2, early=0)
 
 
 def never_sends_to_who_has_not_sent(relay):
@@ -468,6 +474,7 @@ def keeps_dscp(relay):
                 one.phones[0].mark(traffic_class)
                 got = one.passes(0, rtp(1))
                 expect(got == traffic_class, f"{families}: {traffic_class:#x} came as {got:#x}")
+            one.settle(0, packets=5, lost=0)
 
 
 def says_what_is_wrong(relay):
@@ -539,12 +546,15 @@ def stands_a_reload_of_the_firewall(relay):
     with call(relay) as one:
         one.warm()
         stream(one, 100, {50: lambda: sh("nft", "flush", "ruleset")})
+        for side in (0, 1):
+            one.settle(side, packets=101, stranger=0, flood=0, lost=0)
 
 
 def survives_its_link(relay):
     with call(relay, families=(4, 4)) as one, call(relay, families=(4, 6)) as six:
         one.warm()
         six.warm()
+        before = [each.state(side)["packets"] for each in (one, six) for side in (0, 1)]
         sh("ip", "link", "set", "to-b", "down")
         sh("ip", "link", "set", "to-b", "up")
         sh("ip", "link", "del", "to-b")
@@ -561,6 +571,8 @@ def survives_its_link(relay):
             return each.phones[1].hears(0.1) and each.phones[0].hears(0.1)
         for each in (one, six):
             lab.until(lambda: goes_again(each), PATIENCE, "packet over the new link")
+        after = [each.state(side)["packets"] for each in (one, six) for side in (0, 1)]
+        expect(all(new > old for new, old in zip(after, before)), f"{before} became {after}")
 
 
 def goes_by_the_gateway_that_there_is(relay):
