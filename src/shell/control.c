@@ -80,7 +80,10 @@ static void drop_client(struct control *control, struct client *client)
     else if (client->state == CLIENT_WATCHES)
         control->watchers--;
     order_free(&client->order); /* it may hold nothing */
-    close(client->fd);          /* which takes it out of epoll */
+    /* A child that was just spawned has the descriptor, too, until it runs its program: so long to
+     * close it takes nothing out of epoll, and what is told of it would be for the next client. */
+    epoll_ctl(control->epoll, EPOLL_CTL_DEL, client->fd, NULL);
+    close(client->fd);
     free(client->out);
     *client = (struct client){.generation = client->generation + 1};
 }

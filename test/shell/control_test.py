@@ -7,6 +7,7 @@ are names of checks to run alone. Must be run by root: some checks become somebo
 """
 
 import contextlib
+import ctypes
 import hashlib
 import json
 import os
@@ -33,6 +34,7 @@ from server_test import (CONFIG, PATIENCE, SIPW, Failure, Phone, expect, full_di
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAMS = os.path.dirname(SIPW)
 NOBODY = 65534
+PIDFD_GETFD = 438  # __NR_pidfd_getfd
 
 
 def run(one, *words, program="sipwitch", given=None, prefix=()):
@@ -842,6 +844,37 @@ def slow_watcher_is_told_what_it_lost():
         expect(watcher.row()["event"] == "registered", "it is told no more")
 
 
+def sockets(one):
+    """Of the server: descriptors, and what they are."""
+    found, folder = set(), f"/proc/{one.process.pid}/fd"
+    for name in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            found.add((int(name), os.readlink(f"{folder}/{name}")))
+    return {(number, what) for number, what in found if what.startswith("socket:")}
+
+
+def end_of_one_is_not_taken_for_the_next_ones():
+    """A program that the server starts has all of its descriptors for a moment: what the server closes
+    meanwhile is still open, and epoll goes on to tell of it. Here we have it."""
+    with running() as one:
+        before = sockets(one)
+        first = Line(one)
+        theirs, = sockets(one) - before
+        process = os.pidfd_open(one.process.pid)
+        kept = ctypes.CDLL(None, use_errno=True).syscall(PIDFD_GETFD, process, theirs[0], 0)
+        os.close(process)
+        expect(kept >= 0, f"pidfd_getfd: {os.strerror(ctypes.get_errno())}")
+        try:
+            first.close()
+            until(lambda: theirs not in sockets(one), "end of the first")
+            for _ in range(3):
+                second = Line(one)
+                expect(second.ask(command="status")[-1] == {"done": True}, "it was hung up")
+                second.close()
+        finally:
+            os.close(kept)
+
+
 def many_clients_are_bounded():
     with running() as one:
         lines = [Line(one) for _ in range(32)]
@@ -1310,7 +1343,8 @@ CHECKS = [status_tells_of_the_server, registry_lists_the_phones,
           garbage_is_refused_and_harmless, requests_may_come_together_and_in_pieces,
           many_requests_in_one_go_are_all_answered,
           slow_reader_holds_up_nobody_and_misses_nothing, slow_watcher_is_told_what_it_lost,
-          many_clients_are_bounded, socket_in_a_deep_directory_works,
+          end_of_one_is_not_taken_for_the_next_ones, many_clients_are_bounded,
+          socket_in_a_deep_directory_works,
           sipquery_asks_where_a_user_is, sipquery_tells_a_server_that_answers_from_one_that_does_not,
           user_is_added_and_survives_kill, users_are_listed_with_their_names,
           user_is_good_at_once_and_gone_at_once,
