@@ -48,12 +48,23 @@ KEYS = ("a=fingerprint:sha-256 00:11:22\r\na=zrtp-hash:1.10 abcdef\r\n"
         "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:secret\r\n")
 
 
+def place(host, port):
+    """As the relay writes it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def connection(host):
+    """As descriptions have it."""
+    return f"IN IP{6 if ':' in host else 4} {host}"
+
+
 class Ear:
     """A phone's media: one port, that sends RTP and hears it."""
 
     def __init__(self, stack, host="127.0.0.1", relay="127.0.0.1", port=0):
         self.host, self.relay = host, relay
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
         self.socket.bind((host, port))
         stack.callback(self.socket.close)
         self.port = self.socket.getsockname()[1]
@@ -61,8 +72,8 @@ class Ear:
         self.sequence = 0
 
     def describe(self, direction="sendrecv", host=None, version=1):
-        host = host or self.host
-        return (f"v=0\r\no=- 7 {version} IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n"
+        at = connection(host or self.host)
+        return (f"v=0\r\no=- 7 {version} {at}\r\ns=-\r\nc={at}\r\nt=0 0\r\n"
                 f"m=audio {self.port} RTP/AVP 0\r\na=rtcp-mux\r\na={direction}\r\n{KEYS}")
 
     def packet(self):
@@ -104,7 +115,7 @@ class Line:
         self.ends = [(near, near_told, far), (far, far_told, near)]
 
     def keys(self):
-        return [f"{ear.relay}:{told}" for ear, told, _ in self.ends]
+        return [place(ear.relay, told) for ear, told, _ in self.ends]
 
     def legs(self):
         """As the relay lists them: that which hears the near ear, and that of the far one."""
@@ -128,7 +139,7 @@ class Line:
             expect(new["packets"] > old["packets"] and
                    arrived(new) - arrived(old) == ear.sequence - first,
                    f"{ear.sequence - first} packets were sent: {old} became {new}")
-            expect(new["source"] == f"{ear.host}:{ear.port}", f"the leg hears another: {new}")
+            expect(new["source"] == place(ear.host, ear.port), f"the leg hears another: {new}")
 
     def expect_silence(self):
         """There are no such legs, and nothing goes through."""
@@ -173,10 +184,10 @@ def expect_led(said, message, relay="127.0.0.1"):
             port = next(ports, "none")
             line = re.sub(r"^(m=\S+ )[1-9]\d*", rf"\g<1>{port}", line)
         elif line.startswith("c="):
-            line = re.sub(r"^c=IN IP4 [^\r\n]*", f"c=IN IP4 {relay}", line)
+            line = re.sub(r"^c=IN IP. [^\r\n]*", f"c={connection(relay)}", line)
         elif line.startswith("a=rtcp:"):
             line = re.sub(r"\d+", str(int(port) + 1), line, count=1)
-            line = re.sub(r"IN IP4 [^\r\n]*", f"IN IP4 {relay}", line)
+            line = re.sub(r"IN IP. [^\r\n]*", connection(relay), line)
         lines.append(line)
     expect(message.body == "".join(lines), f"{said!r} arrived as {message.body!r}")
 
@@ -189,13 +200,16 @@ class House(dialog_test.House):
         self.relay = relay
         self.ears = [Ear(stack, host, host) for _ in self.phones]
 
+    def next_host(self):
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    def listing(self, *options):
+        where = [] if self.relay == "kernel" else ["--prefixpath", self.process.state]
+        return relay_does("list", *options, *where).splitlines()
+
     def legs(self):
         """The relay's, by their places."""
-        where = [] if self.relay == "kernel" else ["--prefixpath", self.process.state]
-        done = subprocess.run([program("sipw-relay"), "list", "--json", *where], check=False,
-                              capture_output=True, text=True)
-        expect(done.returncode == 0, f"sipw-relay list: {done.stderr.strip()}")
-        return {leg["leg"]: leg for leg in map(json.loads, done.stdout.splitlines())}
+        return {leg["leg"]: leg for leg in map(json.loads, self.listing("--json"))}
 
     def says(self, *words):
         return subprocess.run([program("sipwitch"), "--prefixpath", self.process.state, *words],
@@ -254,8 +268,8 @@ class Call:
         """Both are told the ports that they had."""
         request, answer = self.exchange(ours, theirs, method, body=our_body,
                                         answer_body=their_body)
-        expect_led(our_body, request)
-        expect_led(their_body, answer)
+        expect_led(our_body, request, self.house.host)
+        expect_led(their_body, answer, self.house.host)
         at = 0 if ours is self.near else 1
         expect(port_of(request) == self.line.ends[1 - at][1], "the port of who is asked has changed")
         expect(port_of(answer) == self.line.ends[at][1], "the port of who asks has changed")
@@ -280,6 +294,13 @@ class DirectCall(Call):
         expect(self.ok.body == far, f"it is not as it was: {self.ok.body!r}")
         self.far = Dialog.of_callee(self.bob, self.invite, answer)
         self.bob.await_request("ACK")
+
+
+def relay_does(*words):
+    """What it says."""
+    done = subprocess.run([program("sipw-relay"), *words], check=False, capture_output=True, text=True)
+    expect(done.returncode == 0, f"sipw-relay {words[0]}: {done.stderr.strip()}")
+    return done.stdout
 
 
 def program(name):
@@ -353,6 +374,33 @@ def what_is_relayed_and_dropped_is_counted():
         call.hang_up()
         found = server_test.until(lambda: counted(one, lambda c: c["relayed_now"] == 0), "end")
         expect(found["relayed"] == 1, f"{found}")
+
+
+def who_is_on_the_relay_is_listed_with_their_silence():
+    """For people, too."""
+    with house() as one:
+        call = Call(one)
+        expect(all(leg["silent_ms"] is None and leg["source"] is None for leg in call.line.legs()),
+               f"somebody was heard: {call.line.legs()}")
+        (near, _, _), _ = call.line.ends
+        began = time.monotonic()
+        call.line.expect_sound()
+        server_test.until(lambda: all(leg["silent_ms"] >= 300 for leg in call.line.legs()), "silence")
+        call.line.expect_sound()
+        last = time.monotonic()
+        legs = call.line.legs()
+        silent = 1000 * (time.monotonic() - began)
+        expect(all(leg["silent_ms"] <= silent for leg in legs), f"silent for {silent:.0f} ms: {legs}")
+        server_test.until(lambda: all(1000 * (time.monotonic() - last) - 100 <= leg["silent_ms"]
+                                      for leg in call.line.legs()), "silence that goes on")
+        leg = call.line.legs()[0]
+        title, *rows = one.listing()
+        expect(title.split() == ["LEG", "PHONE", "PACKETS", "DROPPED", "LOST", "JITTER", "SILENT"], title)
+        row, = [row.split() for row in rows if row.startswith(f"{leg['leg']} ")]
+        dropped = sum(leg["drops"].values())
+        expect(row[:5] == [leg["leg"], place(near.host, near.port), str(leg["packets"]), str(dropped),
+                           str(leg["lost"])] and row[-1] == "s", f"{leg} is shown as {row}")
+        call.hang_up()
 
 
 def say_with_gaps(ear, port, other, count, gap):
@@ -838,6 +886,16 @@ def where_nothing_is_written_the_kernel_relays():
     relay_by_default("media is relayed in the kernel (/run/sipwitch/relay)")
 
 
+def ports_of_the_relay_are_given_to_nobody_else():
+    """Unless a program asks for one by its number."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", "w", encoding="ascii") as file:
+        file.write("41000 41009")
+    relay_does("load", "--user", "root", "--ports", "41000-41007")
+    with contextlib.ExitStack() as stack:
+        ports = {Ear(stack).port for _ in range(2)}
+        expect(ports == {41008, 41009}, f"the system gives {ports}")
+
+
 def where_only_this_machine_is_served_no_process_is_started():
     with server_test.server(dialog_test.CONFIG) as server:
         server.start("-A", "127.0.0.1,::1")
@@ -951,6 +1009,7 @@ def place_by_old_key(key):
 CHECKS = [
     sound_goes_both_ways_and_ends_with_the_call,
     what_is_relayed_and_dropped_is_counted,
+    who_is_on_the_relay_is_listed_with_their_silence,
     what_is_lost_and_uneven_is_in_the_record,
     what_closed_legs_have_heard_outlives_a_kill,
     hold_and_other_places_keep_the_ports,
@@ -975,12 +1034,14 @@ CHECKS = [
     where_nothing_is_written_a_process_relays,
     where_nothing_is_written_the_kernel_relays,
     where_the_kernels_may_not_be_opened_a_process_relays,
+    ports_of_the_relay_are_given_to_nobody_else,
     where_only_this_machine_is_served_no_process_is_started,
     who_relays_ends_once_nobody_needs_it,
     who_leaves_for_a_place_behind_nat_is_relayed_from_there_on,
     keys_of_gnu_sip_witch_say_where_the_relay_is,
 ]
 ONLY = {
+    ports_of_the_relay_are_given_to_nobody_else: "kernel",
     calls_outlive_the_process_that_relays: "process",
     where_nothing_is_written_a_process_relays: "process",
     where_nothing_is_written_the_kernel_relays: "kernel",
@@ -999,9 +1060,7 @@ def be_alone(checks):
     try:
         lab.mount_run()
         if RELAY == "kernel":
-            done = subprocess.run([program("sipw-relay"), "load", "--user", "root"], check=False,
-                                  capture_output=True, text=True)
-            expect(done.returncode == 0, f"sipw-relay load: {done.stderr.strip()}")
+            relay_does("load", "--user", "root")
         next(check for check in checks if check.__name__ == ALONE[1])()
     except (Failure, server_test.Failure, lab.Failure, lab.Unable, OSError,
             subprocess.SubprocessError) as why:

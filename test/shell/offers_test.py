@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Whatever phones agree on by the real sipw, its relay carries: RTCP apart, bundles, layers, fax; in
-reliable responses, too, and on hold; and all that is no place passes byte for byte. With both relays,
-whose counters are looked at.
+"""Whatever phones agree on by the real sipw, its relay carries: RTCP apart, bundles, layers, fax, ICE;
+in reliable responses, too, on hold, and on the move; and all that is no place passes byte for byte. With
+both relays, whose counters are looked at.
 
 Prints `ok RELAY: NAME` or `not ok RELAY: NAME: why` for each check; the exit status is 0 if all are
 ok. It needs root, to load the kernel's relay. SIPW names another server binary than
@@ -17,8 +17,9 @@ import sys
 sys.dont_write_bytecode = True
 
 import media_test
-from media_test import KEYS, SDP, Call, Ear, Line, expect_led, house, server_test, told
-from sip import Attempt, Dialog, expect
+from media_test import (CONFIG, KEYS, SDP, Call, Ear, Line, expect_led, house, lab, port_of, running,
+                        server_test, told)
+from sip import Attempt, Dialog, Phone, expect
 
 CORPUS = os.path.join(server_test.ROOT, "test", "fuzz", "corpus", "sdp")
 # Of those there, what real phones without ICE say.
@@ -296,6 +297,76 @@ def a_call_goes_over_to_fax_and_back():
             call.hang_up()
 
 
+HOST = "a=candidate:1 1 UDP 2130706431 10.1.2.3 4000 typ host\r\n"
+MIRROR = "a=candidate:2 1 UDP 1694498815 203.0.113.5 4000 typ srflx raddr 10.1.2.3 rport 4000\r\n"
+
+
+class Checks(Ear):
+    """Of connectivity, by STUN (RFC 8445 7)."""
+
+    def packet(self):
+        return struct.pack("!HHIIQ", 1, 0, 0x2112a442, self.ssrc, self.sequence)
+
+
+def where_all_is_relayed_ice_has_that_way_alone():
+    """Its candidates are replaced by one, and checks go by it."""
+    with house() as one, contextlib.ExitStack() as stack:
+        ears = Checks(stack), Checks(stack)
+        said = [describe(f"m=audio {ear.port} RTP/AVP 0", "a=rtcp-mux", "a=ice-ufrag:abcd",
+                         "a=ice-pwd:0123456789012345678901", (HOST + MIRROR).strip(),
+                         "a=end-of-candidates") for ear in ears]
+        alice, bob = one.phones[:2]
+        attempt = Attempt(alice, bob.aor(), SDP, body=said[0])
+        invite = bob.await_request("INVITE")
+        bob.answer(invite, 200, SDP, body=said[1])
+        ok, near = attempt.accepted()
+        bob.await_request("ACK")
+        for text, message in zip(said, (invite, ok)):
+            ours = (f"a=candidate:sipw 1 UDP 255 127.0.0.1 {told(message)} typ relay "
+                    "raddr 0.0.0.0 rport 9\r\n")
+            expect_led(text.replace(HOST + MIRROR, ours), message)
+        line = Line(one, ears[0], told(ok), ears[1], told(invite))
+        line.expect_sound()
+        hang_up(near, bob, line)
+
+
+def who_moves_to_another_network_is_found_there():
+    """Signalling comes from elsewhere, and media with it; what is said of the place is of no use."""
+    with running(CONFIG % "", lab.ADDRESS) as one, contextlib.ExitStack() as stack:
+        call = Call(one)
+        call.line.expect_sound()
+        (left, port, far), (_, far_port, _) = call.line.ends
+        away = Ear(stack, "192.0.2.7", lab.ADDRESS)
+        call.near.phone = Phone(one, "alice", away.host)
+        stack.callback(call.near.phone.close)
+        call.near.phone.bind(contact=f"<{call.alice.contact()}>")
+        body = away.describe(host="192.168.1.7", version=2)
+        request, answer = call.exchange(call.near, call.far, "INVITE", body=body,
+                                        answer_body=far.describe())
+        expect((port_of(answer), port_of(request)) == (port, far_port), "the ports have changed")
+        call.line = Line(one, away, port, far, far_port)
+        expect(call.line.legs()[0]["allowed"] == "192.0.2.7:0", f"{call.line.legs()[0]}")
+        call.line.expect_sound()
+        strangers = call.line.legs()[0]["drops"]["stranger"]
+        left.send(port)
+        server_test.until(lambda: call.line.legs()[0]["drops"]["stranger"] == strangers + 1,
+                          "count of a packet from where she was")
+        call.line.expect_sound()
+        call.hang_up()
+
+
+def by_ipv6_it_is_the_same():
+    with running(CONFIG % "", "::1") as one:
+        call = Call(one)
+        call.line.expect_sound()
+        call.reinvite(call.near, call.far, call.near_ear.describe("sendonly", version=2),
+                      call.far_ear.describe("recvonly", version=2))
+        call.reinvite(call.far, call.near, call.far_ear.describe(version=3),
+                      call.near_ear.describe(version=3))
+        call.line.expect_sound()
+        call.hang_up()
+
+
 def what_is_no_place_passes_byte_for_byte():
     """In offer and answer, of INVITE and UPDATE."""
     bodies = [ODD]
@@ -321,6 +392,9 @@ CHECKS = [
     a_bundle_goes_by_one_pair_of_legs,
     layers_go_by_ports_that_follow_each_other,
     a_call_goes_over_to_fax_and_back,
+    where_all_is_relayed_ice_has_that_way_alone,
+    who_moves_to_another_network_is_found_there,
+    by_ipv6_it_is_the_same,
     what_is_no_place_passes_byte_for_byte,
 ]
 
