@@ -1,8 +1,8 @@
 /*
- * A clock that is set forward on demand, for config_test.py and domains_test.py: preloaded into
- * sipw, it stands before clock_gettime, and before gettimeofday, which libunbound asks.  The file
- * that SIPWITCH_HASTE names holds the seconds by which the server's clocks are ahead; what sleeps
- * wakes no earlier.
+ * A clock that is set forward on demand, for config_test.py, media_test.py and domains_test.py:
+ * preloaded into sipw and what that starts, it stands before clock_gettime, and before
+ * gettimeofday, which libunbound asks.  The file that SIPWITCH_HASTE names holds the seconds by
+ * which the server's clocks are ahead; what sleeps wakes no earlier.
  */
 #include <dlfcn.h>
 #include <fcntl.h>

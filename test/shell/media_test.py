@@ -20,6 +20,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -39,6 +40,7 @@ RELAYS = "kernel", "process"
 ALONE = sys.argv[2:4] if sys.argv[1:2] == ["--alone"] else []
 RELAY = ALONE[0] if ALONE else "process"
 AT_ONCE = 4
+HASTE = os.path.join(server_test.ROOT, "build", "release", "test", "shell", "hasteclock.so")
 CHECK_PATIENCE = 120.0
 
 CONFIG = dialog_test.CONFIG.replace(
@@ -911,6 +913,28 @@ def who_relays_ends_once_nobody_needs_it():
         server_test.until(lambda: not is_running(pid), "end of the relay", 20)
 
 
+def legs_that_nobody_comes_back_for_end():
+    """After an hour of silence without a server, and the process with them. By a clock that is set
+    forward (hasteclock.c)."""
+    with tempfile.NamedTemporaryFile("w", encoding="ascii") as ahead:
+        haste = {"LD_PRELOAD": HASTE, "SIPWITCH_HASTE": ahead.name}
+        with running(CONFIG % "", env={**os.environ, **haste}) as one:
+            call = Call(one)
+            call.line.expect_sound()
+            one.kill()
+            for seconds in 1800, 3600, 5400:
+                set_forward(ahead, seconds)
+                call.line.expect_sound()
+            set_forward(ahead, 5400 + 3700)
+            server_test.until(lambda: not is_running(one.pids[0]), "end of the relay", 30)
+
+
+def set_forward(ahead, seconds):
+    ahead.seek(0)
+    ahead.write(str(seconds))
+    ahead.flush()
+
+
 def is_running(pid):
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii") as file:
@@ -1037,6 +1061,7 @@ CHECKS = [
     ports_of_the_relay_are_given_to_nobody_else,
     where_only_this_machine_is_served_no_process_is_started,
     who_relays_ends_once_nobody_needs_it,
+    legs_that_nobody_comes_back_for_end,
     who_leaves_for_a_place_behind_nat_is_relayed_from_there_on,
     keys_of_gnu_sip_witch_say_where_the_relay_is,
 ]
@@ -1048,6 +1073,7 @@ ONLY = {
     where_the_kernels_may_not_be_opened_a_process_relays: "kernel",
     where_only_this_machine_is_served_no_process_is_started: "process",
     who_relays_ends_once_nobody_needs_it: "process",
+    legs_that_nobody_comes_back_for_end: "process",
 }
 
 

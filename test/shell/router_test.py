@@ -373,6 +373,15 @@ def a_stun_server_says_the_address():
         expect("fault" not in found, f"{found}")
 
 
+def a_change_of_the_address_is_learnt_by_stun():
+    """It is asked again each half minute."""
+    with Stun() as server, home(f"stun:{WORLD}") as one:
+        one.await_address(PUBLIC, "stun")
+        server.lie = OTHER_PUBLIC
+        one.await_outside(lambda o: o.get("address") == OTHER_PUBLIC, OTHER_PUBLIC, 45)
+        one.process.await_line(f"the public address is {OTHER_PUBLIC}, says a STUN server")
+
+
 def a_stun_server_helps_where_the_router_does_not_know():
     with Stun(3479), Router(address="100.64.3.4"), home(f"router stun:{WORLD}:3479") as one:
         found = one.await_address(PUBLIC, "stun")
@@ -447,6 +456,7 @@ CHECKS = [
     a_port_that_another_machine_has_is_not_taken_for_ours,
     a_router_behind_another_has_no_public_address,
     a_stun_server_says_the_address,
+    a_change_of_the_address_is_learnt_by_stun,
     a_stun_server_helps_where_the_router_does_not_know,
     a_silent_stun_server_is_told_of,
     a_clean_stop_gives_the_ports_back,
