@@ -16,10 +16,8 @@ import subprocess
 import sys
 
 CLONE_NEWNS = 0x20000
-CAPABILITIES = {"CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_FOWNER": 3, "CAP_NET_ADMIN": 12,
-                "CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38, "CAP_BPF": 39}
 NAMESPACES = 0x7e020080  # CLONE_NEW* of clone(2)
-PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 24, 38
+PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 23, 24, 38
 PROT_WRITE, PROT_EXEC = 2, 4
 ALLOW = 0x7fff0000
 EQUAL, GREATER, MASKED = 4, 6, 7  # enum scmp_compare
@@ -50,10 +48,13 @@ def is_below(place, folders):
     return any(place == folder or place.startswith(f"{folder}/") for folder in folders)
 
 
+# By one of these systemd gives a unit mounts of its own.
+MOUNTS = ("PrivateDevices", "PrivateTmp", "ProtectHome", "ProtectKernelTunables", "ProtectSystem")
+
+
 def see_only(plan):
-    if all(plan[key] == "no" for key in ("PrivateTmp", "PrivateDevices", "ProtectHome",
-                                         "ProtectKernelTunables", "ProtectSystem")):
-        return # what it mounts, all see
+    if all(plan[key] == "no" for key in MOUNTS):
+        return
     call(libc.unshare(CLONE_NEWNS), "unshare")
     mount("--make-rslave", "/")
     for folder in plan["writable"]:
@@ -88,9 +89,10 @@ def see_only(plan):
 def become(plan):
     files = min(int(plan["LimitNOFILE"]), resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-    kept = [CAPABILITIES[name] for name in plan["capabilities"]]
     capability = 0
-    while capability in kept or libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
+    while libc.prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0:
+        if capability not in plan["capabilities"]:
+            call(libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0), "bounding set")
         capability += 1
     os.setgroups([])
     os.setresgid(*[plan["gid"]] * 3)

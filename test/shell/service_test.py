@@ -9,11 +9,13 @@ names of checks to run alone.
 """
 
 import contextlib
+import ctypes
 import glob
 import json
 import os
 import pwd
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -39,6 +41,7 @@ INSTALLED = "/run/installed" # all of /run is our own
 CONFIG_PATH = "/etc/sipwitch.conf"
 HOST, PORT = "127.0.0.1", 5060
 ARGUMENT_LIMIT = 128 << 10 # bytes of one string of an environment: MAX_ARG_STRLEN of the kernel
+FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1:] # of a unit that does not say how many
 CONFIG = dialog_test.CONFIG.replace("<realm>lab.test</realm>", "").replace(
     "</sipwitch>", f"""  <stack><interface>{HOST}</interface></stack>
   <media><mode>always</mode><public>router</public><ports>33000-33099</ports></media>
@@ -137,6 +140,13 @@ PLAIN = {"MemoryDenyWriteExecute": "no", "PrivateDevices": "no", "PrivateTmp": "
          "RestrictNamespaces": "no", "SystemCallErrorNumber": "EPERM", "UMask": "0022"}
 
 
+def capability(name):
+    number = ctypes.c_int()
+    expect(ctypes.CDLL("libcap.so.2").cap_from_name(name.encode(), ctypes.byref(number)) == 0,
+           f"{name} is no capability")
+    return number.value
+
+
 def confined(unit, key):
     """The command that a key of the unit has, as systemd would run it."""
     user = pwd.getpwnam(unit.values.get("User", ["root"])[-1])
@@ -151,8 +161,9 @@ def confined(unit, key):
     plan = {key: unit.values.get(key, [default])[-1] for key, default in PLAIN.items()}
     words = unit.words("SystemCallFilter")
     plan |= {"uid": user.pw_uid, "gid": user.pw_gid, "writable": [path for _, path in folders],
-             "environment": environment, "LimitNOFILE": unit.values.get("LimitNOFILE", ["524288"])[-1],
-             "capabilities": unit.words("CapabilityBoundingSet"),
+             "environment": environment,
+             "capabilities": [capability(name) for name in unit.words("CapabilityBoundingSet")],
+             "LimitNOFILE": unit.values.get("LimitNOFILE", FILES)[-1],
              "families": [getattr(socket, name) for name in unit.words("RestrictAddressFamilies")],
              "calls": sorted(calls_of(["@default", *words], call_sets())) if words else []}
     path = os.path.join(INSTALLED, f"{unit.name}.json")
@@ -366,24 +377,35 @@ def the_kernels_relay_comes_with_the_server():
     expect("sipwitch-relay-load.service" in server.words("After"), "the server does not wait for it")
 
 
-def the_kernels_relay_is_loaded_and_watched_within_its_units():
-    load, watch = [Unit(f"sipwitch-relay-{name}.service") for name in ("load", "watch")]
+def the_kernels_units_do_their_work_within_their_keys():
+    """One loads the relay and leaves, the other attaches it to links that come later."""
+    load, watch = Unit("sipwitch-relay-load.service"), Unit("sipwitch-relay-watch.service")
     with service() as one, contextlib.ExitStack() as stack:
+        stack.callback(subprocess.run, [program("sipw-relay"), "unload"], capture_output=True, check=False)
         run(*confined(load, "ExecStart"))
-        stack.callback(run, *confined(load, "ExecStop"))
-        manager = stream_test.Manager()
-        process = lab.spawn(confined(watch, "ExecStart"),
-                            env=manager.environment())
-        stack.callback(lab.end, process)
-        expect(manager.socket.recv(100) == b"READY=1", "it does not watch")
+        watcher = lab.spawn(confined(watch, "ExecStart"), stdout=subprocess.DEVNULL)
+        stack.callback(lab.end, watcher)
+        run("ip", "link", "add", "late0", "type", "veth", "peer", "name", "late1")
+        stack.callback(run, "ip", "link", "del", "late0")
+        run("ip", "link", "set", "late0", "up")
+        until(lambda: is_attached("late0"), "program at a link that came later")
         one.start()
         one.await_line("media is relayed in the kernel (/run/sipwitch/relay)")
-        call = media_test.Call(media_test.House(one, stack))
+        call = media_test.Call(media_test.House(one, stack, relay="kernel"))
         call.line.expect_sound()
         run(*confined(load, "ExecReload"))
         call.line.expect_sound()
-        expect(process.poll() is None, "it watches no more")
         call.hang_up()
+        one.end()
+        expect(watcher.poll() is None, f"the watch ended with {watcher.returncode}")
+        lab.end(watcher)
+        run(*confined(load, "ExecStop"))
+        for link in "lo", "late0":
+            expect(not is_attached(link), f"there still is a program at {link}")
+
+
+def is_attached(link):
+    return "bpf" in run("tc", "filter", "show", "dev", link, "ingress")
 
 
 def connections_of_phones_outlive_the_server():
@@ -407,7 +429,7 @@ CHECKS = [
     the_relays_units_relay_for_the_server,
     relayed_by_the_kernel_calls_are_heard_within_the_unit,
     the_kernels_relay_comes_with_the_server,
-    the_kernels_relay_is_loaded_and_watched_within_its_units,
+    the_kernels_units_do_their_work_within_their_keys,
     connections_of_phones_outlive_the_server,
 ]
 
