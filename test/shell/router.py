@@ -86,12 +86,19 @@ def build():
 
 def reset():
     """The router as it leaves the factory: it translates, and forwards nothing."""
-    with contextlib.suppress(lab.Unable):
-        sh("ip", "-n", "router", "address", "del", f"{OTHER_PUBLIC}/24", "dev", "wan0")
+    move(PUBLIC)
     inside("router", "nft", "flush", "ruleset")
     inside("router", "nft", "add table ip home; "
            "add chain ip home out { type nat hook postrouting priority 100; }; "
            "add rule ip home out oifname wan0 masquerade")
+
+
+def move(address):
+    """The router's public address becomes another."""
+    old = OTHER_PUBLIC if address == PUBLIC else PUBLIC
+    with contextlib.suppress(lab.Unable):
+        sh("ip", "-n", "router", "address", "del", f"{old}/24", "dev", "wan0")
+    sh("ip", "-n", "router", "address", "replace", f"{address}/24", "dev", "wan0")
 
 
 def forward(*ports):

@@ -301,6 +301,15 @@ def a_change_of_the_address_is_learnt():
         until(lambda: set(gate.forwards()) == ALL, "ports that are forwarded again")
 
 
+def a_change_of_the_address_is_learnt_by_upnp():
+    """Which says nothing by itself: it is asked."""
+    with daemon(True, False), home() as one:
+        one.await_address(PUBLIC, "upnp")
+        router.move(OTHER_PUBLIC)
+        one.await_address(OTHER_PUBLIC, "upnp")
+        one.process.await_line(f"the public address is {OTHER_PUBLIC}")
+
+
 def a_router_that_starts_anew_in_silence_is_noticed():
     with Router(speaks=("pmp",)) as gate, home() as one:
         one.await_address(PUBLIC, "pmp")
@@ -447,6 +456,7 @@ CHECKS = [
     a_call_from_outside_has_sound_and_ends,
     an_address_that_is_written_is_told_likewise,
     a_change_of_the_address_is_learnt,
+    a_change_of_the_address_is_learnt_by_upnp,
     a_router_that_starts_anew_in_silence_is_noticed,
     a_router_that_starts_anew_twice_is_noticed,
     miniupnpd_that_starts_anew_is_asked_again,
