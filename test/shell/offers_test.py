@@ -26,7 +26,8 @@ CORPUS = os.path.join(server_test.ROOT, "test", "fuzz", "corpus", "sdp")
 REAL = "asterisk", "baresip", "baresip_srtp", "linphone", "linphone_zrtp", "twinkle"
 # Written by hand: what nobody here knows, and lines that end as they like.
 ODD = ("v=0\r\no=- 18446744073709551615 0 IN IP4 name.test\r\ns= \r\ni=\u00e9t\u00e9\r\n"
-       "u=http://x/?m=audio 1\r\ne=a@b\r\np=+1\r\nc=IN IP4 10.1.2.3\nb=AS:64\r\nt=0 0\r\nr=7d 1h 0 25h\r\nz=0 0\r\nk=prompt\r\n"
+       "u=http://x/?m=audio 1\r\ne=a@b\r\np=+1\r\nc=IN IP4 10.1.2.3\nb=AS:64\r\n"
+       "t=0 0\r\nr=7d 1h 0 25h\r\nz=0 0\r\nk=prompt\r\n"
        "a=fingerprint:sha-256 AA:bb\r\na=setup:actpass\r\nx=unknown\r\na=\r\n"
        "m=audio 40000 RTP/AVP 0 101\r\ni=title\r\nb=TIAS:64000\r\na=rtpmap:101 telephone-event/8000\n"
        "a=zrtp-hash:1.10 0123456789abcdef\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c=IN IP4 9|2^20\r\n"
