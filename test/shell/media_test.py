@@ -21,6 +21,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -1030,6 +1031,131 @@ def place_by_old_key(key):
         Attempt(carol, alice.aor(), SDP, body=bodies[2]).fails(503)
 
 
+@contextlib.contextmanager
+def listening(server):
+    """Where the server finds the relay's process, before it begins."""
+    os.makedirs(server.state, 0o700)
+    path = os.path.join(server.state, "relay")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(path)
+        listener.listen()
+        yield listener
+    os.unlink(path)
+
+
+def a_relay_without_a_leg_refuses():
+    """It has ports enough, but a call of one medium comes to four legs."""
+    with server_test.server(CONFIG % "") as server, contextlib.ExitStack() as stack:
+        listener = stack.enter_context(listening(server))
+        relay = lab.spawn([program("sipw-relay"), "serve", "--listener", str(listener.fileno()), "--legs", "5"],
+                          pass_fds=[listener.fileno()])
+        stack.callback(lab.end, relay)
+        server.start("-A", "127.0.0.1")
+        server.await_line("found sipw-relay")
+        one = House(server, stack, relay="process")
+        call = Call(one)
+        refuses_another(one)
+        call.line.expect_sound()
+        call.hang_up()
+        serves_another(one)
+        counted(one, lambda c: expect(c["relay_refused"] == 1 and c["relay_broken"] == 0, f"{c}"))
+
+
+def who_is_held_without_music_is_held_for_longer():
+    with house("<silence>1</silence>") as one:
+        call = Call(one)
+        call.line.expect_sound()
+        call.reinvite(call.near, call.far, call.near_ear.describe("sendonly"),
+                      call.far_ear.describe("recvonly"))
+        call.bob.nothing(lambda m: m.method == "BYE", "the call was hung up", 5)
+        call.reinvite(call.near, call.far, call.near_ear.describe(), call.far_ear.describe())
+        call.line.expect_sound()
+        call.hang_up()
+
+
+def be_of_another_version(listener, ended):
+    """Answers one question after another, and each time it is of no use."""
+    while not ended.is_set():
+        if select.select([listener], [], [], 0.1)[0]:
+            with listener.accept()[0] as asker:
+                _, question, _, _ = struct.unpack("IIII", asker.recv(65536)[:16])
+                asker.send(struct.pack("IIII", 0xffff, question, 0, 0))
+
+
+def a_relay_of_another_version_is_replaced_once_it_has_ended():
+    with server_test.server(CONFIG % "") as server, contextlib.ExitStack() as stack:
+        with listening(server) as listener:
+            ended = threading.Event()
+            relay = threading.Thread(target=be_of_another_version, args=(listener, ended))
+            relay.start()
+            try:
+                server.start("-A", "127.0.0.1")
+                server.await_line("the relay's process is of another version: it ends with its last call")
+            finally:
+                ended.set()
+                relay.join()
+        line = server.await_line("media is relayed by a process", 20)
+        stack.callback(end_relays, server, process_of(line))
+        call = Call(House(server, stack, relay="process"))
+        call.line.expect_sound()
+        call.hang_up()
+
+
+def an_offer_in_the_answer_that_finds_no_port_ends_the_call():
+    """Nobody can refuse it."""
+    with house(count=4) as one:  # a pair towards each phone
+        call = Call(one)
+        alice, carol = one.phones[0], one.phones[2]
+        attempt = Attempt(alice, carol.aor())
+        invite = carol.await_request("INVITE")
+        answer = carol.answer(invite, 200, SDP, body=one.ears[2].describe())
+        _, near = attempt.accepted()
+        Dialog.of_callee(carol, invite, answer)
+        for phone in alice, carol:
+            bye = phone.await_request("BYE")
+            expect("No relay" in (bye.get("Reason") or ""), f"Reason is {bye.get('Reason')!r}")
+            phone.answer(bye, 200)
+        record = server_test.until(lambda: heard(one, "records", lambda r: r["call_id"] == near.call_id),
+                                   "record")
+        expect((record["reason"], record["ended_by"]) == ("unrelayed", "relay"),
+               f"the record is {record}")
+        call.line.expect_sound()
+        call.hang_up()
+
+
+def strangers_are_told_of_in_the_log():
+    with house() as one, contextlib.ExitStack() as stack:
+        call = Call(one)
+        call.line.expect_sound()
+        stranger, line = Ear(stack, "127.0.0.2"), None
+        end = time.monotonic() + 20
+        while not line and time.monotonic() < end:
+            stranger.send(call.line.ends[0][1])
+            line = one.process.next_line(0.01)
+        expect(line and re.search(r"packets of strangers come to the media of alice's call with bob: "
+                                  r"\d+ of them were dropped", line), f"the log says {line!r}")
+        call.line.expect_sound()
+        call.hang_up()
+
+
+def calls_stay_with_the_process_when_the_kernels_relay_comes():
+    with house() as one:
+        call = Call(one)
+        call.line.expect_sound()
+        relay_does("load", "--user", "root")
+        one.restart()
+        line = one.process.await_line("media is relayed")
+        expect("found sipw-relay" in line and "has calls; the kernel's relay is there" in line, line)
+        call.line.expect_sound()
+        call.hang_up()
+        one.restart()
+        one.process.await_line("media is relayed in the kernel (/run/sipwitch/relay)")
+        one.relay = "kernel"
+        call = Call(one)
+        call.line.expect_sound()
+        call.hang_up()
+
+
 CHECKS = [
     sound_goes_both_ways_and_ends_with_the_call,
     what_is_relayed_and_dropped_is_counted,
@@ -1064,8 +1190,17 @@ CHECKS = [
     legs_that_nobody_comes_back_for_end,
     who_leaves_for_a_place_behind_nat_is_relayed_from_there_on,
     keys_of_gnu_sip_witch_say_where_the_relay_is,
+    a_relay_without_a_leg_refuses,
+    who_is_held_without_music_is_held_for_longer,
+    a_relay_of_another_version_is_replaced_once_it_has_ended,
+    an_offer_in_the_answer_that_finds_no_port_ends_the_call,
+    strangers_are_told_of_in_the_log,
+    calls_stay_with_the_process_when_the_kernels_relay_comes,
 ]
 ONLY = {
+    a_relay_without_a_leg_refuses: "process",
+    a_relay_of_another_version_is_replaced_once_it_has_ended: "process",
+    calls_stay_with_the_process_when_the_kernels_relay_comes: "process",
     ports_of_the_relay_are_given_to_nobody_else: "kernel",
     calls_outlive_the_process_that_relays: "process",
     where_nothing_is_written_a_process_relays: "process",

@@ -237,7 +237,8 @@ def hears(listener, speaker, where, others):
 
 
 def calls_from_outside(one):
-    """carol outside calls alice, they hear each other by the legs of the relay, and carol hangs up."""
+    """carol outside calls alice, they hear each other by the legs of the relay, alice asks her something, and
+    carol hangs up."""
     with contextlib.ExitStack() as stack:
         alice = sip.Phone(House(), "alice").bind()
         with router.within("world"):
@@ -248,7 +249,7 @@ def calls_from_outside(one):
             stack.callback(item.close)
         attempt = Attempt(carol, "sip:alice@home.test", SDP, body=describe(far))
         invite = alice.await_request("INVITE")
-        alice.answer(invite, 200, SDP, body=describe(near))
+        answer = alice.answer(invite, 200, SDP, body=describe(near))
         ok, dialog = attempt.accepted()
         host, port = place(ok.body)
         expect(host == PUBLIC and FIRST <= port <= LAST, f"carol was told {host}:{port}")
@@ -263,6 +264,9 @@ def calls_from_outside(one):
             expect(table[leg]["packets"] > 0 and re.fullmatch(source, table[leg]["source"]),
                    f"the leg is {table[leg]}")
         alice.await_request("ACK")
+        alice.send(sip.Dialog.of_callee(alice, invite, answer).write("INFO"))
+        carol.take("INFO", 200)
+        alice.await_message(lambda m: m.status == 200 and m.cseq()[1] == "INFO", "answer to INFO")
         carol.send(dialog.write("BYE"))
         alice.take("BYE", 200)
         carol.await_message(lambda m: m.status == 200 and m.cseq()[1] == "BYE", "answer to BYE")
