@@ -81,6 +81,8 @@ static void open_missing(struct core *core, struct anchor *anchor, struct action
         legs.changes[missing++] = legs.changes[i];
     }
     legs.count = missing;
+    if (missing) /* the time without a relay is none of silence */
+        anchor->agreed_at = core->now.boot;
     if (was_heard)
         anchor_persist(core, anchor, out);
     anchor_change(&legs, out);

@@ -771,6 +771,8 @@ bool anchor_decide(struct core *core, struct context *context, unsigned index,
     if (reason) {
         target->media = (uint8_t)reason;
         target->media_path = MEDIA_DIRECT;
+        if (req->message.first[HEADER_CONTENT_TYPE])
+            context->flags |= CONTEXT_OFFERED;
     } else if (way && req->message.first[HEADER_CONTENT_TYPE]) {
         decide_initial(core, context, index, way, req);
     }
@@ -960,7 +962,7 @@ static struct anchor *decide_late(struct core *core, struct context *context, un
     if (!anchor && target->media_path != MEDIA_DIRECT) {
         target->media = MEDIA_RELAY_FULL;
         target->media_path = MEDIA_DIRECT;
-        core->tally.unrelayed++;
+        core->tally.broken++;
     }
     return anchor;
 }
@@ -1107,7 +1109,10 @@ bool anchor_response(struct core *core, const struct server_transaction *server,
     if (!has_ice(&sdp))
         p.anchor->has_ice = false;
     doubt_way(core, p.anchor, out);
-    if (hear(core, p.anchor, response, &p.message, description, out) == LEGS_FULL)
+    if (p.message.carrier == LEGS_LATE && !legs_have_offer(&p.anchor->legs, &p.message))
+        learn_outside(core, &p.anchor->legs.relay);
+    if (hear(core, p.anchor, response, &p.message, description, out) == LEGS_FULL &&
+        response->status >= 200) /* who only rings may not be the one who answers */
         break_anchor(core, p.anchor);
     if (p.anchor->is_late && legs_are_agreed(&p.anchor->legs))
         note_late(core, &p, out);
@@ -1190,7 +1195,7 @@ static void forget_offers(struct core *core)
             continue;
         offer = offer_of(context);
         anchor->is_offered |=
-            legs_is_offer(&anchor->legs, &offer); /* it may have crossed another */
+            legs_have_offer(&anchor->legs, &offer); /* it may have crossed another */
     }
     for (uint32_t i = 1; i <= core->anchors.used; i++) {
         struct anchor *anchor = pool_live_at(&core->anchors, i);

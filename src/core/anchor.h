@@ -46,6 +46,7 @@ struct anchor {
     uint64_t payer;         /* hash of the id of the user whose limit it counts for; 0 = nobody's */
     struct leg_sum counted; /* of its legs, in the core's tally */
     bool has_closed;        /* legs, since it was counted */
+    bool was_sprayed;       /* by the last look strangers, or a flood, came to it */
     bool is_alarmed;        /* it was told that strangers, or a flood, come to it */
     bool is_taken_over;     /* from another run, whose packets its legs have counted, too */
     struct heard_call heard;

@@ -683,16 +683,6 @@ void legs_refuse(struct legs *legs, struct ports *ports, const struct legs_messa
     trim(legs, ports, e);
 }
 
-bool legs_is_offer(const struct legs *legs, const struct legs_message *m)
-{
-    for (unsigned i = 0; i < ANSWER_LIMIT; i++) {
-        const struct legs_exchange *e = &legs->with[i];
-        if (e->is_used && e->tag == m->tag)
-            return is_pending(e) && e->offerer == m->from && e->number == m->number;
-    }
-    return false;
-}
-
 void legs_forget_offers(struct legs *legs, struct ports *ports)
 {
     for (unsigned i = 0; i < ANSWER_LIMIT; i++) {

@@ -155,9 +155,6 @@ bool legs_have_offer(struct legs *legs, const struct legs_message *m);
 void legs_refuse(struct legs *legs, struct ports *ports, const struct legs_message *m,
                  struct legs_output *out);
 
-/* What is pending is this offer. */
-bool legs_is_offer(const struct legs *legs, const struct legs_message *m);
-
 /* The request with a pending offer of an established session has gone in a crash, and nobody waits
  * for its answer any more: as if it were refused.  Its sender may send it again. */
 void legs_forget_offers(struct legs *legs, struct ports *ports);

@@ -12,8 +12,9 @@
 #define SETTLE_AFTER (64 * T1)  /* RFC 3261 13.2.2.4: so long more 2xx may come */
 #define UNOBSERVED SECONDS(60)  /* of silence, before a call that nobody knows is closed */
 #define ICE_SETTLES SECONDS(20) /* after what was said last: by then it has found its way */
-#define ALARM_DROPS 40u         /* between two looks: no stray RTCP, but a second of a voice */
-#define HOLD_PATIENCE 10u       /* times as long, where one alone may send: it holds the other */
+#define ALARM_DROPS 40u /* between two looks, and again: no stray RTCP, but a second of a voice */
+#define ALARM_AT_ONCE 500u /* what no phone loses that changes its port */
+#define HOLD_PATIENCE 10u  /* times as long, where one alone may send: it holds the other */
 
 #define SUSPECT_TABLE 4096u /* pairs of callers and callees, a power of two; 96 KiB */
 #define SUSPECT_BELOW 10u   /* seconds from the answer to the end */
@@ -132,7 +133,7 @@ void silence_expire(struct core *core, struct anchor *anchor, struct moment now,
         anchor_close(core, anchor, out);
         return;
     }
-    if (anchor->is_broken && anchor->is_answered)
+    if (anchor->is_broken && anchor->is_answered && !is_unobserved(core, anchor))
         hang_up(core, anchor, now, out);
     else if (core->has_relay)
         look(&legs, out);
@@ -266,21 +267,21 @@ static void tell_alarm(const struct dialog *dialog, const uint64_t drops[LEG_DRO
         out, (struct action){.kind = ACTION_LOG, .bytes = slice_of(w->at + start, w->len - start)});
 }
 
-/* Once a call. */
+/* Once a call, and not for what a phone loses that changes its port. */
 static void watch_drops(struct core *core, struct anchor *anchor, const struct leg_sum *sum,
                         struct actions *out)
 {
     const struct dialog *dialog = anchor_dialog(core, anchor, anchor->legs.current);
-    bool is_first = anchor->is_taken_over;
-    uint64_t drops[LEG_DROP_COUNT];
-    bool is_much = false;
+    bool is_first = anchor->is_taken_over, was_much = anchor->was_sprayed;
+    uint64_t drops[LEG_DROP_COUNT], most;
 
-    for (unsigned n = 0; n < LEG_DROP_COUNT; n++) {
+    for (unsigned n = 0; n < LEG_DROP_COUNT; n++)
         drops[n] = growth(anchor->counted.drops[n], sum->drops[n]);
-        is_much |= (n == LEG_STRANGER || n == LEG_FLOOD) && drops[n] > ALARM_DROPS;
-    }
+    most = max_u64(drops[LEG_STRANGER], drops[LEG_FLOOD]);
     anchor->is_taken_over = false;
-    if (!is_much || is_first || !dialog || anchor->is_alarmed)
+    anchor->was_sprayed = most > ALARM_DROPS && !is_first;
+    if (!anchor->was_sprayed || (!was_much && most < ALARM_AT_ONCE) || !dialog ||
+        anchor->is_alarmed)
         return;
     anchor->is_alarmed = true;
     tell_alarm(dialog, drops, out);
@@ -330,11 +331,13 @@ static void count_heard(struct core *core, struct anchor *anchor, const struct l
                         unsigned count, struct moment now, struct actions *out)
 {
     struct leg_heard before[2];
+    bool is_first = anchor->is_taken_over; /* its legs may have heard all of it long ago */
 
     heard_sum(&anchor->heard, before);
     count_legs(core, anchor, legs, count, out);
     heard_note(core, anchor, legs, count);
-    note_carried(core, anchor, before, now.boot, out);
+    if (!is_first)
+        note_carried(core, anchor, before, now.boot, out);
 }
 
 /* For how long nothing may come; 0: for any time. */

@@ -446,20 +446,19 @@ int relay_watch(const struct program *program, const struct relay_load *setup)
     if (error)
         return fail(&l, "the relay's program", error);
     change.fd = routes_descriptor(relay_kernel_routes(relay));
-    for (bool is_first = true, is_due = true;; is_first = false) {
-        bool has_changed = routes_have_changed(relay_kernel_routes(relay));
+    for (bool is_first = true, is_due = true, was_missed = false;; is_first = false) {
+        bool has_changed = routes_have_changed(relay_kernel_routes(relay)) || was_missed;
         error = is_due || has_changed ? walk_links(&l, attach) : 0;
         if (error)
             return fail(&l, "the machine's links", error);
         if (is_due || has_changed)
             relay_kernel_route(relay);
         is_due = has_changed;
+        was_missed = routes_have_changed(relay_kernel_routes(relay)); /* while it looked */
         relay_kernel_vouch(relay, clock_now().boot + VOUCHED);
         if (is_first)
             notify_manager("READY=1");
-        has_changed = routes_have_changed(relay_kernel_routes(relay)); /* while it looked */
-        is_due |= has_changed;
-        while (poll(&change, 1, has_changed ? 0 : PULSE) < 0 && errno == EINTR)
+        while (poll(&change, 1, was_missed ? 0 : PULSE) < 0 && errno == EINTR)
             continue;
     }
 }

@@ -53,15 +53,17 @@ static struct relay *prefer_busy(struct relay *kernel, const struct relay_setup 
     process = relay_open_process(&there, &own);
     if (process && !has_legs(process)) {
         relay_close(process);
-        process = NULL;
+        return kernel;
     }
-    if (!process)
+    if (!process && errno != EPROTO) /* one of another version ends with its last call */
         return kernel;
     relay_close(kernel);
     words->len = said;
     write_slice(words, writer_slice(&own));
-    relay_say(words, ", which has calls; the kernel's relay is there, and has them from a start "
-                     "without any on");
+    if (process)
+        relay_say(words,
+                  ", which has calls; the kernel's relay is there, and has them from a start "
+                  "without any on");
     return process;
 }
 
@@ -73,7 +75,7 @@ struct relay *relay_open(const struct relay_setup *setup, struct writer *words)
     if (setup->wanted != RELAY_PROCESS)
         relay = relay_open_kernel(setup, words);
     if (relay && setup->wanted == RELAY_ANY)
-        relay = prefer_busy(relay, setup, words, said);
+        return prefer_busy(relay, setup, words, said);
     if (!relay && setup->wanted == RELAY_ANY)
         relay_say(words, "; instead, ");
     if (!relay && setup->wanted != RELAY_KERNEL)

@@ -254,19 +254,20 @@ static bool is_same_way(const struct leg_rule *a, const struct leg_rule *b)
            memcmp(&a->allowed, &b->allowed, sizeof a->allowed) == 0;
 }
 
-/* The daemon may change the rule meanwhile, and what it then writes must not be overwritten. */
+/* The daemon may change the rule meanwhile, or give the slot to another leg: what it then writes
+ * must not be overwritten. */
 static void route_slot(struct kernel *kernel, uint32_t number)
 {
     struct relay_slot *slot = &kernel->slots[number];
-    struct leg_place key = slot->key;
     struct relay_entry entry, after;
 
-    if (!slot->is_used || look_up(kernel, &key, &entry) != 0 || entry.slot != number)
-        return;
-    for (unsigned tries = 0; tries < 8; tries++, entry = after) {
+    for (unsigned tries = 0; tries < 8; tries++) {
+        struct leg_place key = slot->key;
+        if (!slot->is_used || look_up(kernel, &key, &entry) != 0 || entry.slot != number)
+            return;
         set_route(slot, route_of(kernel, &key, &entry.rule));
-        if (look_up(kernel, &key, &after) != 0 || after.slot != number ||
-            is_same_way(&after.rule, &entry.rule))
+        if (memcmp(&slot->key, &key, sizeof key) == 0 && look_up(kernel, &key, &after) == 0 &&
+            after.slot == number && is_same_way(&after.rule, &entry.rule))
             return;
     }
 }

@@ -280,5 +280,6 @@ struct relay *relay_open_process(const struct relay_setup *setup, struct writer 
                   error == -ENOTCONN || error == -ECHILD ? "it ended at once" : strerror(-error));
     else
         relay_say(words, "no relay's process is there: %s", strerror(-error));
+    errno = -error;
     return NULL;
 }

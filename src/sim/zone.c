@@ -656,11 +656,23 @@ void zone_check_callee(struct sim *sim, const struct message *response)
                    told.at);
 }
 
+/* All that its records may lead to. */
+static unsigned count_places(const struct zone *at)
+{
+    unsigned addresses = 0;
+
+    for (unsigned i = 0; i < at->count; i++)
+        addresses += 1u + at->servers[i].has_dead_v6;
+    return addresses * (1u + at->has_tls + at->has_tcp);
+}
+
 bool zone_is_reachable(const struct sim *sim, const struct phone *phone)
 {
     unsigned zone = (unsigned)(phone - &sim->phones[sim->foreign_first]);
     const struct zone *at = &sim->zones.at[zone];
 
+    if (count_places(at) > PLACES_LIMIT) /* the one that lives may be beyond */
+        return false;
     if (!sim->has_secure || at->has_tlsa)
         return true;
     if (sim->zones.settings[zone].policy == POLICY_DANE)

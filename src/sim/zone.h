@@ -133,7 +133,7 @@ void zone_check_caller(struct sim *sim, const struct message *request);
 /* The same of who answers. */
 void zone_check_callee(struct sim *sim, const struct message *response);
 
-/* It can be reached at all, as far as what is demanded goes. */
+/* It can be reached at all, as far as what is demanded goes, and places are tried. */
 bool zone_is_reachable(const struct sim *sim, const struct phone *phone);
 
 /* The phone that lives in the domain of this URI; NULL if it is none of these. */
