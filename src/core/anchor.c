@@ -14,8 +14,7 @@
 #include "sdp/ice.h"
 #include "sip/body.h"
 
-#define GROWTH_RESERVE 1024u   /* what forwarding adds beside: as in core/context */
-#define BREAK_AFTER SECONDS(1) /* who gets a BYE has had the ACK */
+#define GROWTH_RESERVE 1024u /* what forwarding adds beside: as in core/context */
 
 size_t anchor_bytes(const struct limits *limits)
 {

@@ -12,7 +12,6 @@
 #include "core/tell.h"
 #include "sip/address.h"
 
-#define BREAK_AFTER SECONDS(1) /* the answer: who gets a BYE has had its ACK */
 #define NO_RELAY S("SIP;cause=503;text=\"No relay\"")
 #define ROUTES_TEXT 8192u /* of all Record-Route fields; more hops than that are not kept */
 

@@ -56,6 +56,8 @@ void dialog_drop(struct core *core, struct dialog *dialog, struct slice reason, 
 void dialog_silence(struct core *core, struct dialog *dialog, bool is_broken, struct moment now,
                     struct actions *out);
 
+#define BREAK_AFTER SECONDS(1) /* the answer: who gets a BYE has had its ACK */
+
 /* The dialog that this 2xx has made cannot have sound: it ends once the ACK has had its time. */
 void dialog_break(struct core *core, const struct message *response, struct moment now,
                   struct actions *out);

@@ -18,8 +18,8 @@ struct relay {
     const struct relay_calls *calls;
 };
 
-/* Both: NULL if it is not to be had; what to say of that or of it is written.  Of the process errno is
- * EPROTO if it is of another version. */
+/* Both: NULL if it is not to be had; what to say of that or of it is written.  Of the process errno
+ * is EPROTO if it is of another version. */
 struct relay *relay_open_kernel(const struct relay_setup *setup, struct writer *words);
 struct relay *relay_open_process(const struct relay_setup *setup, struct writer *words);
 

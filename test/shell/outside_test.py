@@ -164,26 +164,25 @@ def call(alice, host):
     return dialog
 
 
-def a_long_request_in_a_dialog_goes_by_a_stream(alice, stack):
-    host = Host(stack, takes_streams=True)
+def ask_in_a_dialog(alice, host, take, transport):
+    """Something long, which arrives so."""
     dialog = call(alice, host)
     text = dialog.write("INFO", body=LONG)
     alice.send(text)
-    request = host.take_stream()
-    expect(request.body == LONG and request.get("Via").startswith("SIP/2.0/TCP "), request.text)
+    request = take()
+    expect(request.body == LONG and request.get("Via").startswith(f"SIP/2.0/{transport} "), request.text)
     host.answer(request, 200)
     await_answer(alice, text, 200)
+
+
+def a_long_request_in_a_dialog_goes_by_a_stream(alice, stack):
+    host = Host(stack, takes_streams=True)
+    ask_in_a_dialog(alice, host, host.take_stream, "TCP")
 
 
 def a_long_request_in_a_dialog_goes_by_datagram_where_nobody_takes_streams(alice, stack):
     host = Host(stack, takes_streams=False)
-    dialog = call(alice, host)
-    text = dialog.write("INFO", body=LONG)
-    alice.send(text)
-    request = host.take_datagram()
-    expect(request.body == LONG and request.get("Via").startswith("SIP/2.0/UDP "), request.text)
-    host.answer(request, 200)
-    await_answer(alice, text, 200)
+    ask_in_a_dialog(alice, host, host.take_datagram, "UDP")
 
 
 def a_host_where_nobody_listens_is_known_at_once(alice, stack):
