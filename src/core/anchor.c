@@ -307,6 +307,8 @@ struct party {
     struct slice other; /* and that as well */
     const struct binding *binding;
     bool is_outside; /* of another domain */
+    bool is_written; /* a gateway, or a phone whose address the administrator wrote down */
+    bool is_unproven;
     bool is_web;
 };
 
@@ -341,6 +343,11 @@ static struct slice host_of(struct slice text)
     return text.len && uri_parse(text, &uri) ? uri.host : NO_SLICE;
 }
 
+static bool is_gateway(const struct core *core, const struct binding *binding)
+{
+    return binding && location_user(core, binding)->kind == USER_GATEWAY;
+}
+
 static struct party caller_of(const struct core *core, const struct context *context,
                               const struct request *req)
 {
@@ -350,6 +357,8 @@ static struct party caller_of(const struct core *core, const struct context *con
         .other = host_of(dialog_contact(&req->message)),
         .binding = context->caller ? location_binding(core, context->caller) : NULL,
         .is_outside = !(context->proof & CALLER_OWN),
+        .is_written = context->flags & CONTEXT_GATEWAY,
+        .is_unproven = !(context->proof & CALLER_OWN) && !flow_is_reliable(&req->flow),
         .is_web = flow_is_web(&req->flow),
     };
 }
@@ -366,6 +375,7 @@ static struct party callee_of(const struct core *core, const struct context *con
         .host = binding ? host_of(binding_contact(binding)) : NO_SLICE,
         .binding = binding,
         .is_outside = !target->binding && !target->is_ours,
+        .is_written = target->is_ours || is_gateway(core, binding),
         .is_web = flow_is_web(way),
     };
 }
@@ -448,6 +458,8 @@ static struct legs_end legs_end_of(const struct core *core, const struct party *
         .source = party->source,
         .is_hidden = end.is_translated && !party->is_outside,
         .is_known = !party->is_outside,
+        .may_wait = party->is_written,
+        .is_unproven = party->is_unproven,
         .is_v6 = is_v6,
     };
 }
@@ -553,9 +565,10 @@ static enum legs_verdict hear(struct core *core, struct anchor *anchor, const st
 {
     struct legs before = anchor->legs;
     struct legs_output output;
-    enum legs_verdict verdict =
-        legs_hear(&anchor->legs, &core->ports, &core->random, heard, &output);
+    enum legs_verdict verdict;
 
+    ports_wake(&core->ports, core->now.boot);
+    verdict = legs_hear(&anchor->legs, &core->ports, &core->random, heard, &output);
     if (memcmp(&before, &anchor->legs, sizeof before) != 0)
         anchor_apply(core, anchor, &output, out);
     if (heard->carrier != LEGS_RESPONSE) /* the answer may close legs */
@@ -696,6 +709,7 @@ static struct branch_ends ends_in_dialog(const struct core *core, const struct r
         .other = host_of(dialog_contact(&req->message)),
         .binding = here,
         .is_outside = !from->binding,
+        .is_written = is_gateway(core, here),
         .is_web = flow_is_web(&req->flow),
     };
     ends.parties[!sender] = (struct party){
@@ -703,6 +717,7 @@ static struct branch_ends ends_in_dialog(const struct core *core, const struct r
         .host = there ? host_of(binding_contact(there)) : NO_SLICE,
         .binding = there,
         .is_outside = !to->binding,
+        .is_written = is_gateway(core, there),
         .is_web = flow_is_web(way),
     };
     return ends;
@@ -807,6 +822,20 @@ static bool request_initial(struct core *core, struct context *context, unsigned
 
 /* ---- in a dialog */
 
+/* Who sends in a dialog knows its tags, which were sent to where it came from. */
+static void prove(struct core *core, const struct passage *p, const struct flow *flow,
+                  struct actions *out)
+{
+    const struct legs_end *end = &p->anchor->legs.ends[p->message.from];
+    struct address_bytes source = flow_address(flow);
+    struct legs_output output;
+
+    if (!end->is_unproven || !address_equal(&end->source, &source))
+        return;
+    legs_prove(&p->anchor->legs, p->message.from, &output);
+    anchor_apply(core, p->anchor, &output, out);
+}
+
 /* Signalling comes from elsewhere: so will packets.  A server of another domain may have several
  * addresses. */
 static void meet(struct core *core, const struct passage *p, const struct flow *flow,
@@ -815,6 +844,7 @@ static void meet(struct core *core, const struct passage *p, const struct flow *
     struct address_bytes source = flow_address(flow);
     struct legs_output output;
 
+    prove(core, p, flow, out);
     if (!p->anchor->legs.ends[p->message.from].is_known)
         return;
     legs_meet(&p->anchor->legs, p->message.from, &source, &output);
@@ -922,9 +952,10 @@ void anchor_ack(struct core *core, const struct request *req, struct description
     struct passage p;
     struct sdp sdp;
 
-    if (!req->message.first[HEADER_CONTENT_TYPE] ||
-        !find_passage(core, req->call_id, req->from_tag, req->to_tag, &p) ||
-        !read_description(&req->message, &sdp))
+    if (!find_passage(core, req->call_id, req->from_tag, req->to_tag, &p))
+        return;
+    prove(core, &p, &req->flow, out);
+    if (!req->message.first[HEADER_CONTENT_TYPE] || !read_description(&req->message, &sdp))
         return;
     doubt_way(core, p.anchor, out);
     p.message.carrier = LEGS_COMPLETION;

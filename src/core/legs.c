@@ -134,7 +134,7 @@ static void aim(const struct legs_end *end, const struct legs_line *line, struct
     }
     rule->allowed = place_of(&line->address, 0);
     rule->target = place_of(&line->address, port_of(line, strand));
-    if (end->is_known || address_equal(&line->address, &end->source))
+    if (end->may_wait || (address_equal(&line->address, &end->source) && !end->is_unproven))
         rule->flags |= LEG_FIRST;
 }
 
@@ -491,6 +491,15 @@ void legs_meet(struct legs *legs, enum legs_side side, const struct address_byte
     list_legs(legs, &before);
     legs->ends[side].source = *source;
     legs->moved[side] = ++legs->epoch;
+    conclude(legs, &before, out);
+}
+
+void legs_prove(struct legs *legs, enum legs_side side, struct legs_output *out)
+{
+    struct table before;
+
+    list_legs(legs, &before);
+    legs->ends[side].is_unproven = false;
     conclude(legs, &before, out);
 }
 

@@ -28,8 +28,12 @@ enum legs_side {
 struct legs_end {
     struct address_bytes source; /* where its messages come from */
     bool is_hidden;              /* it is behind NAT: its packets come from there too */
-    bool is_known;               /* it is no stranger: an address it names may be sent to at once */
-    bool is_v6;                  /* by which family it reaches the relay, until it says so */
+    bool is_known;               /* it is no stranger: where its signalling moves, it has moved */
+    bool may_wait;               /* for the first packet, as gateways do: the administrator wrote it
+                                    down, and an address that it names may be sent to at once */
+    bool is_unproven; /* it came by UDP, and nothing says yet that it is there: its source
+                         may be somebody else's address */
+    bool is_v6;       /* by which family it reaches the relay, until it says so */
 };
 
 /* Of the relay: its addresses, of IPv4 and of IPv6, and the packets a second that one leg lets in.
@@ -134,6 +138,9 @@ void legs_begin(struct legs *legs, const uint8_t call[16], const struct legs_rel
 /* Signalling of one side comes from another address than it did: packets will, too. */
 void legs_meet(struct legs *legs, enum legs_side side, const struct address_bytes *source,
                struct legs_output *out);
+
+/* It is where it says: it knows what was sent there. */
+void legs_prove(struct legs *legs, enum legs_side side, struct legs_output *out);
 
 /* An offer: in an INVITE, UPDATE or PRACK, or in the answer to an INVITE that had none. */
 enum legs_verdict legs_offer(struct legs *legs, struct ports *ports, struct random *random,

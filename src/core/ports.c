@@ -62,31 +62,57 @@ static bool are_free(const struct ports *ports, uint32_t pair, unsigned pairs)
     return true;
 }
 
-static bool are_avoided(const struct ports *ports, uint32_t pair, unsigned pairs)
+static bool has_any(const uint64_t *set, uint32_t pair, unsigned pairs)
 {
     for (unsigned i = 0; i < pairs; i++)
-        if (ports->avoided[(pair + i) / 64] >> (pair + i) % 64 & 1)
+        if (set[(pair + i) / 64] >> (pair + i) % 64 & 1)
             return true;
     return false;
 }
 
+void ports_wake(struct ports *ports, instant now)
+{
+    if (now < ports->turn)
+        return;
+    memcpy(ports->resting[1], ports->resting[0], sizeof ports->resting[1]);
+    memset(ports->resting[0], 0, sizeof ports->resting[0]);
+    ports->turn = now + PORT_REST;
+}
+
+static bool are_open(const struct ports *ports, uint32_t pair, unsigned pairs, bool may_rest)
+{
+    if (pair + pairs > ports->open_first + ports->open_count || !are_free(ports, pair, pairs) ||
+        has_any(ports->avoided, pair, pairs))
+        return false;
+    return may_rest ||
+           !(has_any(ports->resting[0], pair, pairs) || has_any(ports->resting[1], pair, pairs));
+}
+
+/* The first that are open, from a pair on and round; 0 if there are none. */
+static uint32_t find_open(const struct ports *ports, uint32_t start, unsigned pairs, bool may_rest)
+{
+    for (uint32_t i = 0; i < ports->open_count; i++) {
+        uint32_t pair = ports->open_first + (start + i) % ports->open_count;
+        if (are_open(ports, pair, pairs, may_rest))
+            return pair;
+    }
+    return 0;
+}
+
 uint16_t ports_take(struct ports *ports, unsigned pairs, struct random *random)
 {
-    uint32_t start;
+    uint32_t start, pair;
 
     assert(pairs);
     if (ports->taken + pairs > ports->limit)
         return 0;
     start = (uint32_t)random_below(random, ports->open_count);
-    for (uint32_t i = 0; i < ports->open_count; i++) {
-        uint32_t pair = ports->open_first + (start + i) % ports->open_count;
-        if (pair + pairs > ports->open_first + ports->open_count || !are_free(ports, pair, pairs) ||
-            are_avoided(ports, pair, pairs))
-            continue;
+    pair = find_open(ports, start, pairs, false);
+    if (!pair)
+        pair = find_open(ports, start, pairs, true);
+    if (pair)
         mark(ports, pair, pairs, true);
-        return (uint16_t)(2 * pair);
-    }
-    return 0;
+    return (uint16_t)(2 * pair);
 }
 
 bool ports_claim(struct ports *ports, uint16_t port, unsigned pairs)
@@ -106,6 +132,8 @@ void ports_give(struct ports *ports, uint16_t port, unsigned pairs)
 {
     assert(port % 2 == 0 && is_in_range(ports, port / 2, pairs));
     mark(ports, port / 2, pairs, false);
+    for (unsigned i = 0; i < pairs; i++)
+        ports->resting[0][(port / 2 + i) / 64] |= UINT64_C(1) << (port / 2 + i) % 64;
 }
 
 void ports_avoid(struct ports *ports, uint16_t port)

@@ -173,8 +173,9 @@ enum context_flag {
     CONTEXT_ACCEPTED = 1 << 2,  /* a 2xx was forwarded */
     CONTEXT_REFUSED = 1 << 3,   /* a 6xx came: no new branches */
     CONTEXT_IN_DIALOG = 1 << 4,
-    CONTEXT_OFFERED = 1 << 6, /* it has a session description */
     CONTEXT_SIGNED = 1 << 5,  /* branches that leave for other domains are (core/signing) */
+    CONTEXT_OFFERED = 1 << 6, /* it has a session description */
+    CONTEXT_GATEWAY = 1 << 7, /* it comes from one */
 };
 
 /* How the flow of a target is known. */

@@ -846,6 +846,61 @@ def who_sends_from_elsewhere_than_was_said_is_heard():
         call.hang_up()
 
 
+def only_a_gateway_is_sent_to_before_it_sends():
+    """bob's media is not where his signalling comes from: until he sends there he hears nothing, for
+    anybody may live there. A gateway may wait for others to send first."""
+    gateway = '<gateway id="carol" secret="carols secret"/>'
+    config = re.sub(r'<user id="carol".*/>', gateway, CONFIG % "")
+    with running(config, lab.ADDRESS) as one, contextlib.ExitStack() as stack:
+        alice, bob, carol = one.phones
+        ears = [Ear(stack, "192.0.2.7", lab.ADDRESS) for _ in range(2)]
+        line = call_from_elsewhere(one, bob, alice, ears[0])
+        ear, port, other = line.ends[1]
+        for _ in range(3):
+            ear.send(port)
+        server_test.until(lambda: line.legs()[1]["drops"]["early"] == 3, "packets that are dropped")
+        expect(other.hears_nothing_before(ear), "bob heard something before he sent")
+        line.expect_sound()
+        line = call_from_elsewhere(one, carol, alice, ears[1])
+        ear, port, other = line.ends[1]
+        expect(other.hears(ear.send(port), server_test.PATIENCE), "the gateway hears nothing")
+        line.expect_sound()
+
+
+def a_stranger_hears_nothing_before_it_is_there():
+    """An INVITE by UDP may bear the address of somebody who knows nothing of it."""
+    public = "<stack><published>lab.test</published></stack><provision>"
+    with running((CONFIG % "").replace("<provision>", public), lab.ADDRESS) as one, \
+            contextlib.ExitStack() as stack:
+        bob, ear = one.phones[1], one.ears[1]
+        stranger = sip.Phone(one, "mallory", domain="other.test")
+        stack.callback(stranger.close)
+        afar = Ear(stack, lab.ADDRESS, lab.ADDRESS)
+        attempt = Attempt(stranger, bob.aor(), SDP, body=afar.describe())
+        invite = bob.await_request("INVITE")
+        bob.answer(invite, 183, SDP, body=ear.describe())
+        line = Line(one, afar, port_of(attempt.provisional(183)), ear, port_of(invite))
+        for _ in range(3):
+            ear.send(port_of(invite))
+        server_test.until(lambda: line.legs()[1]["drops"]["early"] == 3, "packets that are dropped")
+        expect(afar.hears_nothing_before(ear), "it was sent what it may not know of")
+        bob.answer(invite, 200, SDP, body=ear.describe())
+        attempt.accepted()
+        bob.await_request("ACK")
+        expect(afar.hears(ear.send(port_of(invite)), server_test.PATIENCE), "nobody hears bob")
+        line.expect_sound()
+
+
+def call_from_elsewhere(one, caller, callee, ear):
+    """The line between another ear than the caller's own and the callee's."""
+    attempt = Attempt(caller, callee.aor(), SDP, body=ear.describe())
+    invite = callee.await_request("INVITE")
+    callee.answer(invite, 200, SDP, body=one.ears[0].describe())
+    ok, _ = attempt.accepted()
+    callee.await_request("ACK")
+    return Line(one, ear, port_of(ok), one.ears[0], port_of(invite))
+
+
 def two_whose_calls_ended_at_once_are_relayed():
     """Directly it seems that they do not hear each other. Others are left alone."""
     with running(dialog_test.CONFIG, lab.ADDRESS) as one:
@@ -1180,6 +1235,8 @@ CHECKS = [
     a_silent_call_is_hung_up,
     who_hears_nothing_is_told_in_the_log,
     who_sends_from_elsewhere_than_was_said_is_heard,
+    only_a_gateway_is_sent_to_before_it_sends,
+    a_stranger_hears_nothing_before_it_is_there,
     two_whose_calls_ended_at_once_are_relayed,
     where_nothing_is_written_a_process_relays,
     where_nothing_is_written_the_kernel_relays,

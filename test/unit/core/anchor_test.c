@@ -149,10 +149,41 @@ static void a_call_goes_through_the_relay_both_ways(void **state)
     ports.caller = told(9);
     assert_true(ports.caller >= 16384 && ports.caller != ports.callee);
     assert_int_equal(table.count, 4);
+    SAY(&w, .host = 9, .method = "ACK", .to = BOB_IN, .uri = BOB_AT, .branch = "ack",
+        .more = talk_route(&w, 2));
     expect_packet(2, 6000, ports.callee, 9, 4000); /* it is where her signalling comes from */
     bye();
     assert_int_equal(relayed_record(&w).media_path, MEDIA_RELAYED);
     assert_int_equal(relayed_record(&w).media, MEDIA_SWITCHED_ON);
+}
+
+/* A stranger's INVITE by UDP may bear anybody's address.  Who acknowledges the answer has read it;
+ * from elsewhere that proves nothing. */
+static void nothing_goes_to_a_caller_that_may_not_be_there(void **state)
+{
+    struct ports_told ports;
+
+    (void)state;
+    SAY(&w, .host = 9, .body = describe(9, 4000, ""));
+    ports.callee = told(2);
+    ANSWER(&w, .host = 2, .status = 183, .body = describe(2, 6000, ""));
+    expect_packet(2, 6000, ports.callee, 0, 0);
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
+    ports.caller = told(9);
+    expect_packet(2, 6000, ports.callee, 0, 0);
+    SAY(&w, .host = 66, .method = "ACK", .to = BOB_IN, .uri = BOB_AT, .branch = "far",
+        .more = talk_route(&w, 2));
+    expect_packet(2, 6000, ports.callee, 0, 0);
+    world_restart(&w);
+    world_relay(&w, &table);
+    expect_packet(2, 6000, ports.callee, 0, 0);
+    SAY(&w, .host = 9, .method = "ACK", .to = BOB_IN, .uri = BOB_AT, .branch = "ack",
+        .more = talk_route(&w, 2));
+    expect_packet(2, 6000, ports.callee, 9, 4000);
+    world_restart(&w);
+    world_relay(&w, &table);
+    expect_packet(2, 6000, ports.callee, 9, 4000);
+    bye();
 }
 
 static void packets_reach_who_has_sent(void **state)
@@ -674,8 +705,9 @@ static void answer_before_and_after_a_restart(unsigned host, unsigned other)
     ANSWER(&w, .host = host, .status = 200, .body = inside);
     assert_int_equal(told(9), caller);
     assert_int_equal(table.count, 4);
-    expect_packet(host, 7000, callee, 9, 4000);
+    expect_packet(host, 7000, callee, 0, 0); /* she has acknowledged nothing, nor sent */
     expect_packet(9, 4000, caller, host, 7000);
+    expect_packet(host, 7000, callee, 9, 4000);
     ANSWER(&w, .host = other, .status = 487);
     assert_int_equal(core_census(w.core).anchors, 1);
     SAY(&w, .host = 9, .method = "BYE", .uri = uri, .to = to, .cseq = 50,
@@ -1358,7 +1390,8 @@ static void two_calls_that_end_at_once_make_the_third_relayed(void **state)
 int main(void)
 {
 #define WITH(name) cmocka_unit_test_setup_teardown(name, begin, end)
-    RUN(WITH(a_call_goes_through_the_relay_both_ways), WITH(packets_reach_who_has_sent),
+    RUN(WITH(a_call_goes_through_the_relay_both_ways),
+        WITH(nothing_goes_to_a_caller_that_may_not_be_there), WITH(packets_reach_who_has_sent),
         WITH(without_a_relay_all_passes_as_it_came), WITH(where_it_is_switched_off_nothing_is_read),
         WITH(who_can_reach_each_other_is_left_to_it), WITH(a_phone_with_a_private_address_needs_it),
         WITH(where_ice_has_found_the_way_it_stays), WITH(phones_that_fork_have_ports_of_their_own),

@@ -224,7 +224,12 @@ static void an_address_that_is_not_signallings_is_not_sent_to_first(void **state
     hang_up();
     begin_between((struct legs_end){.source = address(ALICE)},
                   (struct legs_end){.source = address(CAROL), .is_known = true});
-    to = connect();
+    to = connect(); /* a user's neither */
+    assert_int_equal(SEND(ALICE, 4000, to.alices, BOB, 5000), 0);
+    hang_up();
+    begin_between((struct legs_end){.source = address(ALICE)},
+                  (struct legs_end){.source = address(CAROL), .may_wait = true});
+    to = connect(); /* but a gateway's */
     assert_int_equal(SEND(ALICE, 4000, to.alices, BOB, 5000), to.bobs);
     hang_up();
 }
@@ -273,7 +278,7 @@ static void early_media_is_with_the_last_and_then_with_who_answers(void **state)
 
     (void)state;
     begin_between((struct legs_end){.source = address(ALICE)},
-                  (struct legs_end){.source = address(BOB), .is_known = true});
+                  (struct legs_end){.source = address(BOB), .may_wait = true});
     say(OFFER, LEGS_CALLER, 0, 1, ALICE, AUDIO("4000"));
     bobs = told(0);
     say(ANSWER, LEGS_CALLEE, 7, 1, BOB, AUDIO("5000"));
@@ -304,7 +309,7 @@ static void of_two_that_answered_the_one_that_stays_is_heard(void **state)
 
     (void)state;
     begin_between((struct legs_end){.source = address(ALICE)},
-                  (struct legs_end){.source = address(BOB), .is_known = true});
+                  (struct legs_end){.source = address(BOB), .may_wait = true});
     say(OFFER, LEGS_CALLER, 0, 1, ALICE, AUDIO("4000"));
     bobs = told(0);
     say(FINAL, LEGS_CALLEE, 7, 1, BOB, AUDIO("5000"));

@@ -90,6 +90,51 @@ static void what_a_former_run_had_is_claimed_once(void **state)
     assert_true(ports_claim(&ports, 20008, 1));
 }
 
+/* One of two, for its time and no longer. */
+static void check_rest(struct random *random)
+{
+    static struct ports ports;
+    instant given = SECONDS(100), woken = given + PORT_REST - 1;
+    uint16_t first, other;
+
+    ports_init(&ports, 20000, 20003, UINT32_MAX);
+    ports_wake(&ports, given);
+    first = ports_take(&ports, 1, random);
+    ports_give(&ports, first, 1);
+    for (unsigned i = 0; i < 3; i++) /* it does not matter how often */
+        ports_wake(&ports, woken);
+    other = ports_take(&ports, 1, random);
+    assert_int_not_equal(other, first);
+    ports_wake(&ports, ++woken);
+    ports_give(&ports, other, 1);
+    ports_wake(&ports, woken + PORT_REST); /* now the other rests */
+    assert_int_equal(ports_take(&ports, 1, random), first);
+}
+
+static void what_was_given_back_rests(void **state)
+{
+    struct random random = dice();
+
+    (void)state;
+    for (unsigned i = 0; i < 20; i++)
+        check_rest(&random);
+}
+
+static void ports_that_rest_are_better_than_none(void **state)
+{
+    static struct ports ports;
+    struct random random = dice();
+    uint16_t first;
+
+    (void)state;
+    ports_init(&ports, 20000, 20003, UINT32_MAX);
+    first = ports_take(&ports, 1, &random);
+    ports_give(&ports, first, 1);
+    assert_int_not_equal(ports_take(&ports, 1, &random), first);
+    assert_int_equal(ports_take(&ports, 1, &random), first);
+    assert_int_equal(ports_take(&ports, 1, &random), 0);
+}
+
 static void odd_ranges_have_no_port_0_and_none_outside(void **state)
 {
     static struct ports ports;
@@ -167,6 +212,8 @@ int main(void)
         cmocka_unit_test(the_limit_counts_before_the_range),
         cmocka_unit_test(a_limit_that_sinks_takes_nothing_away),
         cmocka_unit_test(what_a_former_run_had_is_claimed_once),
+        cmocka_unit_test(what_was_given_back_rests),
+        cmocka_unit_test(ports_that_rest_are_better_than_none),
         cmocka_unit_test(odd_ranges_have_no_port_0_and_none_outside),
         cmocka_unit_test(nobody_can_tell_the_next_from_the_last),
         cmocka_unit_test(a_pair_that_another_program_has_is_avoided),
