@@ -147,7 +147,7 @@ void anchor_persist(struct core *core, const struct anchor *anchor, struct actio
     legs_write(w, &anchor->legs);
     write_u64(w, anchor->payer);
     legs_write_clocks(w, &anchor->legs);
-    heard_write(w, anchor->heard.before);
+    heard_write(w, &anchor->heard.before);
     record_end(out);
 }
 
@@ -208,7 +208,7 @@ static bool read_anchor(struct reader *r, struct anchor *anchor)
     anchor->payer = r->rest.len ? read_u64(r) : 0; /* older records have none, */
     if (r->rest.len)                               /* nor this, */
         legs_read_clocks(r, &anchor->legs);
-    if (r->rest.len && !heard_read(r, anchor->heard.before)) /* nor this */
+    if (r->rest.len && !heard_read(r, &anchor->heard.before)) /* nor this */
         return false;
     return !r->failed && anchor->path <= MEDIA_RELAYED && anchor->reason < MEDIA_REASON_COUNT &&
            anchor->ice <= SDP_ICE_STRIPPED && anchor->branch < BRANCH_LIMIT;

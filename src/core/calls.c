@@ -2,7 +2,6 @@
 
 #include "core/caller.h"
 #include "core/context.h"
-#include "core/heard.h"
 #include "core/location.h"
 #include "core/record.h"
 #include "core/request.h"
@@ -53,7 +52,7 @@ void call_write(struct writer *w, const struct call_record *call)
     write_counted(w, call->call_id);
     write_u8(w, call->media_path);
     write_u8(w, call->media);
-    heard_write(w, call->heard);
+    heard_write(w, &call->heard);
 }
 
 bool call_read(struct reader *r, struct call_record *call)
@@ -74,12 +73,12 @@ bool call_read(struct reader *r, struct call_record *call)
     call->callee = read_counted(r);
     call->display = read_counted(r);
     call->call_id = read_counted(r);
-    call->heard[0] = call->heard[1] = (struct leg_heard){.jitter = LEG_UNKNOWN};
+    call->heard = (struct heard_ends){0};
     /* Older records end here, */
     is_older = !r->rest.len;
     call->media_path = is_older ? MEDIA_DIRECT : read_u8(r);
     call->media = is_older ? MEDIA_UNDECIDED : read_u8(r);
-    if (r->rest.len && !heard_read(r, call->heard)) /* or here */
+    if (r->rest.len && !heard_read(r, &call->heard)) /* or here */
         return false;
     return !r->failed && call->id && call->media_path <= MEDIA_RELAYED &&
            call->media < MEDIA_REASON_COUNT;

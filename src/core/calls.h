@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "core/leg.h"
+#include "core/heard.h"
 #include "core/state.h"
 
 enum call_ender {
@@ -39,11 +39,11 @@ struct call_record {
     struct slice callee;  /* who answered; else who was called: a user's id, or user@host */
     struct slice display; /* the caller's display name */
     struct slice call_id;
-    struct leg_heard heard[2]; /* by enum legs_side; nothing is expected where it was not relayed */
+    struct heard_ends heard; /* nothing, where it was not relayed */
 };
 
 /* Room for any of them, written. */
-#define CALL_RECORD_LIMIT (96u + 6u * (NAME_LIMIT + 2u))
+#define CALL_RECORD_LIMIT (72u + 6u * (NAME_LIMIT + 2u) + HEARD_LIMIT)
 
 void call_write(struct writer *w, const struct call_record *call);
 /* False if it is broken; texts are borrowed. */

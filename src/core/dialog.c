@@ -122,7 +122,7 @@ static void end(struct core *core, struct dialog *dialog, enum call_ender ender,
     if (fault_is(FAULT_OBSERVER_BLIND))
         return;
     if (is_call)
-        heard_of(core, dialog, call.heard);
+        heard_of(core, dialog, &call.heard);
     record_begin(out, RECORD_DIALOG_END, dialog->key.low);
     write_u64(&out->bytes, dialog->key.high);
     calls_write_end(&out->bytes, is_call && !fault_is(FAULT_RECORD_APART) ? &call : NULL);

@@ -36,9 +36,9 @@ static struct heard_leg *find(struct heard_call *heard, uint16_t port)
     return NULL;
 }
 
-static struct heard_leg *find_or_begin(struct heard_call *heard, const struct leg_found *found)
+static struct heard_leg *find_or_begin(struct heard_call *heard, const struct leg_change *open)
 {
-    uint16_t port = port_of(&found->key);
+    uint16_t port = port_of(&open->key);
     struct heard_leg *leg = find(heard, port);
 
     if (leg)
@@ -46,14 +46,23 @@ static struct heard_leg *find_or_begin(struct heard_call *heard, const struct le
     leg = find(heard, 0);
     assert(leg); /* RTP comes to no more legs than there are pairs of ports */
     leg->port = port;
-    leg->side = found->leg.rule.side == LEGS_CALLEE;
+    leg->side = open->rule.side;
+    leg->line = (uint8_t)open->rule.stream;
     return leg;
+}
+
+static void add(struct heard_ends *ends, const struct heard_leg *leg)
+{
+    struct leg_heard *side = &ends->sides[leg->side], *line = &ends->lines[leg->side][leg->line];
+
+    *side = sum_of(side, &leg->heard);
+    *line = sum_of(line, &leg->heard);
 }
 
 /* What was heard there adds to what was before. */
 static void conclude(struct heard_call *heard, struct heard_leg *leg)
 {
-    heard->before[leg->side] = sum_of(&heard->before[leg->side], &leg->heard);
+    add(&heard->before, leg);
     leg->heard = (struct leg_heard){0};
 }
 
@@ -77,10 +86,11 @@ void heard_note(struct core *core, struct anchor *anchor, const struct leg_found
     legs_list(&anchor->legs, &open);
     for (unsigned i = 0; i < count; i++) {
         struct leg_heard now = leg_heard(&legs[i].stream);
+        unsigned place = legs_place(&open, &legs[i].key);
         struct heard_leg *leg;
-        if (!now.expected || legs_place(&open, &legs[i].key) == open.count)
+        if (!now.expected || place == open.count)
             continue;
-        leg = find_or_begin(&anchor->heard, &legs[i]);
+        leg = find_or_begin(&anchor->heard, &open.changes[place]);
         if (now.expected < leg->heard.expected) /* it was opened anew */
             conclude(&anchor->heard, leg);
         all->expected += now.expected - leg->heard.expected;
@@ -89,32 +99,43 @@ void heard_note(struct core *core, struct anchor *anchor, const struct leg_found
     }
 }
 
-void heard_sum(const struct heard_call *call, struct leg_heard heard[2])
+void heard_sum(const struct heard_call *call, struct heard_ends *ends)
 {
-    heard[0] = heard[1] = (struct leg_heard){.jitter = LEG_UNKNOWN};
-    for (unsigned side = 0; side < 2; side++)
-        heard[side] = sum_of(&heard[side], &call->before[side]);
-    for (unsigned i = 0; i < COUNT_OF(call->legs); i++) {
-        const struct heard_leg *leg = &call->legs[i];
-        if (leg->port)
-            heard[leg->side] = sum_of(&heard[leg->side], &leg->heard);
-    }
+    *ends = call->before;
+    for (unsigned i = 0; i < COUNT_OF(call->legs); i++)
+        if (call->legs[i].port)
+            add(ends, &call->legs[i]);
 }
 
-void heard_of(const struct core *core, const struct dialog *dialog, struct leg_heard heard[2])
+void heard_of(const struct core *core, const struct dialog *dialog, struct heard_ends *ends)
 {
-    static const struct heard_call none;
     const struct anchor *anchor = anchor_of(core, dialog);
 
-    heard_sum(anchor ? &anchor->heard : &none, heard);
+    *ends = (struct heard_ends){0};
+    if (anchor)
+        heard_sum(&anchor->heard, ends);
 }
 
 /* ---- the record */
 
-void heard_write(struct writer *w, const struct leg_heard heard[2])
+_Static_assert(LEGS_LINES <= 8, "a bit of an octet for each m-line");
+
+/* In the first octet, beside a bit for each side: m-lines follow.  Older records have none. */
+#define HAS_LINES 4u
+
+/* Bit n: something was heard of the n-th. */
+static uint8_t known_of(const struct leg_heard *heard, unsigned count)
 {
-    write_u8(w, (uint8_t)((heard[0].expected != 0) | (heard[1].expected != 0) << 1));
-    for (unsigned i = 0; i < 2; i++) {
+    unsigned bits = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        bits |= (unsigned)(heard[i].expected != 0) << i;
+    return (uint8_t)bits;
+}
+
+static void write_known(struct writer *w, const struct leg_heard *heard, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
         if (!heard[i].expected)
             continue;
         write_u32(w, heard[i].expected);
@@ -123,12 +144,26 @@ void heard_write(struct writer *w, const struct leg_heard heard[2])
     }
 }
 
-bool heard_read(struct reader *r, struct leg_heard heard[2])
+void heard_write(struct writer *w, const struct heard_ends *ends)
 {
-    uint8_t sides = read_u8(r);
+    uint8_t lines[2], sides = known_of(ends->sides, 2);
 
-    for (unsigned i = 0; i < 2; i++) {
-        if (!(sides >> i & 1))
+    for (unsigned i = 0; i < 2; i++)
+        lines[i] = known_of(ends->lines[i], LEGS_LINES);
+    if (lines[0] || lines[1])
+        sides |= HAS_LINES;
+    write_u8(w, sides);
+    write_known(w, ends->sides, 2);
+    for (unsigned i = 0; i < 2 && sides & HAS_LINES; i++) {
+        write_u8(w, lines[i]);
+        write_known(w, ends->lines[i], LEGS_LINES);
+    }
+}
+
+static bool read_known(struct reader *r, unsigned bits, struct leg_heard *heard, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (!(bits >> i & 1))
             continue;
         heard[i].expected = read_u32(r);
         heard[i].lost = read_u32(r);
@@ -136,5 +171,19 @@ bool heard_read(struct reader *r, struct leg_heard heard[2])
         if (!heard[i].expected)
             return false;
     }
-    return sides < 4;
+    return !(bits >> count);
+}
+
+bool heard_read(struct reader *r, struct heard_ends *ends)
+{
+    uint8_t sides = read_u8(r), lines[2] = {0};
+
+    if (!read_known(r, sides & ~HAS_LINES, ends->sides, 2))
+        return false;
+    for (unsigned i = 0; i < 2 && sides & HAS_LINES; i++) {
+        lines[i] = read_u8(r);
+        if (!read_known(r, lines[i], ends->lines[i], LEGS_LINES))
+            return false;
+    }
+    return !(sides & HAS_LINES) == !(lines[0] | lines[1]);
 }

@@ -18,16 +18,23 @@ struct core;
 struct dialog;
 struct leg_found;
 
+/* Of both ends, by enum legs_side: nothing is expected where nothing was heard. */
+struct heard_ends {
+    struct leg_heard sides[2];             /* the packets of all m-lines, and the worst jitter; */
+    struct leg_heard lines[2][LEGS_LINES]; /* of each of them, which older records do not know */
+};
+
 /* Of one leg. */
 struct heard_leg {
     struct leg_heard heard;
     uint16_t port; /* the relay's, which no other leg of the call has; 0: nothing was heard */
     uint8_t side;  /* enum legs_side: whom it is heard of */
+    uint8_t line;  /* the m-line, from 0 */
 };
 
 /* Of one call. */
 struct heard_call {
-    struct leg_heard before[2];            /* by enum legs_side: of legs that are closed, */
+    struct heard_ends before;              /* of legs that are closed, */
     struct heard_leg legs[2 * LEGS_PAIRS]; /* and of those that are open */
 };
 
@@ -38,14 +45,14 @@ void heard_note(struct core *core, struct anchor *anchor, const struct leg_found
 /* The leg with this key is closed, or the relay has lost it.  True if anything was heard there. */
 bool heard_close(struct heard_call *heard, const struct leg_place *key);
 
-/* By enum legs_side: of those that are closed as well. */
-void heard_sum(const struct heard_call *call, struct leg_heard heard[2]);
+/* Of those that are closed as well. */
+void heard_sum(const struct heard_call *call, struct heard_ends *ends);
 
-/* By enum legs_side; nothing is expected of one that goes directly.  Of several m-lines, the
- * packets of all and the worst jitter. */
-void heard_of(const struct core *core, const struct dialog *dialog, struct leg_heard heard[2]);
+/* Nothing, of one that goes directly. */
+void heard_of(const struct core *core, const struct dialog *dialog, struct heard_ends *ends);
 
-/* In a record of the journal: of sides that nothing is expected of, nothing; those are left as they
- * are in reading.  False if it is broken. */
-void heard_write(struct writer *w, const struct leg_heard heard[2]);
-bool heard_read(struct reader *r, struct leg_heard heard[2]);
+/* In a record of the journal, which takes no more bytes than this.  What nothing is expected of
+ * takes none, and is left as it is in reading.  False if it is broken. */
+#define HEARD_LIMIT (3u + 2u * (1u + LEGS_LINES) * 12u)
+void heard_write(struct writer *w, const struct heard_ends *ends);
+bool heard_read(struct reader *r, struct heard_ends *ends);

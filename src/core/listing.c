@@ -66,7 +66,37 @@ void write_media(struct writer *w, unsigned path, unsigned reason)
     json_text(w, S("media_reason"), media_reason_text((enum media_reason)reason));
 }
 
-void write_heard(struct writer *w, const struct leg_heard heard[2])
+static void write_stream(struct writer *w, const struct leg_heard *heard)
+{
+    json_number(w, S("expected"), heard->expected);
+    json_number(w, S("lost"), heard->lost);
+    if (heard->jitter != LEG_UNKNOWN)
+        json_number(w, S("jitter_us"), heard->jitter);
+    json_end(w);
+}
+
+static void write_lines(struct writer *w, const struct heard_ends *ends)
+{
+    static const struct slice names[] = {[LEGS_CALLER] = S("caller"), [LEGS_CALLEE] = S("callee")};
+    bool is_begun = false;
+
+    for (unsigned i = 0; i < 2 * LEGS_LINES; i++) {
+        unsigned side = i / LEGS_LINES, line = i % LEGS_LINES;
+        if (!ends->lines[side][line].expected)
+            continue;
+        if (!is_begun)
+            json_list(w, S("legs"));
+        is_begun = true;
+        json_next(w);
+        json_text(w, S("from"), names[side]);
+        json_number(w, S("media"), line + 1);
+        write_stream(w, &ends->lines[side][line]);
+    }
+    if (is_begun)
+        json_list_end(w);
+}
+
+void write_heard(struct writer *w, const struct heard_ends *ends)
 {
     static const struct slice names[] = {
         [LEGS_CALLER] = S("from_caller"),
@@ -74,15 +104,12 @@ void write_heard(struct writer *w, const struct leg_heard heard[2])
     };
 
     for (unsigned i = 0; i < COUNT_OF(names); i++) {
-        if (!heard[i].expected)
+        if (!ends->sides[i].expected)
             continue;
         json_open(w, names[i]);
-        json_number(w, S("expected"), heard[i].expected);
-        json_number(w, S("lost"), heard[i].lost);
-        if (heard[i].jitter != LEG_UNKNOWN)
-            json_number(w, S("jitter_us"), heard[i].jitter);
-        json_end(w);
+        write_stream(w, &ends->sides[i]);
     }
+    write_lines(w, ends);
 }
 
 void write_id(struct writer *w, uint64_t id)
@@ -378,7 +405,7 @@ static void row_call(const struct core *core, const struct dialog *dialog, const
                      struct moment now, struct writer *w)
 {
     struct slice from = dialog_part(dialog, DIALOG_FROM), to = dialog_part(dialog, DIALOG_TO);
-    struct leg_heard heard[2];
+    struct heard_ends heard;
     uint8_t path, reason;
 
     if (!parties_have(core, from, to, user))
@@ -393,8 +420,8 @@ static void row_call(const struct core *core, const struct dialog *dialog, const
     json_number(w, S("seconds"), seconds_since(dialog->began_at, now));
     call_media(dialog_part(dialog, DIALOG_CALL), &path, &reason);
     write_media(w, path, reason);
-    heard_of(core, dialog, heard);
-    write_heard(w, heard);
+    heard_of(core, dialog, &heard);
+    write_heard(w, &heard);
     row_end(w);
 }
 

@@ -7,6 +7,8 @@
 
 #include "core/admin.h"
 
+struct heard_ends;
+
 /* Members that say who calls whom, by From and To values. */
 void write_parties(struct writer *w, struct slice from, struct slice to);
 /* By what it is proven who calls (core/caller.h), where that is known. */
@@ -15,8 +17,8 @@ void write_proof(struct writer *w, unsigned proof);
 void write_call_name(struct writer *w, const struct dialog *dialog);
 /* Which way a call's media takes and why: enum media_path and media_reason. */
 void write_media(struct writer *w, unsigned path, unsigned reason);
-/* What is heard of its two ends by the relay, where anything is. */
-void write_heard(struct writer *w, const struct leg_heard heard[2]);
+/* What is heard of its two ends by the relay, and of each of their m-lines, where anything is. */
+void write_heard(struct writer *w, const struct heard_ends *ends);
 void write_id(struct writer *w, uint64_t id);
 /* The user is one of the two. */
 bool parties_have(const struct core *core, struct slice from, struct slice to,

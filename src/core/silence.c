@@ -313,16 +313,17 @@ static void count_legs(struct core *core, struct anchor *anchor, const struct le
 }
 
 /* ICE has found no other way than by us: both still speak here, and not only until then. */
-static void note_carried(struct core *core, struct anchor *anchor, const struct leg_heard before[2],
+static void note_carried(struct core *core, struct anchor *anchor, const struct heard_ends *before,
                          instant now, struct actions *out)
 {
-    struct leg_heard after[2];
+    struct heard_ends after;
 
     if (!anchor->has_ice || anchor->is_carried || now < anchor->agreed_at + ICE_SETTLES)
         return;
-    heard_sum(&anchor->heard, after);
-    if (after[0].expected <= before[0].expected || after[1].expected <= before[1].expected)
-        return;
+    heard_sum(&anchor->heard, &after);
+    for (unsigned i = 0; i < 2; i++)
+        if (after.sides[i].expected <= before->sides[i].expected)
+            return;
     anchor->is_carried = true;
     anchor_persist(core, anchor, out);
 }
@@ -330,14 +331,14 @@ static void note_carried(struct core *core, struct anchor *anchor, const struct 
 static void count_heard(struct core *core, struct anchor *anchor, const struct leg_found *legs,
                         unsigned count, struct moment now, struct actions *out)
 {
-    struct leg_heard before[2];
+    struct heard_ends before;
     bool is_first = anchor->is_taken_over; /* its legs may have heard all of it long ago */
 
-    heard_sum(&anchor->heard, before);
+    heard_sum(&anchor->heard, &before);
     count_legs(core, anchor, legs, count, out);
     heard_note(core, anchor, legs, count);
     if (!is_first)
-        note_carried(core, anchor, before, now.boot, out);
+        note_carried(core, anchor, &before, now.boot, out);
 }
 
 /* For how long nothing may come; 0: for any time. */

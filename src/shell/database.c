@@ -750,8 +750,8 @@ static bool put_call(struct database *database, const struct call_record *call)
         sqlite3_bind_int(row, 16, call->media_path);
         sqlite3_bind_int(row, 17, call->media);
     }
-    bind_heard(row, 18, &call->heard[LEGS_CALLER]);
-    bind_heard(row, 21, &call->heard[LEGS_CALLEE]);
+    bind_heard(row, 18, &call->heard.sides[LEGS_CALLER]);
+    bind_heard(row, 21, &call->heard.sides[LEGS_CALLEE]);
     return done(database, PUT_CALL);
 }
 
@@ -827,7 +827,7 @@ static void read_call(sqlite3_stmt *row, struct call_record *call)
                                                              : (uint8_t)sqlite3_column_int(row, 13),
         .media_path = column_below(row, 14, MEDIA_RELAYED + 1),
         .media = column_below(row, 15, MEDIA_REASON_COUNT),
-        .heard = {[LEGS_CALLER] = read_heard(row, 16), [LEGS_CALLEE] = read_heard(row, 19)},
+        .heard.sides = {[LEGS_CALLER] = read_heard(row, 16), [LEGS_CALLEE] = read_heard(row, 19)},
     };
 }
 

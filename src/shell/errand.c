@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #define RECORDS_AT_ONCE 32u /* rows of a part */
-#define RECORD_ROW 4096u    /* bytes of one: its texts, each character escaped */
+#define RECORD_ROW 5120u    /* bytes of one: its texts, each character escaped, and its legs */
 #define USUAL_LEVEL 1u      /* of users, as in the configuration */
 
 struct errand {
@@ -120,7 +120,7 @@ static void write_row(struct writer *w, const struct call_record *call)
     json_text(w, S("display"), call->display);
     json_text(w, S("call_id"), call->call_id);
     write_media(w, call->media_path, call->media);
-    write_heard(w, call->heard);
+    write_heard(w, &call->heard);
     json_end(w);
     write_char(w, '\n');
 }

@@ -861,8 +861,8 @@ static void what_is_heard_until_the_bye_is_in_the_record(void **state)
     world_look(&w);
     ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
     record = relayed_record(&w);
-    assert_heard(&record.heard[LEGS_CALLER], 110, 12, 12500);
-    assert_heard(&record.heard[LEGS_CALLEE], 20, 0, LEG_UNKNOWN);
+    assert_heard(&record.heard.sides[LEGS_CALLER], 110, 12, 12500);
+    assert_heard(&record.heard.sides[LEGS_CALLEE], 20, 0, LEG_UNKNOWN);
 }
 
 static void legs_that_are_opened_anew_add_to_those_before(void **state)
@@ -879,8 +879,8 @@ static void legs_that_are_opened_anew_add_to_those_before(void **state)
     listen_for(5);
     bye();
     record = relayed_record(&w);
-    assert_heard(&record.heard[LEGS_CALLER], 150, 11, 1250);
-    assert_heard(&record.heard[LEGS_CALLEE], 0, 0, LEG_UNKNOWN);
+    assert_heard(&record.heard.sides[LEGS_CALLER], 150, 11, 1250);
+    assert_heard(&record.heard.sides[LEGS_CALLEE], 0, 0, 0);
 }
 
 /* So many packets by their numbers, of which some are lost; the jitter is 1 ms. */
@@ -925,8 +925,74 @@ static void what_closed_legs_have_heard_outlives_a_restart(void **state)
     world_look(&w);
     ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
     record = relayed_record(&w);
-    assert_heard(&record.heard[LEGS_CALLER], 200, 11, 1000);
-    assert_heard(&record.heard[LEGS_CALLEE], 1500, 30, 1000);
+    assert_heard(&record.heard.sides[LEGS_CALLER], 200, 11, 1000);
+    assert_heard(&record.heard.lines[LEGS_CALLER][0], 200, 11, 1000);
+    assert_heard(&record.heard.sides[LEGS_CALLEE], 1500, 30, 1000);
+    assert_heard(&record.heard.lines[LEGS_CALLEE][1], 1500, 30, 1000);
+}
+
+static void reoffer(unsigned cseq, bool has_video)
+{
+    carol_asks("INVITE", cseq, describe(9, 4000, has_video ? VIDEO("4002") : VIDEO("0")));
+    world_look(&w);
+    ANSWER(&w, .host = 2, .status = 200,
+           .body = describe(2, 6000, has_video ? VIDEO("6002") : VIDEO("0")));
+}
+
+/* The video ends before the call, and is there again when it is offered anew. */
+static void each_m_line_is_heard_apart(void **state)
+{
+    struct call_record record;
+
+    (void)state;
+    SAY(&w, .host = 9, .body = describe(9, 4000, VIDEO("4002")));
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, VIDEO("6002")));
+    *stream_at(told(9)) = stream_of(100, 1, 8000);
+    *stream_at(told_of(9, 1)) = stream_of(1000, 20, 90000);
+    listen_for(2);
+    reoffer(2, false);
+    reoffer(3, true);
+    *stream_at(told_of(9, 1)) = stream_of(500, 2, 90000);
+    listen_for(2);
+    bye();
+    record = relayed_record(&w);
+    assert_heard(&record.heard.lines[LEGS_CALLER][0], 100, 1, 1000);
+    assert_heard(&record.heard.lines[LEGS_CALLER][1], 1500, 22, 1000);
+    assert_heard(&record.heard.sides[LEGS_CALLER], 1600, 23, 1000);
+    assert_heard(&record.heard.sides[LEGS_CALLEE], 0, 0, 0);
+}
+
+/* A restart brings a newer version, whose record would be longer by what is said of m-lines. */
+static void what_an_older_version_has_recorded_counts(void **state)
+{
+    const size_t len = 1 + 12, more = 2 + 12;
+    struct call_record record;
+    struct slice *media;
+    unsigned audio;
+
+    (void)state;
+    SAY(&w, .host = 9, .body = describe(9, 4000, VIDEO("4002")));
+    ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, VIDEO("6002")));
+    audio = told(9);
+    *stream_at(told_of(9, 1)) = stream_of(1000, 20, 90000);
+    listen_for(2);
+    reoffer(2, false);
+    media = &w.records[w.record_count];
+    while ((--media)->at[0] != RECORD_MEDIA)
+        assert_true(media > w.records);
+    media->len -= more;
+    char *sides = (char *)(uintptr_t)media->at + media->len - len;
+    assert_int_equal(*sides, 1 | 4);
+    *sides = 1;
+    world_restart(&w);
+    world_relay(&w, &table);
+    *stream_at(audio) = stream_of(100, 1, 8000);
+    listen_for(2);
+    bye();
+    record = relayed_record(&w);
+    assert_heard(&record.heard.sides[LEGS_CALLER], 1100, 21, 1000);
+    assert_heard(&record.heard.lines[LEGS_CALLER][0], 100, 1, 1000);
+    assert_heard(&record.heard.lines[LEGS_CALLER][1], 0, 0, 0);
 }
 
 /* The relay has ended, and then the server, too. */
@@ -946,8 +1012,8 @@ static void what_a_relay_that_ended_had_heard_outlives_a_restart(void **state)
     listen_for(2);
     bye();
     record = relayed_record(&w);
-    assert_heard(&record.heard[LEGS_CALLER], 400, 11, 1000);
-    assert_heard(&record.heard[LEGS_CALLEE], 0, 0, LEG_UNKNOWN);
+    assert_heard(&record.heard.sides[LEGS_CALLER], 400, 11, 1000);
+    assert_heard(&record.heard.sides[LEGS_CALLEE], 0, 0, 0);
 }
 
 /* It has ended, and comes back after longer than a call may be silent. */
@@ -992,7 +1058,7 @@ static void a_late_word_of_a_closed_leg_counts_once(void **state)
     world_event(&w, &(struct event){.kind = EVENT_LEGS, .legs = &late, .leg_count = 1});
     bye();
     record = relayed_record(&w);
-    assert_heard(&record.heard[LEGS_CALLEE], 1000, 20, 1000);
+    assert_heard(&record.heard.sides[LEGS_CALLEE], 1000, 20, 1000);
 }
 
 /* The relay could not open the first of its legs. */
@@ -1415,7 +1481,8 @@ int main(void)
         WITH(legs_of_no_call_are_closed_and_missing_ones_opened), WITH(a_checkpoint_holds_the_legs),
         WITH(what_is_heard_until_the_bye_is_in_the_record),
         WITH(legs_that_are_opened_anew_add_to_those_before),
-        WITH(what_closed_legs_have_heard_outlives_a_restart),
+        WITH(what_closed_legs_have_heard_outlives_a_restart), WITH(each_m_line_is_heard_apart),
+        WITH(what_an_older_version_has_recorded_counts),
         WITH(what_a_relay_that_ended_had_heard_outlives_a_restart),
         WITH(a_time_without_a_relay_is_no_silence), WITH(a_late_word_of_a_closed_leg_counts_once),
         WITH(a_call_that_is_silent_is_hung_up), WITH(a_call_without_a_port_is_hung_up),

@@ -190,27 +190,74 @@ static void broken_records_are_passed_over(void **state)
     assert_slice(found.call_id, "b");
 }
 
+/* Nothing of any; of one side and its second m-line; and as much as there can be. */
 static void what_was_heard_is_read_back(void **state)
 {
-    char bytes[2 * CALL_RECORD_LIMIT];
+    static const char longest[NAME_LIMIT];
+    const struct slice text = slice_of(longest, sizeof longest);
+    const struct leg_heard most = {UINT32_MAX, UINT32_MAX, LEG_UNKNOWN}, some = {5000, 12, 3500};
+    struct call_record calls[3] = {
+        {.id = 5},
+        {.id = 6, .heard = {.sides = {{0}, some}, .lines = {{{0}}, {{0}, some}}}},
+        {.id = 7, .heard = {.sides = {most, most}}},
+    };
+    char bytes[COUNT_OF(calls) * CALL_RECORD_LIMIT];
     struct writer w = writer_over(bytes, sizeof bytes);
-    struct call_record call = {.id = 7, .heard = {{0}, {5000, 12, 3500}}}, found;
+    struct call_record found;
 
     (void)state;
-    call_write(&w, &call);
-    call.heard[0] = (struct leg_heard){UINT32_MAX, UINT32_MAX, LEG_UNKNOWN};
-    call_write(&w, &call);
+    for (unsigned i = 0; i < 2 * LEGS_LINES; i++)
+        calls[2].heard.lines[i / LEGS_LINES][i % LEGS_LINES] = most;
+    calls[2].network = calls[2].caller = calls[2].dialed = text;
+    calls[2].callee = calls[2].display = calls[2].call_id = text;
+    for (unsigned i = 0; i < COUNT_OF(calls); i++)
+        call_write(&w, &calls[i]);
     struct reader r = reader_over(writer_slice(&w));
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < COUNT_OF(calls); i++) {
+        size_t before = r.rest.len;
         assert_true(call_read(&r, &found));
-        assert_int_equal(found.heard[0].expected, i ? UINT32_MAX : 0);
-        assert_int_equal(found.heard[0].lost, i ? UINT32_MAX : 0);
-        assert_int_equal(found.heard[0].jitter, LEG_UNKNOWN);
-        assert_int_equal(found.heard[1].expected, 5000);
-        assert_int_equal(found.heard[1].lost, 12);
-        assert_int_equal(found.heard[1].jitter, 3500);
+        assert_in_range(before - r.rest.len, 1, CALL_RECORD_LIMIT);
+        assert_int_equal(found.id, calls[i].id);
+        assert_memory_equal(&found.heard, &calls[i].heard, sizeof found.heard);
     }
     assert_int_equal(r.rest.len, 0);
+}
+
+static bool is_read(const char *heard, size_t len, struct call_record *found)
+{
+    char bytes[CALL_RECORD_LIMIT];
+    struct writer w = writer_over(bytes, sizeof bytes);
+
+    call_write(&w, &(struct call_record){.id = 7});
+    w.len--; /* which says that nothing was heard */
+    write_slice(&w, slice_of(heard, len));
+    struct reader r = reader_over(writer_slice(&w));
+    return call_read(&r, found) && !r.rest.len;
+}
+
+/* That of the caller, of whom older records say as much, without and with a second m-line. */
+static void what_was_heard_is_whole_or_broken(void **state)
+{
+    static const char older[13] = "\1\5\0\0\0\1\0\0\0\2\0\0";
+    static const char newer[27] = "\5\5\0\0\0\1\0\0\0\2\0\0\0\2\5\0\0\0\1\0\0\0\2\0\0\0";
+    char broken[sizeof newer];
+    struct call_record found;
+
+    (void)state;
+    assert_true(is_read(older, sizeof older, &found));
+    assert_int_equal(found.heard.sides[0].expected, 5);
+    assert_int_equal(found.heard.lines[0][1].expected, 0);
+    assert_true(is_read(newer, sizeof newer, &found));
+    assert_int_equal(found.heard.sides[0].jitter, 2);
+    assert_int_equal(found.heard.lines[0][1].expected, 5);
+    assert_int_equal(found.heard.lines[0][1].lost, 1);
+    for (size_t len = 1; len < sizeof newer; len++)
+        assert_false(is_read(newer, len, &found));
+    assert_false(is_read("\4\0\0", 3, &found)); /* m-lines, but none */
+    assert_false(is_read("\10", 1, &found));
+    memcpy(broken, newer, sizeof broken);
+    broken[14] = 0; /* one of which nothing was expected */
+    assert_false(is_read(broken, sizeof broken, &found));
 }
 
 static void reasons_are_those_of_gnu_sip_witch(void **state)
@@ -249,5 +296,6 @@ int main(void)
         cmocka_unit_test(without_room_for_a_record_calls_go_on),
         cmocka_unit_test(texts_are_clean_and_cut), cmocka_unit_test(broken_records_are_passed_over),
         cmocka_unit_test(what_was_heard_is_read_back),
+        cmocka_unit_test(what_was_heard_is_whole_or_broken),
         cmocka_unit_test(reasons_are_those_of_gnu_sip_witch));
 }

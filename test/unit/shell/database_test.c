@@ -229,7 +229,7 @@ static void put_calls(uint64_t first, unsigned count, const char *caller)
             .callee = S("bob"),
             .display = S("A \"Name\"; DROP TABLE calls"),
             .call_id = S("id"),
-            .heard = {{i & 1 ? 0 : 700, 3, LEG_UNKNOWN}, {800, 0, 2500}},
+            .heard.sides = {{i & 1 ? 0 : 700, 3, LEG_UNKNOWN}, {800, 0, 2500}},
         };
         call_write(&w, &call);
     }
@@ -279,12 +279,12 @@ static void records_are_put_once_and_read_back(void **state)
     assert_int_equal(call.duration, 7);
     assert_int_equal(call.ender, CALL_ENDED_BY_CALLEE);
     assert_int_equal(call.proof, CALLER_TLS);
-    assert_int_equal(call.heard[0].expected, 700);
-    assert_int_equal(call.heard[0].lost, 3);
-    assert_int_equal(call.heard[0].jitter, LEG_UNKNOWN);
-    assert_int_equal(call.heard[1].expected, 800);
-    assert_int_equal(call.heard[1].lost, 0);
-    assert_int_equal(call.heard[1].jitter, 2500);
+    assert_int_equal(call.heard.sides[0].expected, 700);
+    assert_int_equal(call.heard.sides[0].lost, 3);
+    assert_int_equal(call.heard.sides[0].jitter, LEG_UNKNOWN);
+    assert_int_equal(call.heard.sides[1].expected, 800);
+    assert_int_equal(call.heard.sides[1].lost, 0);
+    assert_int_equal(call.heard.sides[1].jitter, 2500);
     assert_int_equal(r.rest.len, 0);
     free((void *)(uintptr_t)records.at);
 }
