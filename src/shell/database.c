@@ -48,6 +48,12 @@ static const char *const migrations[] = {
      "ALTER TABLE calls ADD COLUMN callee_expected INTEGER;"
      "ALTER TABLE calls ADD COLUMN callee_lost INTEGER;"
      "ALTER TABLE calls ADD COLUMN callee_jitter INTEGER;"),
+    /* The same of each m-line, counted from 1; those columns are its sum. */
+    ("CREATE TABLE legs (call INTEGER NOT NULL, side TEXT NOT NULL, line INTEGER NOT NULL,"
+     " expected INTEGER NOT NULL, lost INTEGER NOT NULL, jitter INTEGER,"
+     " PRIMARY KEY (call, side, line)) STRICT, WITHOUT ROWID;"
+     "CREATE TRIGGER call_removed AFTER DELETE ON calls BEGIN"
+     " DELETE FROM legs WHERE call = OLD.id; END;"),
 };
 
 #define HEARD                                                                                      \
@@ -66,8 +72,10 @@ enum statement {
     SET_PASSWORD,
     LAST_CALL,
     PUT_CALL,
+    PUT_LEG,
     FORGET_CALLS,
     READ_CALLS,
+    READ_LEGS,
     BEGIN,
     COMMIT,
     ROLLBACK,
@@ -96,6 +104,8 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
                   " media, media_reason," HEARD ") VALUES"
                   " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,"
                   " ?18, ?19, ?20, ?21, ?22, ?23)"),
+    [PUT_LEG] = ("INSERT OR REPLACE INTO legs (call, side, line, expected, lost, jitter) VALUES"
+                 " (?1, ?2, ?3, ?4, ?5, ?6)"),
     [FORGET_CALLS] = "DELETE FROM calls WHERE id <= (SELECT max(id) FROM calls) - ?1",
     [READ_CALLS] = ("SELECT id, began, answered, ended, duration, status, ended_by, network,"
                     " caller, dialed, callee, display, call_id, proof, media, media_reason," HEARD
@@ -103,6 +113,7 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
                     " WHERE (?1 IS NULL OR caller IN (?1, ?6) OR dialed IN (?1, ?6)"
                     " OR callee IN (?1, ?6))"
                     " AND began >= ?2 AND began < ?3 AND id < ?4 ORDER BY id DESC LIMIT ?5"),
+    [READ_LEGS] = "SELECT side, line, expected, lost, jitter FROM legs WHERE call = ?1",
     [BEGIN] = "BEGIN IMMEDIATE",
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
@@ -713,6 +724,8 @@ static const char *const enders[] = {
     [CALL_ENDED_BY_SILENCE] = "silence", [CALL_ENDED_BY_RELAY] = "relay",
 };
 
+static const char *const sides[] = {[LEGS_CALLER] = "caller", [LEGS_CALLEE] = "callee"};
+
 static void bind_heard(sqlite3_stmt *row, int at, const struct leg_heard *heard)
 {
     if (!heard->expected)
@@ -723,7 +736,25 @@ static void bind_heard(sqlite3_stmt *row, int at, const struct leg_heard *heard)
         sqlite3_bind_int64(row, at + 2, heard->jitter);
 }
 
-static bool put_call(struct database *database, const struct call_record *call)
+static bool put_legs(struct database *database, const struct call_record *call)
+{
+    sqlite3_stmt *row = database->statements[PUT_LEG];
+
+    for (unsigned i = 0; i < 2 * LEGS_LINES; i++) {
+        unsigned side = i / LEGS_LINES, line = i % LEGS_LINES;
+        if (!call->heard.lines[side][line].expected)
+            continue;
+        sqlite3_bind_int64(row, 1, (int64_t)call->id);
+        sqlite3_bind_text(row, 2, sides[side], -1, SQLITE_STATIC);
+        sqlite3_bind_int64(row, 3, line + 1);
+        bind_heard(row, 4, &call->heard.lines[side][line]);
+        if (!done(database, PUT_LEG))
+            return false;
+    }
+    return true;
+}
+
+static bool put_row(struct database *database, const struct call_record *call)
 {
     sqlite3_stmt *row = database->statements[PUT_CALL];
     const char *ender = call->ender < COUNT_OF(enders) ? enders[call->ender] : NULL;
@@ -753,6 +784,13 @@ static bool put_call(struct database *database, const struct call_record *call)
     bind_heard(row, 18, &call->heard.sides[LEGS_CALLER]);
     bind_heard(row, 21, &call->heard.sides[LEGS_CALLEE]);
     return done(database, PUT_CALL);
+}
+
+/* One that is there already stays as it is. */
+static bool put_call(struct database *database, const struct call_record *call)
+{
+    return put_row(database, call) &&
+           (!sqlite3_changes(database->file) || put_legs(database, call));
 }
 
 static bool put_all_calls(struct database *database, struct slice records)
@@ -806,6 +844,22 @@ static struct leg_heard read_heard(sqlite3_stmt *row, int column)
     };
 }
 
+static bool read_legs(struct database *database, struct call_record *call)
+{
+    sqlite3_stmt *row = database->statements[READ_LEGS];
+    int code;
+
+    sqlite3_bind_int64(row, 1, (int64_t)call->id);
+    while ((code = sqlite3_step(row)) == SQLITE_ROW) {
+        bool is_callee = slice_equal(column_text(row, 0), slice_text(sides[LEGS_CALLEE]));
+        int64_t line = sqlite3_column_int64(row, 1);
+        if (line > 0 && line <= LEGS_LINES)
+            call->heard.lines[is_callee][line - 1] = read_heard(row, 2);
+    }
+    sqlite3_reset(row);
+    return code == SQLITE_DONE || refuse_failure(database);
+}
+
 static void read_call(sqlite3_stmt *row, struct call_record *call)
 {
 
@@ -831,7 +885,7 @@ static void read_call(sqlite3_stmt *row, struct call_record *call)
     };
 }
 
-static bool append_call(struct writer *w, const struct call_record *call)
+static bool append_call(struct database *database, struct writer *w, const struct call_record *call)
 {
     struct writer before = *w;
 
@@ -840,11 +894,11 @@ static bool append_call(struct writer *w, const struct call_record *call)
         return true;
     size_t limit = 2 * w->limit + 64 * (size_t)1024;
     char *at = realloc(w->at, limit);
-    if (!at)
-        return false;
-    *w = (struct writer){.at = at, .len = before.len, .limit = limit};
-    call_write(w, call); /* texts of a foreign hand may be longer than any of ours */
-    return !w->failed;
+    if (at) {
+        *w = (struct writer){.at = at, .len = before.len, .limit = limit};
+        call_write(w, call); /* texts of a foreign hand may be longer than any of ours */
+    }
+    return (at && !w->failed) || refuse(database, "no memory for so many records");
 }
 
 static void bind_query(struct database *database, const struct call_query *query)
@@ -867,16 +921,15 @@ bool database_read_calls(struct database *database, const struct call_query *que
     sqlite3_stmt *rows = database->statements[READ_CALLS];
     struct writer w = {0};
     struct call_record call;
-    int code;
+    int code = SQLITE_DONE;
+    bool ok = true;
 
     bind_query(database, query);
-    while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
+    while (ok && (code = sqlite3_step(rows)) == SQLITE_ROW) {
         read_call(rows, &call);
-        if (!append_call(&w, &call))
-            break;
+        ok = read_legs(database, &call) && append_call(database, &w, &call);
     }
-    bool ok = code == SQLITE_ROW ? refuse(database, "no memory for so many records")
-                                 : code == SQLITE_DONE || refuse_failure(database);
+    ok = ok && (code == SQLITE_DONE || refuse_failure(database));
     sqlite3_reset(rows);
     sqlite3_clear_bindings(rows);
     *records = writer_slice(&w);

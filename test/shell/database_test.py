@@ -6,9 +6,11 @@ Prints `ok NAME` or `not ok NAME: why` for each check, as server_test.py does, w
 
 import contextlib
 import hashlib
+import json
 import os
 import signal
 import sqlite3
+import subprocess
 import sys
 
 import time
@@ -179,6 +181,14 @@ def records(one):
     return [dict(zip(COLUMNS.split(", "), row)) for row in rows]
 
 
+def listed_records(one):
+    """Those that a running server lists."""
+    sipwitch = os.path.join(os.path.dirname(server_test.SIPW), "sipwitch")
+    listed = subprocess.run([sipwitch, "--prefixpath", one.state, "records", "--json"],
+                            check=True, capture_output=True, text=True).stdout
+    return [json.loads(row) for row in listed.splitlines()]
+
+
 @contextlib.contextmanager
 def two_phones(*options):
     with server() as one:
@@ -325,7 +335,8 @@ def an_older_database_is_brought_up_to_date():
         make(one)
         with database(one) as file:
             put_user(file, "carol", "203")
-            for what in ("TABLE calls", "TRIGGER user_added", "TRIGGER user_removed", "TABLE counts"):
+            for what in ("TABLE calls", "TABLE legs", "TRIGGER user_added", "TRIGGER user_removed",
+                         "TABLE counts"):
                 file.execute(f"DROP {what}")
             file.execute("PRAGMA user_version = 1")
         one.start()
@@ -338,6 +349,32 @@ def an_older_database_is_brought_up_to_date():
             file.execute("DELETE FROM users WHERE id = 'dora'")
             counted = file.execute("SELECT users FROM counts").fetchall()
         expect(counted == [(2,)], f"{counted} are counted")
+
+
+@check
+def a_database_without_legs_is_brought_up_to_date_with_its_calls():
+    """Of a call that was relayed it has the sums."""
+    with two_phones() as (one, alice, bob):
+        call = alice.dial("bob")
+        bob.respond(bob.take(), 486, "Busy Here")
+        alice.answered(call)
+        one.end()
+        with database(one) as file:
+            file.execute("DROP TABLE legs")
+            file.execute("DROP TRIGGER call_removed")
+            file.execute("UPDATE calls SET caller_expected = 700, caller_lost = 3")
+            file.execute("PRAGMA user_version = 6")
+        one.start()
+        row, = listed_records(one)
+        expect(row["from_caller"] == {"expected": 700, "lost": 3} and row["call_id"] == call.id and
+               "legs" not in row, f"it is {row}")
+        one.end()
+        with database(one) as file:
+            file.execute("INSERT INTO legs SELECT id, 'caller', 1, 700, 3, NULL FROM calls")
+            counts = [file.execute("SELECT count(*) FROM legs").fetchone()[0]]
+            file.execute("DELETE FROM calls")
+            counts += file.execute("SELECT count(*) FROM legs").fetchone()
+        expect(counts == [1, 0], f"before and after the call's row goes there are {counts} of legs")
 
 
 @check

@@ -229,10 +229,24 @@ static void put_calls(uint64_t first, unsigned count, const char *caller)
             .callee = S("bob"),
             .display = S("A \"Name\"; DROP TABLE calls"),
             .call_id = S("id"),
-            .heard.sides = {{i & 1 ? 0 : 700, 3, LEG_UNKNOWN}, {800, 0, 2500}},
+            .heard =
+                {
+                    .sides = {{i & 1 ? 0 : 700, 3, LEG_UNKNOWN}, {800, 0, 2500}},
+                    .lines = {{{i & 1 ? 0 : 700, 3, LEG_UNKNOWN}},
+                              {{300, 0, 100}, [LEGS_LINES - 1] = {500, 0, 2500}}},
+                },
         };
         call_write(&w, &call);
     }
+    assert_true(database_put_calls(database, writer_slice(&w)));
+}
+
+static void put_one(const struct call_record *call)
+{
+    char bytes[CALL_RECORD_LIMIT];
+    struct writer w = writer_over(bytes, sizeof bytes);
+
+    call_write(&w, call);
     assert_true(database_put_calls(database, writer_slice(&w)));
 }
 
@@ -253,6 +267,14 @@ static unsigned count_calls(const struct call_query *query, uint64_t *first)
     return count;
 }
 
+static void assert_heard(const struct leg_heard *heard, uint32_t expected, uint32_t lost,
+                         uint32_t jitter)
+{
+    assert_int_equal(heard->expected, expected);
+    assert_int_equal(heard->lost, lost);
+    assert_int_equal(heard->jitter, jitter);
+}
+
 static void records_are_put_once_and_read_back(void **state)
 {
     struct call_query one = {.before = 8, .most = 1};
@@ -265,6 +287,7 @@ static void records_are_put_once_and_read_back(void **state)
     assert_int_equal(last, 0);
     put_calls(5, 3, "alice");
     put_calls(7, 2, "someone else");
+    put_one(&(struct call_record){.id = 7, .heard = {{{0}}, {{{0}, {9, 9, 9}}}}});
     open_again();
     assert_true(database_last_call(database, &last));
     assert_int_equal(last, 8);
@@ -279,12 +302,13 @@ static void records_are_put_once_and_read_back(void **state)
     assert_int_equal(call.duration, 7);
     assert_int_equal(call.ender, CALL_ENDED_BY_CALLEE);
     assert_int_equal(call.proof, CALLER_TLS);
-    assert_int_equal(call.heard.sides[0].expected, 700);
-    assert_int_equal(call.heard.sides[0].lost, 3);
-    assert_int_equal(call.heard.sides[0].jitter, LEG_UNKNOWN);
-    assert_int_equal(call.heard.sides[1].expected, 800);
-    assert_int_equal(call.heard.sides[1].lost, 0);
-    assert_int_equal(call.heard.sides[1].jitter, 2500);
+    assert_heard(&call.heard.sides[LEGS_CALLER], 700, 3, LEG_UNKNOWN);
+    assert_heard(&call.heard.sides[LEGS_CALLEE], 800, 0, 2500);
+    assert_heard(&call.heard.lines[LEGS_CALLER][0], 700, 3, LEG_UNKNOWN);
+    assert_heard(&call.heard.lines[LEGS_CALLER][1], 0, 0, 0);
+    assert_heard(&call.heard.lines[LEGS_CALLEE][0], 300, 0, 100);
+    assert_heard(&call.heard.lines[LEGS_CALLEE][1], 0, 0, 0);
+    assert_heard(&call.heard.lines[LEGS_CALLEE][LEGS_LINES - 1], 500, 0, 2500);
     assert_int_equal(r.rest.len, 0);
     free((void *)(uintptr_t)records.at);
 }
@@ -314,6 +338,24 @@ static void records_are_found_by_user_and_time(void **state)
     }
 }
 
+/* Of a table, while nobody has the file open. */
+static int count_outside(const char *sql)
+{
+    sqlite3_stmt *statement;
+    sqlite3 *file;
+    int count;
+
+    run_outside("");
+    assert_int_equal(sqlite3_open(file_path(), &file), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(file, sql, -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    count = sqlite3_column_int(statement, 0);
+    sqlite3_finalize(statement);
+    assert_int_equal(sqlite3_close(file), SQLITE_OK);
+    return count;
+}
+
+/* With the legs that are known of them, which are three of each of these. */
 static void the_oldest_records_go(void **state)
 {
     struct call_query all = {.most = 100};
@@ -323,6 +365,32 @@ static void the_oldest_records_go(void **state)
     put_calls(1, 3, "alice");
     put_calls(DATABASE_CALLS + 2, 1, "alice");
     assert_int_equal(count_calls(&all, &first), 2);
+    assert_int_equal(count_outside("SELECT count(*) FROM legs WHERE call = 3"), 3);
+    assert_int_equal(count_outside("SELECT count(*) FROM legs"), 6);
+}
+
+/* It has no legs yet; the calls that it has stay as they were. */
+static void legs_come_to_one_of_an_older_version(void **state)
+{
+    struct call_query all = {.most = 100};
+    struct call_record calls[2];
+    struct slice records;
+
+    (void)state;
+    put_calls(2, 1, "alice");
+    run_outside("DROP TABLE legs; DROP TRIGGER call_removed; PRAGMA user_version = 6");
+    database = database_open(folder.fd, folder.path, &quiet);
+    assert_non_null(database);
+    put_calls(2, 3, "alice");
+    assert_true(database_read_calls(database, &all, &records));
+    struct reader r = reader_over(records);
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(call_read(&r, &calls[i / 2]));
+    assert_int_equal(r.rest.len, 0);
+    assert_heard(&calls[0].heard.lines[LEGS_CALLEE][0], 300, 0, 100);
+    assert_heard(&calls[1].heard.sides[LEGS_CALLEE], 800, 0, 2500);
+    assert_heard(&calls[1].heard.lines[LEGS_CALLEE][0], 0, 0, 0);
+    free((void *)(uintptr_t)records.at);
 }
 
 /* The whole file, and it again after an attempt to open it. */
@@ -465,7 +533,7 @@ int main(void)
         CASE(many_users_are_read), CASE(one_is_found_alone),
         CASE(users_are_counted_as_they_come_and_go), CASE(records_are_put_once_and_read_back),
         CASE(records_are_found_by_user_and_time), CASE(the_oldest_records_go),
-        CASE(a_newer_one_is_refused_and_kept), CASE(another_programs_is_refused_and_kept),
-        CASE(a_damaged_one_is_refused_and_kept), CASE(damaged_pages_are_no_users),
-        CASE(two_do_not_share_it));
+        CASE(legs_come_to_one_of_an_older_version), CASE(a_newer_one_is_refused_and_kept),
+        CASE(another_programs_is_refused_and_kept), CASE(a_damaged_one_is_refused_and_kept),
+        CASE(damaged_pages_are_no_users), CASE(two_do_not_share_it));
 }
