@@ -17,6 +17,7 @@ import re
 import select
 import signal
 import socket
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -439,6 +440,39 @@ def what_is_lost_and_uneven_is_in_the_record():
         expect(f"{percent:.1f}/{other:.1f}%" in one.says("records"), one.says("records"))
         found = server_test.until(lambda: counted(one, lambda c: c["rtp_lost"]), "counts")
         expect(found["rtp_lost"] == row["from_caller"]["lost"] + row["from_callee"]["lost"], f"{found}")
+
+
+def what_each_medium_has_lost_is_in_the_record():
+    """Of audio and video, from either end; in the database, too."""
+    with house() as one, contextlib.ExitStack() as stack:
+        films = [Ear(stack), Ear(stack)]
+        call = Call(one, [film(ear.port) for ear in films])
+        line = Line(one, films[0], told(call.ok, "video"), films[1], told(call.invite, "video"))
+        legs = [("caller", 1, 10, call.line.ends[0]), ("callee", 1, 20, call.line.ends[1]),
+                ("caller", 2, 40, line.ends[0]), ("callee", 2, 80, line.ends[1])]
+        for each in call.line, line:
+            each.expect_sound()
+        for _, _, gap, end in legs:
+            say_with_gaps(*end, 165, gap)
+        wanted = sorted((side, media, end[0].sequence, 165 // gap) for side, media, gap, end in legs)
+        server_test.until(lambda: heard(one, "calls", lambda r: legs_of(r) == wanted), "look", 20)
+        call.hang_up()
+        one.restart()
+        row = server_test.until(lambda: heard(one, "records", lambda r: True), "record")
+        expect(legs_of(row) == wanted, f"{wanted} were sent and lost, and the record is {row}")
+        for side in "caller", "callee":
+            sums = [sum(leg[n] for leg in wanted if leg[0] == side) for n in (2, 3)]
+            worst = max(leg["jitter_us"] for leg in row["legs"] if leg["from"] == side)
+            expect(row[f"from_{side}"] == {"expected": sums[0], "lost": sums[1], "jitter_us": worst}, f"{row}")
+        one.process.end()
+        with contextlib.closing(sqlite3.connect(os.path.join(one.process.state, "sipwitch.db"))) as file:
+            found = file.execute("SELECT side, line, expected, lost FROM legs JOIN calls ON call = id "
+                                 "WHERE id = ? ORDER BY side, line", (row["id"],)).fetchall()
+        expect(found == wanted, f"{wanted} were sent and lost, and the database has {found}")
+
+
+def legs_of(row):
+    return sorted((leg["from"], leg["media"], leg["expected"], leg["lost"]) for leg in row.get("legs", ()))
 
 
 def what_closed_legs_have_heard_outlives_a_kill():
@@ -1216,6 +1250,7 @@ CHECKS = [
     what_is_relayed_and_dropped_is_counted,
     who_is_on_the_relay_is_listed_with_their_silence,
     what_is_lost_and_uneven_is_in_the_record,
+    what_each_medium_has_lost_is_in_the_record,
     what_closed_legs_have_heard_outlives_a_kill,
     hold_and_other_places_keep_the_ports,
     a_refused_offer_changes_nothing,
