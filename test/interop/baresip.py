@@ -4,9 +4,11 @@ It plays a sound file into its calls, records what it hears, and is driven over
 its ctrl_tcp module: JSON in netstrings, commands answered, events pushed.
 """
 
+import contextlib
 import glob
 import json
 import os
+import random
 import re
 import socket
 import struct
@@ -73,10 +75,27 @@ def share_of_tone(samples, rate, hertz):
     return loudness(samples, rate, (hertz - 25, hertz + 25)) / whole
 
 
-def _free_port(kind, address):
+_given = set()
+
+
+def _bind(kind, address, port):
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind) as probe:
-        probe.bind((address, 0))
-        return probe.getsockname()[1]
+        probe.bind((address, port))
+
+
+def _free_port(address):
+    """For UDP and TCP, as the next, where baresip listens for TLS. None that another phone was given,
+    and below what the system and the relay give out, so that nobody else has it by then."""
+    while True:
+        port = random.randrange(10000, 16384, 2)
+        if port in _given:
+            continue
+        with contextlib.suppress(OSError):
+            _bind(socket.SOCK_DGRAM, address, port)
+            _bind(socket.SOCK_STREAM, address, port)
+            _bind(socket.SOCK_STREAM, address, port + 1)
+            _given.add(port)
+            return port
 
 
 class Recording:
@@ -127,8 +146,8 @@ class Baresip:
         self.name, self.address, self.transport = name, address, "udp"
         self.network = network
         with lab.inside(network):
-            self.sip_port = _free_port(socket.SOCK_DGRAM, address)
-            self._control_port = _free_port(socket.SOCK_STREAM, "127.0.0.1")
+            self.sip_port = _free_port(address)
+            self._control_port = _free_port("127.0.0.1")
         self.folder = os.path.join(folder, name)
         self.log = os.path.join(self.folder, "log")
         self.events = []
