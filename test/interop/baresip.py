@@ -4,7 +4,7 @@ It plays a sound file into its calls, records what it hears, and is driven over
 its ctrl_tcp module: JSON in netstrings, commands answered, events pushed.
 """
 
-import contextlib
+import errno
 import glob
 import json
 import os
@@ -90,12 +90,16 @@ def _free_port(address):
         port = random.randrange(10000, 16384, 2)
         if port in _given:
             continue
-        with contextlib.suppress(OSError):
+        try:
             _bind(socket.SOCK_DGRAM, address, port)
             _bind(socket.SOCK_STREAM, address, port)
             _bind(socket.SOCK_STREAM, address, port + 1)
-            _given.add(port)
-            return port
+        except OSError as why:
+            if why.errno != errno.EADDRINUSE:
+                raise
+            continue
+        _given.add(port)
+        return port
 
 
 class Recording:

@@ -324,8 +324,12 @@ def packets_in(one):
 
 
 def is_not_carried(one):
-    """ICE may hear both ways before it has chosen one."""
-    lab.until(lambda: packets_in(one) == [0, 0], 30.0, "end of what the relay carries")
+    """ICE may hear both ways before it has chosen one: libre takes whichever answered last, until all
+    of its checks have ended. One that is never answered takes 39.5 s (RFC 5389 7.2.1)."""
+    try:
+        lab.until(lambda: packets_in(one) == [0, 0], 60.0, "end of what the relay carries")
+    except lab.Failure as why:
+        raise lab.Failure(f"{why}: {json.dumps(list(one.world.legs().values()))}") from why
 
 
 def ice_finds_its_own_way(world):
