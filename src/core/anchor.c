@@ -343,9 +343,9 @@ static struct slice host_of(struct slice text)
     return text.len && uri_parse(text, &uri) ? uri.host : NO_SLICE;
 }
 
-static bool is_gateway(const struct core *core, const struct binding *binding)
+static bool is_written(const struct core *core, const struct binding *binding)
 {
-    return binding && location_user(core, binding)->kind == USER_GATEWAY;
+    return binding && user_is_written(location_user(core, binding));
 }
 
 static struct party caller_of(const struct core *core, const struct context *context,
@@ -357,7 +357,7 @@ static struct party caller_of(const struct core *core, const struct context *con
         .other = host_of(dialog_contact(&req->message)),
         .binding = context->caller ? location_binding(core, context->caller) : NULL,
         .is_outside = !(context->proof & CALLER_OWN),
-        .is_written = context->flags & CONTEXT_GATEWAY,
+        .is_written = context->flags & CONTEXT_WRITTEN,
         .is_unproven = !(context->proof & CALLER_OWN) && !flow_is_reliable(&req->flow),
         .is_web = flow_is_web(&req->flow),
     };
@@ -375,7 +375,7 @@ static struct party callee_of(const struct core *core, const struct context *con
         .host = binding ? host_of(binding_contact(binding)) : NO_SLICE,
         .binding = binding,
         .is_outside = !target->binding && !target->is_ours,
-        .is_written = target->is_ours || is_gateway(core, binding),
+        .is_written = target->is_ours || is_written(core, binding),
         .is_web = flow_is_web(way),
     };
 }
@@ -709,7 +709,7 @@ static struct branch_ends ends_in_dialog(const struct core *core, const struct r
         .other = host_of(dialog_contact(&req->message)),
         .binding = here,
         .is_outside = !from->binding,
-        .is_written = is_gateway(core, here),
+        .is_written = is_written(core, here),
         .is_web = flow_is_web(&req->flow),
     };
     ends.parties[!sender] = (struct party){
@@ -717,7 +717,7 @@ static struct branch_ends ends_in_dialog(const struct core *core, const struct r
         .host = there ? host_of(binding_contact(there)) : NO_SLICE,
         .binding = there,
         .is_outside = !to->binding,
-        .is_written = is_gateway(core, there),
+        .is_written = is_written(core, there),
         .is_web = flow_is_web(way),
     };
     return ends;
@@ -822,15 +822,13 @@ static bool request_initial(struct core *core, struct context *context, unsigned
 
 /* ---- in a dialog */
 
-/* Who sends in a dialog knows its tags, which were sent to where it came from. */
-static void prove(struct core *core, const struct passage *p, const struct flow *flow,
-                  struct actions *out)
+/* Who sends in a dialog knows its tags, which were sent to where it came from; a domain may have
+ * several servers that do. */
+static void prove(struct core *core, const struct passage *p, struct actions *out)
 {
-    const struct legs_end *end = &p->anchor->legs.ends[p->message.from];
-    struct address_bytes source = flow_address(flow);
     struct legs_output output;
 
-    if (!end->is_unproven || !address_equal(&end->source, &source))
+    if (!p->anchor->legs.ends[p->message.from].is_unproven)
         return;
     legs_prove(&p->anchor->legs, p->message.from, &output);
     anchor_apply(core, p->anchor, &output, out);
@@ -844,7 +842,7 @@ static void meet(struct core *core, const struct passage *p, const struct flow *
     struct address_bytes source = flow_address(flow);
     struct legs_output output;
 
-    prove(core, p, flow, out);
+    prove(core, p, out);
     if (!p->anchor->legs.ends[p->message.from].is_known)
         return;
     legs_meet(&p->anchor->legs, p->message.from, &source, &output);
@@ -954,7 +952,7 @@ void anchor_ack(struct core *core, const struct request *req, struct description
 
     if (!find_passage(core, req->call_id, req->from_tag, req->to_tag, &p))
         return;
-    prove(core, &p, &req->flow, out);
+    prove(core, &p, out);
     if (!req->message.first[HEADER_CONTENT_TYPE] || !read_description(&req->message, &sdp))
         return;
     doubt_way(core, p.anchor, out);

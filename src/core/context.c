@@ -522,8 +522,8 @@ static struct context *begin(struct core *core, const struct request *req)
     context->server = pool_index(&core->servers, server);
     context->method = (uint8_t)req->message.method;
     context->flags = is_invite ? CONTEXT_INVITE : 0;
-    if (req->sender && req->sender->kind == USER_GATEWAY)
-        context->flags |= CONTEXT_GATEWAY;
+    if (req->sender && user_is_written(req->sender))
+        context->flags |= CONTEXT_WRITTEN;
     context->flow = req->flow;
     context->caller = req->caller;
     context->proof = req->proof;

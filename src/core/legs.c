@@ -122,6 +122,14 @@ static unsigned port_of(const struct legs_line *line, struct strand strand)
     return (strand.component ? line->rtcp_port : line->port) + 2 * strand.pair;
 }
 
+/* No packet of its phone need come before one may go there: it is no other's address, or the
+ * administrator says so. */
+static bool may_be_first(const struct legs_end *end, const struct address_bytes *address)
+{
+    return end->may_wait || address_equal(address, &end->heard) ||
+           (address_equal(address, &end->source) && !end->is_unproven);
+}
+
 static void aim(const struct legs_end *end, const struct legs_line *line, struct strand strand,
                 struct leg_rule *rule)
 {
@@ -134,7 +142,7 @@ static void aim(const struct legs_end *end, const struct legs_line *line, struct
     }
     rule->allowed = place_of(&line->address, 0);
     rule->target = place_of(&line->address, port_of(line, strand));
-    if (end->may_wait || (address_equal(&line->address, &end->source) && !end->is_unproven))
+    if (may_be_first(end, &line->address))
         rule->flags |= LEG_FIRST;
 }
 
@@ -500,6 +508,19 @@ void legs_prove(struct legs *legs, enum legs_side side, struct legs_output *out)
 
     list_legs(legs, &before);
     legs->ends[side].is_unproven = false;
+    conclude(legs, &before, out);
+}
+
+void legs_find(struct legs *legs, enum legs_side side, unsigned line, struct legs_output *out)
+{
+    const struct legs_exchange *e = &legs->with[legs->current];
+    struct table before;
+
+    out->count = 0;
+    if (line >= e->agreed_count)
+        return;
+    list_legs(legs, &before);
+    legs->ends[side].heard = e->agreed[side][line].address;
     conclude(legs, &before, out);
 }
 

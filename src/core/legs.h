@@ -31,9 +31,11 @@ struct legs_end {
     bool is_known;               /* it is no stranger: where its signalling moves, it has moved */
     bool may_wait;               /* for the first packet, as gateways do: the administrator wrote it
                                     down, and an address that it names may be sent to at once */
-    bool is_unproven; /* it came by UDP, and nothing says yet that it is there: its source
-                         may be somebody else's address */
-    bool is_v6;       /* by which family it reaches the relay, until it says so */
+    bool is_unproven;           /* it came by UDP, and nothing says yet that it is there: its source
+                                   may be somebody else's address */
+    struct address_bytes heard; /* its packets come from there as it has said; unspecified: nothing
+                                   is known of that */
+    bool is_v6;                 /* by which family it reaches the relay, until it says so */
 };
 
 /* Of the relay: its addresses, of IPv4 and of IPv6, and the packets a second that one leg lets in.
@@ -141,6 +143,10 @@ void legs_meet(struct legs *legs, enum legs_side side, const struct address_byte
 
 /* It is where it says: it knows what was sent there. */
 void legs_prove(struct legs *legs, enum legs_side side, struct legs_output *out);
+
+/* Packets of an m-line come from the address that it named: that is no other's, and what else goes
+ * there may go first.  It is forgotten in a record, and seen again. */
+void legs_find(struct legs *legs, enum legs_side side, unsigned line, struct legs_output *out);
 
 /* An offer: in an INVITE, UPDATE or PRACK, or in the answer to an INVITE that had none. */
 enum legs_verdict legs_offer(struct legs *legs, struct ports *ports, struct random *random,

@@ -159,8 +159,8 @@ void legs_write(struct writer *w, const struct legs *legs)
     write_u32(w, legs->relay.rate);
     for (unsigned i = 0; i < 2; i++) {
         const struct legs_end *end = &legs->ends[i];
-        const bool flags[] = {end->is_hidden, end->is_known, end->is_v6, end->may_wait,
-                              end->is_unproven};
+        const bool flags[] = {end->is_hidden, end->is_known,    end->is_v6,
+                              end->may_wait,  end->is_unproven, true};
         write_place(w, &legs->relay.at[i]);
         write_place(w, &legs->relay.outside[i]);
         write_place(w, &end->source);
@@ -191,7 +191,8 @@ static void read_ends(struct reader *r, struct legs *legs)
         legs->ends[i].is_hidden = flags & 1;
         legs->ends[i].is_known = flags & 2;
         legs->ends[i].is_v6 = flags & 4;
-        legs->ends[i].may_wait = flags & 8;
+        /* Who wrote older records sent to all that were known at once. */
+        legs->ends[i].may_wait = flags & (flags & 32 ? 8 : 2);
         legs->ends[i].is_unproven = flags & 16;
         legs->moved[i] = read_u32(r);
     }

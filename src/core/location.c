@@ -52,6 +52,11 @@ struct slice user_contacts(const struct user *user)
     return slice_of(user->text.at + user->text.len - user->contacts_len, user->contacts_len);
 }
 
+bool user_is_written(const struct user *user)
+{
+    return user->kind == USER_GATEWAY || user->contacts_len;
+}
+
 static uint32_t name_hash(const struct core *core, struct slice name)
 {
     return (uint32_t)hash_bytes(&core->key_table, name);

@@ -40,6 +40,8 @@ struct slice user_extension(const struct user *user);
 struct slice user_display(const struct user *user);
 bool user_may_be_bound(const struct user *user);
 struct slice user_contacts(const struct user *user); /* static ones: URIs, one a line */
+/* A gateway, or one with such contacts: the administrator wrote down where it is. */
+bool user_is_written(const struct user *user);
 
 struct binding *location_binding(const struct core *core, uint64_t id);
 /* Walks a user's bindings, the newest first: NULL at the end. */

@@ -3,6 +3,7 @@
 #include "core/calls.h"
 #include "core/dialog.h"
 #include "core/heard.h"
+#include "core/leg_pass.h"
 #include "core/strans.h"
 
 #define YOUNG SECONDS(6)      /* from the answer, or a change, on */
@@ -169,6 +170,11 @@ struct sight {
     instant latest; /* any packet on any leg */
 };
 
+static bool has_sent(const struct leg *leg)
+{
+    return leg->state.locked && leg->state.epoch == leg->rule.epoch;
+}
+
 static struct sight see(const struct anchor *anchor, const struct leg_found *legs, unsigned count)
 {
     struct sight sight = {.latest = max_u64(anchor->answered_at, anchor->agreed_at)};
@@ -181,7 +187,7 @@ static struct sight see(const struct anchor *anchor, const struct leg_found *leg
         if (rule->flags & LEG_QUIET)
             continue;
         side->expected++;
-        side->heard += state->locked && state->epoch == rule->epoch;
+        side->heard += has_sent(&legs[i].leg);
     }
     return sight;
 }
@@ -238,6 +244,31 @@ static void mend_one_way(struct core *core, struct anchor *anchor, const struct 
             tell_one_way(dialog, (enum legs_side)i, out);
         legs_believe(&anchor->legs, (enum legs_side)i, &output);
         anchor_apply(core, anchor, &output, out);
+    }
+}
+
+/* It waits for packets that need not come. */
+static bool only_waits(const struct leg *leg)
+{
+    return !has_sent(leg) && leg_has_port(&leg->rule.target) && !(leg->rule.flags & LEG_FIRST);
+}
+
+/* A phone whose packets come from where it has said may have other ports there, which only listen.
+ */
+static void find_listeners(struct anchor *anchor, const struct leg_found *legs, unsigned count,
+                           struct actions *out)
+{
+    struct legs_output output;
+
+    for (unsigned i = 0; i < count * count; i++) {
+        const struct leg *heard = &legs[i / count].leg, *other = &legs[i % count].leg;
+        if (!has_sent(heard) || !leg_has_port(&heard->rule.target) || !only_waits(other) ||
+            heard->rule.side != other->rule.side ||
+            !leg_same_host(&heard->rule.allowed, &other->rule.allowed))
+            continue;
+        legs_find(&anchor->legs, heard->rule.side == LEGS_CALLEE, heard->rule.stream, &output);
+        anchor_change(&output, out);
+        return;
     }
 }
 
@@ -372,10 +403,12 @@ void silence_hear(struct core *core, const struct leg_found *legs, unsigned coun
     if (anchor->has_ice && !anchor->is_carried)
         return;
     longest = patience_with(core, &sight);
-    if (longest && now.boot >= sight.latest + longest)
+    if (longest && now.boot >= sight.latest + longest) {
         hang_up(core, anchor, now, out);
-    else
-        mend_one_way(core, anchor, &sight, now, out);
+        return;
+    }
+    find_listeners(anchor, legs, count, out);
+    mend_one_way(core, anchor, &sight, now, out);
 }
 
 /* ---- calls that go directly */

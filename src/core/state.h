@@ -175,7 +175,7 @@ enum context_flag {
     CONTEXT_IN_DIALOG = 1 << 4,
     CONTEXT_SIGNED = 1 << 5,  /* branches that leave for other domains are (core/signing) */
     CONTEXT_OFFERED = 1 << 6, /* it has a session description */
-    CONTEXT_GATEWAY = 1 << 7, /* it comes from one */
+    CONTEXT_WRITTEN = 1 << 7, /* it comes from a gateway, or from whose place is written down */
 };
 
 /* How the flow of a target is known. */

@@ -292,6 +292,7 @@ static struct packet send_packet(struct relay *relay, const struct leg_place *fr
                                  const struct leg_place *key)
 {
     struct sim_leg *leg = find_leg(relay, key), *other;
+    bool has_target;
 
     if (!leg || (is_locked(&leg->leg) ? memcmp(from, &leg->leg.state.source, sizeof *from) != 0
                                       : !is_within(from, &leg->leg.rule.allowed)))
@@ -300,11 +301,12 @@ static struct packet send_packet(struct relay *relay, const struct leg_place *fr
     leg->leg.state.epoch = leg->leg.rule.epoch;
     leg->leg.state.source = *from;
     other = find_leg(relay, &leg->leg.rule.other);
-    if (!other)
+    has_target = other && (other->leg.rule.target.port[0] || other->leg.rule.target.port[1]);
+    if (!other || other->leg.rule.flags & LEG_MUTE ||
+        !(is_locked(&other->leg) || (has_target && other->leg.rule.flags & LEG_FIRST)))
         return (struct packet){NULL, NULL};
-    if (other->leg.rule.target.port[0] || other->leg.rule.target.port[1])
-        return (struct packet){&other->key, &other->leg.rule.target};
-    return (struct packet){&other->key, is_locked(&other->leg) ? &other->leg.state.source : NULL};
+    return (struct packet){&other->key,
+                           has_target ? &other->leg.rule.target : &other->leg.state.source};
 }
 
 /* It has not moved since it said where it is.  One with two flows has its signalling elsewhere. */

@@ -138,6 +138,7 @@ static void step(struct run *run)
     case 10: legs_settle(&run->legs, &run->ports, &run->out); break;
     case 11: legs_leave(&run->legs, &run->ports, m.tag, &run->out); break;
     case 12: meet(run, m.from, which); break;
+    case 13: legs_prove(&run->legs, m.from, &run->out); break;
     default: speak(run, what, &m); break;
     }
     apply(run);
@@ -151,8 +152,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const uint8_t call[16] = {1};
     const struct legs_relay relay = {
         {true, true}, {{.at = {192, 0, 2, 1}}, {.is_v6 = true, .at = {0x20, 1}}}, 1000};
-    const struct legs_end ends[2] = {{.source = {.at = {198, 51, 100, 1}}, .is_hidden = true},
-                                     {.source = {.at = {198, 51, 100, 2}}, .is_known = true}};
+    unsigned traits = size ? data[0] / 64u : 0;
+    const struct legs_end ends[2] = {
+        {.source = {.at = {198, 51, 100, 1}}, .is_hidden = !traits, .is_unproven = traits == 1},
+        {.source = {.at = {198, 51, 100, 2}}, .is_known = true, .may_wait = traits & 2},
+    };
 
     run = (struct run){.input = reader_over(fuzz_input(data, size)),
                        .random = random_seeded((struct hash_key){1, 2})};

@@ -157,8 +157,8 @@ static void a_call_goes_through_the_relay_both_ways(void **state)
     assert_int_equal(relayed_record(&w).media, MEDIA_SWITCHED_ON);
 }
 
-/* A stranger's INVITE by UDP may bear anybody's address.  Who acknowledges the answer has read it;
- * from elsewhere that proves nothing. */
+/* A stranger's INVITE by UDP may bear anybody's address.  Who acknowledges the answer, by whatever
+ * server of that domain, has read it. */
 static void nothing_goes_to_a_caller_that_may_not_be_there(void **state)
 {
     struct ports_told ports;
@@ -171,13 +171,13 @@ static void nothing_goes_to_a_caller_that_may_not_be_there(void **state)
     ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
     ports.caller = told(9);
     expect_packet(2, 6000, ports.callee, 0, 0);
-    SAY(&w, .host = 66, .method = "ACK", .to = BOB_IN, .uri = BOB_AT, .branch = "far",
-        .more = talk_route(&w, 2));
+    SAY(&w, .host = 66, .method = "ACK", .to = "<sip:bob@example.com>;tag=guess", .uri = BOB_AT,
+        .branch = "far", .more = talk_route(&w, 2));
     expect_packet(2, 6000, ports.callee, 0, 0);
     world_restart(&w);
     world_relay(&w, &table);
     expect_packet(2, 6000, ports.callee, 0, 0);
-    SAY(&w, .host = 9, .method = "ACK", .to = BOB_IN, .uri = BOB_AT, .branch = "ack",
+    SAY(&w, .host = 8, .method = "ACK", .to = BOB_IN, .uri = BOB_AT, .branch = "ack",
         .more = talk_route(&w, 2));
     expect_packet(2, 6000, ports.callee, 9, 4000);
     world_restart(&w);
@@ -1239,6 +1239,91 @@ static void who_is_held_in_the_old_way_is_held_for_longer(void **state)
     hold_silently(offer, describe(2, 6000, ""));
 }
 
+/* bob's media is not where his signalling is, and he has no camera. */
+static void where_one_port_is_heard_the_others_may_be_sent_to(void **state)
+{
+    unsigned sound, film, told_carol;
+
+    (void)state;
+    SAY(&w, .host = 9, .body = describe(9, 4000, "m=video 4002 RTP/AVP 96\n"));
+    sound = told_of(2, 0);
+    ANSWER(&w, .host = 2, .status = 200,
+           .body = describe(77, 6000, "m=video 7000 RTP/AVP 96\na=recvonly\n"));
+    told_carol = told_of(9, 0);
+    film = told_of(9, 1);
+    SAY(&w, .host = 9, .method = "ACK", .to = BOB_IN, .uri = BOB_AT, .branch = "ack",
+        .more = talk_route(&w, 2));
+    listen_for(2);
+    expect_packet(9, 4002, film, 0, 0);
+    expect_packet(77, 6000, sound, 9, 4000);
+    expect_packet(9, 4002, film, 0, 0);
+    listen_for(2);
+    expect_packet(9, 4002, film, 77, 7000);
+    expect_packet(9, 4000, told_carol, 77, 6000);
+    world_restart(&w);
+    world_relay(&w, &table);
+    listen_for(2); /* it is not written down, but seen again */
+    expect_packet(9, 4002, film, 77, 7000);
+    carol_asks("INVITE", 2, describe(9, 4000, "m=video 4002 RTP/AVP 96\n"));
+    ANSWER(&w, .host = 2, .status = 200,
+           .body = describe(66, 6000, "m=video 7000 RTP/AVP 96\na=recvonly\n"));
+    listen_for(2);
+    expect_packet(9, 4002, film, 0, 0); /* what was seen was elsewhere */
+    bye();
+}
+
+/* It has its media elsewhere, and waits for the first packet. */
+static void a_gateway_is_sent_to_at_once(void **state)
+{
+    struct user_settings gateway = {
+        .id = S("gateway"),
+        .kind = USER_GATEWAY,
+        .contacts = S("sip:gw@198.51.100.60:5060"),
+    };
+    unsigned caller;
+
+    (void)state;
+    world_event(&w, &(struct event){.kind = EVENT_USER, .user = &gateway});
+    SAY(&w, .host = 9, .uri = "sip:gateway@example.com", .body = describe(9, 4000, ""));
+    ANSWER(&w, .host = 60, .status = 200, .body = describe(77, 6000, ""));
+    caller = told(9);
+    expect_packet(9, 4000, caller, 77, 6000);
+    world_restart(&w);
+    world_relay(&w, &table);
+    expect_packet(9, 4000, caller, 77, 6000);
+    SAY(&w, .host = 9, .method = "BYE", .uri = "sip:gw@198.51.100.60:5060",
+        .to = "<sip:bob@example.com>;tag=h60", .cseq = 50, .more = talk_route(&w, 60));
+    ANSWER(&w, .host = 60, .method = "BYE", .status = 200);
+    assert_int_equal(table.count, 0);
+}
+
+static void ports_of_a_call_rest_when_it_has_ended(void **state)
+{
+    struct ports_told before = {0};
+
+    (void)state;
+    ports_narrow(&w.core->ports, 20000, 20007); /* two pairs for each of two calls */
+    for (unsigned i = 0; i < 10; i++) {
+        char name[16], bye[16];
+        struct ports_told now;
+        snprintf(name, sizeof name, "call%u", i);
+        snprintf(bye, sizeof bye, "bye%u", i);
+        SAY(&w, .host = 9, .call_id = name, .branch = name, .body = describe(9, 4000, ""));
+        now.callee = told(2);
+        ANSWER(&w, .host = 2, .status = 200, .body = describe(2, 6000, ""));
+        now.caller = told(9);
+        for (unsigned n = 0; n < 2; n++) {
+            unsigned port = n ? now.caller : now.callee;
+            assert_true(port != before.caller && port != before.callee);
+        }
+        before = now;
+        SAY(&w, .host = 9, .call_id = name, .method = "BYE", .uri = BOB_AT, .to = BOB_IN,
+            .cseq = 50, .branch = bye, .more = talk_route(&w, 2));
+        ANSWER(&w, .host = 2, .method = "BYE", .status = 200);
+        world_wait(&w, PORT_REST + SECONDS(1));
+    }
+}
+
 static bool is_logged(const char *line)
 {
     for (uint32_t i = 0; i < w.out.count; i++)
@@ -1457,7 +1542,9 @@ int main(void)
 {
 #define WITH(name) cmocka_unit_test_setup_teardown(name, begin, end)
     RUN(WITH(a_call_goes_through_the_relay_both_ways),
-        WITH(nothing_goes_to_a_caller_that_may_not_be_there), WITH(packets_reach_who_has_sent),
+        WITH(nothing_goes_to_a_caller_that_may_not_be_there),
+        WITH(where_one_port_is_heard_the_others_may_be_sent_to), WITH(a_gateway_is_sent_to_at_once),
+        WITH(ports_of_a_call_rest_when_it_has_ended), WITH(packets_reach_who_has_sent),
         WITH(without_a_relay_all_passes_as_it_came), WITH(where_it_is_switched_off_nothing_is_read),
         WITH(who_can_reach_each_other_is_left_to_it), WITH(a_phone_with_a_private_address_needs_it),
         WITH(where_ice_has_found_the_way_it_stays), WITH(phones_that_fork_have_ports_of_their_own),
