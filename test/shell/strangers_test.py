@@ -171,6 +171,7 @@ def records_of_an_older_server_say_nothing_of_it():
         until(lambda: rows(one, "records"), "record")
         one.end()
         with contextlib.closing(sqlite3.connect(os.path.join(one.state, "sipwitch.db"))) as file:
+            file.executescript("DROP TRIGGER call_removed; DROP TABLE legs")
             for column in ("proof", "media", "media_reason", "caller_expected", "caller_lost",
                            "caller_jitter", "callee_expected", "callee_lost", "callee_jitter"):
                 file.execute(f"ALTER TABLE calls DROP COLUMN {column}")
