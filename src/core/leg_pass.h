@@ -65,6 +65,12 @@ static inline bool leg_has_port(const struct leg_place *place)
     return place->port[0] | place->port[1];
 }
 
+/* Its phone has sent, since the rule is what it is. */
+static inline bool leg_is_locked(const struct leg *leg)
+{
+    return leg->state.locked == 1 && leg->state.epoch == leg->rule.epoch;
+}
+
 static inline void leg_copy_place(struct leg_place *to, const struct leg_place *from)
 {
     __builtin_memcpy(__builtin_assume_aligned(to, 4), __builtin_assume_aligned(from, 4),

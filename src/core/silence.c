@@ -170,11 +170,6 @@ struct sight {
     instant latest; /* any packet on any leg */
 };
 
-static bool has_sent(const struct leg *leg)
-{
-    return leg->state.locked && leg->state.epoch == leg->rule.epoch;
-}
-
 static struct sight see(const struct anchor *anchor, const struct leg_found *legs, unsigned count)
 {
     struct sight sight = {.latest = max_u64(anchor->answered_at, anchor->agreed_at)};
@@ -187,7 +182,7 @@ static struct sight see(const struct anchor *anchor, const struct leg_found *leg
         if (rule->flags & LEG_QUIET)
             continue;
         side->expected++;
-        side->heard += has_sent(&legs[i].leg);
+        side->heard += leg_is_locked(&legs[i].leg);
     }
     return sight;
 }
@@ -250,7 +245,7 @@ static void mend_one_way(struct core *core, struct anchor *anchor, const struct 
 /* It waits for packets that need not come. */
 static bool only_waits(const struct leg *leg)
 {
-    return !has_sent(leg) && leg_has_port(&leg->rule.target) && !(leg->rule.flags & LEG_FIRST);
+    return !leg_is_locked(leg) && leg_has_port(&leg->rule.target) && !(leg->rule.flags & LEG_FIRST);
 }
 
 /* A phone whose packets come from where it has said may have other ports there, which only listen.
@@ -262,7 +257,7 @@ static void find_listeners(struct anchor *anchor, const struct leg_found *legs, 
 
     for (unsigned i = 0; i < count * count; i++) {
         const struct leg *heard = &legs[i / count].leg, *other = &legs[i % count].leg;
-        if (!has_sent(heard) || !leg_has_port(&heard->rule.target) || !only_waits(other) ||
+        if (!leg_is_locked(heard) || !leg_has_port(&heard->rule.target) || !only_waits(other) ||
             heard->rule.side != other->rule.side ||
             !leg_same_host(&heard->rule.allowed, &other->rule.allowed))
             continue;

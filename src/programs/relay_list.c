@@ -1,6 +1,7 @@
 #include "programs/relay_list.h"
 
 #include "base/json.h"
+#include "core/leg_pass.h"
 #include "core/leg_stream.h"
 #include "programs/columns.h"
 #include "shell/clock.h"
@@ -39,11 +40,6 @@ static const char *write_place_text(const struct leg_place *place, char text[PLA
         snprintf(text, PLACE_TEXT, "[%s]:%u", host, port_of(place));
     }
     return text;
-}
-
-static bool is_locked(const struct leg *leg)
-{
-    return leg->state.locked == 1 && leg->state.epoch == leg->rule.epoch;
 }
 
 static void put_place(struct writer *w, const char *name, const struct leg_place *place)
@@ -92,7 +88,7 @@ static void print_object(const struct relay_leg *row, uint64_t now)
     put_place(&w, "target", &rule->target);
     put_place(&w, "other", &rule->other);
     json_number(&w, S("rate"), rule->rate);
-    put_place(&w, "source", is_locked(&row->leg) ? &state->source : &(struct leg_place){0});
+    put_place(&w, "source", leg_is_locked(&row->leg) ? &state->source : &(struct leg_place){0});
     json_number(&w, S("ssrc"), ntohl(state->ssrc));
     if (state->seen)
         json_number(&w, S("silent_ms"), now > state->seen ? (now - state->seen) / MS(1) : 0);
@@ -126,7 +122,8 @@ static void add_row(struct columns *columns, const struct relay_leg *row, uint64
     snprintf(silent, sizeof silent, "%.1f s",
              now > state->seen ? (double)(now - state->seen) / 1e9 : 0.0);
     const char *cells[] = {write_place_text(&row->key, key),
-                           is_locked(&row->leg) ? write_place_text(&state->source, source) : NULL,
+                           leg_is_locked(&row->leg) ? write_place_text(&state->source, source)
+                                                    : NULL,
                            packets,
                            dropped,
                            heard.expected ? lost : NULL,

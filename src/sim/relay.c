@@ -1,6 +1,7 @@
 #include "sim/relay.h"
 
 #include "core/inspect.h"
+#include "core/leg_pass.h"
 #include "core/limits.h"
 #include "sdp/description.h"
 #include "sim/copy.h"
@@ -276,11 +277,6 @@ static bool is_within(const struct leg_place *place, const struct leg_place *all
            (memcmp(allowed->port, any, 2) == 0 || memcmp(place->port, allowed->port, 2) == 0);
 }
 
-static bool is_locked(const struct leg *leg)
-{
-    return leg->state.locked && leg->state.epoch == leg->rule.epoch;
-}
-
 /* A packet on its way from the relay. */
 struct packet {
     const struct leg_place *from;
@@ -294,8 +290,8 @@ static struct packet send_packet(struct relay *relay, const struct leg_place *fr
     struct sim_leg *leg = find_leg(relay, key), *other;
     bool has_target;
 
-    if (!leg || (is_locked(&leg->leg) ? memcmp(from, &leg->leg.state.source, sizeof *from) != 0
-                                      : !is_within(from, &leg->leg.rule.allowed)))
+    if (!leg || (leg_is_locked(&leg->leg) ? memcmp(from, &leg->leg.state.source, sizeof *from) != 0
+                                          : !is_within(from, &leg->leg.rule.allowed)))
         return (struct packet){NULL, NULL};
     leg->leg.state.locked = 1;
     leg->leg.state.epoch = leg->leg.rule.epoch;
@@ -303,7 +299,7 @@ static struct packet send_packet(struct relay *relay, const struct leg_place *fr
     other = find_leg(relay, &leg->leg.rule.other);
     has_target = other && (other->leg.rule.target.port[0] || other->leg.rule.target.port[1]);
     if (!other || other->leg.rule.flags & LEG_MUTE ||
-        !(is_locked(&other->leg) || (has_target && other->leg.rule.flags & LEG_FIRST)))
+        !(leg_is_locked(&other->leg) || (has_target && other->leg.rule.flags & LEG_FIRST)))
         return (struct packet){NULL, NULL};
     return (struct packet){&other->key,
                            has_target ? &other->leg.rule.target : &other->leg.state.source};

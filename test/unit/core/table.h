@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/cursor.h"
+#include "core/leg_pass.h"
 #include "core/legs.h"
 
 #define TABLE_LEGS 256u
@@ -77,11 +78,6 @@ static inline bool place_is_within(const struct leg_place *place, const struct l
 
     return memcmp(place->address, allowed->address, sizeof place->address) == 0 &&
            (memcmp(allowed->port, any, 2) == 0 || memcmp(place->port, allowed->port, 2) == 0);
-}
-
-static inline bool leg_is_locked(const struct leg *leg)
-{
-    return leg->state.locked && leg->state.epoch == leg->rule.epoch;
 }
 
 static inline struct table_packet table_drop(struct leg *leg, enum leg_drop drop)
