@@ -56,11 +56,17 @@ def expect(so, why):
         raise Failure(why)
 
 
+_given = set()
+
+
 def free_port():
     """A port that is free on UDP and TCP, IPv4 and IPv6, and the next one on TCP, for TLS. It is
-    none of those that the system gives to who asks for any."""
+    none of those that the system gives to who asks for any, and none that was given before: whoever
+    has that may not listen yet."""
     while True:
         port = random.randrange(12000, 32000, 2)
+        if port in _given:
+            continue
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as datagrams, \
                 socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as streams, \
                 socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as secure:
@@ -68,6 +74,7 @@ def free_port():
                 datagrams.bind(("::", port))
                 streams.bind(("::", port))
                 secure.bind(("::", port + 1))
+                _given.add(port)
                 return port
 
 
