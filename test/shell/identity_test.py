@@ -228,8 +228,8 @@ class Between:
 
     def __init__(self, world, target, change=unchanged, change_back=unchanged):
         self.socket = world.stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        self.socket.bind(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
+        self.port = server_test.free_port()
+        self.socket.bind(("127.0.0.1", self.port))
         self.listener = world.stack.enter_context(socket.socket())
         self.listener.bind(("127.0.0.1", self.port))
         self.listener.listen()
