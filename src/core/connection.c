@@ -88,6 +88,7 @@ static void enter(struct core *core, uint32_t place, const struct flow *flow)
     connection->flow = *flow;
     connection->is_live = true;
     connection->has_opened = false;
+    connection->is_kept = false;
     connection->alias = 0;
     connection->is_proven = false;
     connection->first_client = 0;
@@ -211,8 +212,16 @@ void connection_spare(struct core *core, const struct flow *flow, struct actions
     const struct connection *connection = find(core, flow);
 
     if (connection && is_ours(core, connection_place(flow->connection)) &&
-        !connection->first_client)
+        !connection->first_client && !connection->is_kept)
         actions_push(out, (struct action){.kind = ACTION_CLOSE, .flow = *flow});
+}
+
+void connection_keep(struct core *core, const struct flow *flow)
+{
+    struct connection *connection = find(core, flow);
+
+    if (connection)
+        connection->is_kept = true;
 }
 
 bool connection_stands(const struct core *core, const struct flow *flow)

@@ -22,6 +22,9 @@ void connection_closed(struct core *core, const struct event *event, instant now
 /* One that we opened is not wanted by who waited for it: it is closed, unless others use it. */
 void connection_spare(struct core *core, const struct flow *flow, struct actions *out);
 
+/* A response or an ACK goes by it, which no client transaction waits with: it is not spared. */
+void connection_keep(struct core *core, const struct flow *flow);
+
 /* A datagram, or a stream that stands or is being opened. */
 bool connection_stands(const struct core *core, const struct flow *flow);
 

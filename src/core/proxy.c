@@ -821,6 +821,7 @@ static enum verdict forward_statelessly(struct core *core, struct request *req, 
         forward_when_proven(core, req, out);
         return FINISH;
     }
+    connection_keep(core, &to.flow);
     to.uri = req->targets.uris[i];
     anchor_ack(core, req, &to.description, out);
     bytes = forward_request(core, req, &to, out);

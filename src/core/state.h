@@ -113,6 +113,7 @@ struct connection {
     struct flow flow; /* its handle included */
     bool is_live;
     bool has_opened;     /* it stands; else it is being opened */
+    bool is_kept;        /* more goes by it than the requests of client transactions */
     uint8_t policy;      /* of one that we opened for a domain: what was demanded of it, */
     bool has_tlsa;       /* and by TLSA records */
     uint16_t generation; /* the last, of one that we open */

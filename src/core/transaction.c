@@ -143,7 +143,10 @@ static bool find_sender(struct core *core, struct server_transaction *server, st
         return true;
     server->flow.connection = 0;
     server->flow.port = server->sent_by;
-    return connection_reach(core, &server->flow, out);
+    if (!connection_reach(core, &server->flow, out))
+        return false;
+    connection_keep(core, &server->flow);
+    return true;
 }
 
 void server_meter(struct server_transaction *server, size_t len)

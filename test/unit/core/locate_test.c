@@ -673,6 +673,29 @@ static void a_stream_that_stands_while_the_next_server_is_looked_for_has_time(vo
     say_busy(2, "INVITE");
 }
 
+/* A caller of that server whose connection is gone hears by the one that the loser waits for. */
+static void a_stream_that_a_response_waits_for_is_not_given_up(void **state)
+{
+    struct flow caller = world_open(&w, 2, 5060);
+
+    (void)state;
+    *sent = 0;
+    SAY(&w, .host = 2, .by = &caller, .uri = "sip:bob@example.com",
+        .from = "<sip:carol@elsewhere.example>;tag=carol", .call_id = "waits", .branch = "waits");
+    note();
+    assert_noted("100>2 INVITE>8");
+    world_close(&w, &caller);
+    race("MESSAGE");
+    wait_ms(260);
+    assert_noted("connect>3");
+    answer(8, 486);
+    note();
+    assert_noted("486>2 ACK>8");
+    stand(3);
+    assert_noted("MESSAGE>3");
+    say_busy(3, "MESSAGE");
+}
+
 /* Within one tick of the timers, in either order. */
 static void an_address_that_refuses_as_the_other_stands_changes_nothing(void **state)
 {
@@ -1564,6 +1587,7 @@ int main(void)
         TEST(a_stream_that_cannot_be_opened_leads_to_the_next_server),
         TEST(where_one_address_is_silent_the_request_goes_to_the_other_soon),
         TEST(a_stream_that_stands_while_the_next_server_is_looked_for_has_time),
+        TEST(a_stream_that_a_response_waits_for_is_not_given_up),
         TEST(an_address_that_refuses_as_the_other_stands_changes_nothing),
         TEST(which_address_was_silent_is_remembered),
         TEST(the_first_address_is_used_if_its_stream_stands_first_after_all),
