@@ -89,9 +89,9 @@ struct {
     __type(value, struct fragments);
 } fragments SEC(".maps");
 
-/* Room for a datagram that has no checksum. */
+/* Room for a datagram that has no checksum; as far as the verifier fears that a last chunk goes. */
 struct scratch {
-    __u8 at[LARGEST + 4];
+    __u8 at[LARGEST + 2 * CHUNK];
 };
 
 struct {
@@ -101,8 +101,10 @@ struct {
     __type(value, struct scratch);
 } scratch SEC(".maps");
 
-/* The verifier believes a bound only where it sees it, and the compiler takes out what it knows. */
+/* The verifier believes a bound only where it sees it, and the compiler takes out what it knows; it
+ * makes one comparison of two, too, which older verifiers (Linux 6.1) learn nothing from. */
 #define BOUND(number, mask) __asm__ volatile("%0 &= " #mask : "+r"(number))
+#define FORGET(number) __asm__ volatile("" : "+r"(number))
 
 /* A packet: what its headers say, where they are. */
 struct packet {
@@ -261,7 +263,8 @@ INLINE void read_head(struct __sk_buff *skb, __u32 l4, struct packet *p)
 {
     __u32 *words = (__u32 *)p->leg.head;
     const __u32 *head;
-    __u64 at = l4 + sizeof(struct udphdr), len;
+    __u64 at = l4 + sizeof(struct udphdr);
+    __u32 more; /* than one */
 
     BOUND(at, 127);
     head = (const void *)(long)skb->data + at;
@@ -274,10 +277,10 @@ INLINE void read_head(struct __sk_buff *skb, __u32 l4, struct packet *p)
         words[1] = head[1];
         words[2] = head[2];
     } else {
-        len = p->leg.len;
-        BOUND(len, 15);
-        if (len && len < LEG_HEAD)
-            bpf_skb_load_bytes(skb, (__u32)at, p->leg.head, (__u32)len);
+        more = p->leg.len - 1;
+        FORGET(more);
+        if (more < LEG_HEAD - 1)
+            bpf_skb_load_bytes(skb, (__u32)at, p->leg.head, more + 1);
     }
 }
 
@@ -366,7 +369,10 @@ INLINE __s64 sum_datagram(struct __sk_buff *skb, __u32 at, __u32 len)
     struct scratch *room = bpf_map_lookup_elem(&scratch, &zero);
     __s64 sum = 0;
 
-    if (!room || len < sizeof(struct udphdr) || len > LARGEST)
+    if (!room || len < sizeof(struct udphdr))
+        return -1;
+    FORGET(len);
+    if (len > LARGEST)
         return -1;
     if (bpf_skb_load_bytes(skb, at, room->at, len) < 0)
         return -1;
@@ -376,6 +382,7 @@ INLINE __s64 sum_datagram(struct __sk_buff *skb, __u32 at, __u32 len)
         if (!some)
             break;
         some = some > CHUNK ? CHUNK : (some + 3) & ~3u;
+        BOUND(some, 0x3ff);
         sum = bpf_csum_diff(NULL, 0, (__be32 *)(room->at + i), some, (__wsum)sum);
         if (sum < 0)
             return -1;

@@ -21,6 +21,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -68,6 +69,20 @@ static int fail(const struct loading *l, const char *what, int error)
         complain(l->program, "%s: %s (" NEEDS ")", what, strerror(-error));
     else
         complain(l->program, "%s: %s", what, strerror(-error));
+    return STATUS_FAILED;
+}
+
+/* The verifier, of which libbpf has shown the log, forbids what needs no right. */
+static int fail_to_load(const struct loading *l, int error)
+{
+    struct utsname kernel;
+
+    if (error != -EACCES || uname(&kernel) < 0)
+        return fail(l, "the kernel does not take the relay", error);
+    complain(l->program,
+             "the verifier of Linux %s does not take the relay; please report what it says above; "
+             "until then media goes by a process (sipw-relay serve)",
+             kernel.release);
     return STATUS_FAILED;
 }
 
@@ -406,7 +421,7 @@ int relay_load(const struct program *program, const struct relay_load *setup)
         return fail(&l, l.pins, error);
     error = load_object(&l, owner);
     if (error)
-        return fail(&l, "the kernel does not take the relay", error);
+        return fail_to_load(&l, error);
     error = open_programs(&l);
     if (!error)
         error = walk_links(&l, attach);
