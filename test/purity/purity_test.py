@@ -7,7 +7,7 @@ import sys
 # Memory and string functions that touch nothing but their arguments; the rest is the compiler's.
 ALLOWED = {
     "memchr", "memcmp", "bcmp", "memcpy", "memmove", "memset", "strlen", "__assert_fail",
-    "__stack_chk_fail", "__memcpy_chk", "__memset_chk", "__memmove_chk", "_GLOBAL_OFFSET_TABLE_",
+    "__stack_chk_fail", "__stack_chk_guard", "__memcpy_chk", "__memset_chk", "__memmove_chk", "_GLOBAL_OFFSET_TABLE_",
 }
 INSTRUMENTED = re.compile(r"^(__asan_|__ubsan_|__sanitizer_|__sancov_|__start___sanc|__stop___sanc|"
                           r"__gcov_|__llvm_|__tsan_|llvm_gc)")
