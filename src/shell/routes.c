@@ -1,6 +1,7 @@
 #include "shell/routes.h"
 
 #include "base/hash.h"
+#include "shell/netlink.h"
 #include "shell/relay_parts.h"
 
 #include <errno.h>
@@ -32,21 +33,6 @@ struct question {
     char attributes[2 * RTA_SPACE(16)];
 };
 
-static int open_netlink(unsigned groups)
-{
-    struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = groups};
-    int fd =
-        socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | (groups ? SOCK_NONBLOCK : 0), NETLINK_ROUTE);
-
-    if (fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof address) < 0) {
-        int error = errno;
-        close(fd);
-        errno = error;
-        return -1;
-    }
-    return fd;
-}
-
 struct routes *routes_open(void)
 {
     const unsigned groups = RTMGRP_LINK | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE |
@@ -57,8 +43,8 @@ struct routes *routes_open(void)
 
     if (!routes)
         return NULL;
-    routes->hears = open_netlink(groups);
-    routes->asks = open_netlink(0);
+    routes->hears = netlink_open(groups);
+    routes->asks = netlink_open(0);
     if (routes->hears >= 0 && routes->asks >= 0) {
         setsockopt(routes->asks, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
         return routes;
@@ -83,15 +69,9 @@ int routes_descriptor(const struct routes *routes)
     return routes->hears;
 }
 
-/* What changed does not matter, nor that some of it was lost. */
 static void hear(struct routes *routes)
 {
-    char bytes[8192];
-    bool has_heard = false;
-
-    while (recv(routes->hears, bytes, sizeof bytes, 0) > 0 || errno == ENOBUFS || errno == EINTR)
-        has_heard = true;
-    if (!has_heard)
+    if (!netlink_hear(routes->hears))
         return;
     routes->has_changed = true;
     memset(routes->kept, 0, sizeof routes->kept);
