@@ -112,7 +112,7 @@ static void add_phone(struct dialing *d, struct binding *binding)
     for (unsigned i = 0; i < count && has_room(d); i++) {
         struct target target = {
             .binding = flows[i]->id,
-            .flow = flows[i]->flow,
+            .flow = location_flow(d->core, flows[i]),
             .q = flows[0]->q,
             .is_next_flow = d->req->targets.count > before,
         };
@@ -236,7 +236,7 @@ static bool add_gateway(struct dialing *d, const struct user *gateway, const str
              writer_slice(&w));
     if (binding) {
         target.binding = binding->id;
-        target.flow = binding->flow;
+        target.flow = location_flow(d->core, binding);
         target_add(d->req, &target, number_at(d, binding_contact(binding), writer_slice(&w)),
                    binding_path(binding));
         return true;

@@ -122,7 +122,7 @@ static bool find_target(const struct core *core, const struct end *end, const st
     *target = (struct target){.binding = binding ? end->binding : 0};
     *plan = (struct peer_plan){.domain = end->domain, .policy = end->policy};
     if (binding)
-        target->flow = binding->flow;
+        target->flow = location_flow(core, binding);
     else
         inside_flow(core, end, hop, &target->flow);
     if (end->domain.len && plan->policy < policy_of(core, end->domain, core->now.wall))

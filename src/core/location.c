@@ -347,6 +347,15 @@ struct user *location_user(const struct core *core, const struct binding *bindin
     return pool_at(&core->users, binding->user);
 }
 
+struct flow location_flow(const struct core *core, const struct binding *binding)
+{
+    struct flow flow = binding->flow;
+
+    if (binding->is_displaced)
+        flow_choose_socket(core, &flow, false);
+    return flow;
+}
+
 struct slice binding_contact(const struct binding *binding)
 {
     return slice_of(binding->text.at, binding->contact_len);
@@ -470,11 +479,14 @@ static void write_binding(struct core *core, const struct binding *binding, inst
                           struct moment now, struct actions *out)
 {
     struct writer *w = record_begin(out, RECORD_BIND, binding->id);
+    struct flow flow = binding->flow;
 
+    if (binding->is_displaced)
+        flow.socket = UINT16_MAX; /* nor will the next run know it */
     write_instant(w, core, until, now);
     write_u32(w, binding->cseq);
     write_u16(w, binding->q);
-    write_flow(w, &binding->flow);
+    write_flow(w, &flow);
     write_counted(w, user_id(location_user(core, binding)));
     write_counted(w, binding_contact(binding));
     write_counted(w, binding_call_id(binding));
@@ -531,7 +543,7 @@ bool location_bind(struct core *core, struct user *user, struct binding *binding
     binding->q = request->q;
     binding->reg_id = request->reg_id;
     binding->flow = request->flow;
-    binding->is_restored = false;
+    binding->is_restored = binding->is_displaced = false;
     if (core->store_failed) /* a short grant, which must not cut an earlier promise */
         expires = max_u64(expires, binding->expires);
     binding->expires = expires;
@@ -684,6 +696,7 @@ void location_restore_bind(struct core *core, struct reader *r, struct moment no
     struct bind_record record;
     struct binding *binding;
     struct user *user;
+    unsigned number;
 
     if (!read_binding(core, r, now, &record))
         return;
@@ -693,6 +706,7 @@ void location_restore_bind(struct core *core, struct reader *r, struct moment no
         forget_binding(record.id, out);
         return;
     }
+    number = record.request.flow.socket;
     if (!flow_find_socket(core, &record.request.flow))
         return;
     if (record.until <= now.boot) { /* it expired while nobody was there to see it */
@@ -713,6 +727,7 @@ void location_restore_bind(struct core *core, struct reader *r, struct moment no
     binding->reg_id = record.request.reg_id;
     binding->flow = record.request.flow;
     binding->is_restored = true;
+    binding->is_displaced = !flow_is_reliable(&binding->flow) && binding->flow.socket != number;
     binding->expires = binding->stored_until = record.until;
     keep_open(core, binding, contact_is_elsewhere(binding));
     arm(core, binding, now.boot, binding->id % KEEP_OPEN_INTERVAL); /* not all at once */

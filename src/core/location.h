@@ -48,6 +48,9 @@ struct binding *location_binding(const struct core *core, uint64_t id);
 struct binding *location_first(const struct core *core, const struct user *user);
 struct binding *location_next(const struct core *core, const struct binding *binding);
 struct user *location_user(const struct core *core, const struct binding *binding);
+/* Where requests to it go: by the socket that it came by, or, where that is not known any more, by
+ * the one that serves best now. */
+struct flow location_flow(const struct core *core, const struct binding *binding);
 
 struct slice binding_contact(const struct binding *binding);
 struct slice binding_call_id(const struct binding *binding);

@@ -72,7 +72,7 @@ static struct slice compose(struct core *core, const struct client_transaction *
 static bool send_to(struct core *core, const struct binding *binding, const struct user *user,
                     struct slice text, instant now, struct actions *out)
 {
-    const struct target target = {.binding = binding->id, .flow = binding->flow};
+    const struct target target = {.binding = binding->id, .flow = location_flow(core, binding)};
     struct client_transaction *client;
     bool may_dial = true;
     struct flow way;

@@ -671,7 +671,7 @@ static void add_flows(const struct core *core, struct request *req, struct bindi
     for (unsigned i = 0; i < count; i++) {
         struct target target = {
             .binding = flows[i]->id,
-            .flow = flows[i]->flow,
+            .flow = location_flow(core, flows[i]),
             .q = 1000,
             .is_next_flow = req->targets.count > 0,
         };

@@ -77,6 +77,7 @@ struct binding {
     instant expires;
     instant stored_until; /* what the journal promises */
     bool is_restored;     /* not heard of in this run */
+    bool is_displaced;    /* nor is the socket that it came by known */
     bool is_kept_open;    /* keep-alives go to it */
     uint8_t ice;          /* enum media_skill: by what its phone said last */
 };
