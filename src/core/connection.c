@@ -236,63 +236,55 @@ bool connection_has_opened(const struct core *core, const struct flow *flow)
     return connection && connection->has_opened;
 }
 
-bool flow_find_socket(const struct core *core, struct flow *flow)
+/* How well one of our sockets serves for a flow; 0 if it is of another kind, or gone. */
+static unsigned socket_fitness(const struct socket_settings *socket, const struct flow *flow)
 {
-    const struct settings *settings = core->settings;
+    struct address_bytes peer = {.is_v6 = flow->is_v6}, ours;
 
-    for (unsigned i = 0; i <= settings->socket_count; i++) {
-        unsigned n = i ? i - 1 : flow->socket;
-        if (n < settings->socket_count && settings->sockets[n].transport == flow->transport &&
-            (settings->sockets[n].host.at[0] == '[') == flow->is_v6) {
-            flow->socket = (uint16_t)n;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* How much of an address is that of another: bits from the front. */
-static unsigned common_bits(const struct address_bytes *a, const struct address_bytes *b)
-{
-    unsigned at = 0;
-
-    while (at < sizeof a->at && a->at[at] == b->at[at])
-        at++;
-    if (at == sizeof a->at)
-        return 8 * at;
-    return 8 * at + (unsigned)__builtin_clz((unsigned)(a->at[at] ^ b->at[at])) - 24;
-}
-
-#define UNFIT 1u
-
-/* How well this address of ours serves for that peer. */
-static unsigned fitness(const struct address_bytes *ours, const struct address_bytes *peer)
-{
-    enum seclusion at = address_seclusion(ours), there = address_seclusion(peer);
-
-    if (at >= SECLUSION_LINK && at != there)
-        return UNFIT;
-    return UNFIT + 1 + common_bits(ours, peer) + (at == there ? 8 * (unsigned)sizeof ours->at : 0);
+    memcpy(peer.at, flow->address, sizeof peer.at);
+    return !socket->is_gone && socket->transport == flow->transport &&
+                   host_numeric(socket->host, &ours) && ours.is_v6 == peer.is_v6
+               ? address_fitness(&ours, &peer)
+               : 0;
 }
 
 bool flow_choose_socket(const struct core *core, struct flow *flow, bool must_fit)
 {
     const struct settings *settings = core->settings;
-    struct address_bytes peer = {.is_v6 = flow->is_v6}, ours;
     unsigned best = 0;
 
-    memcpy(peer.at, flow->address, sizeof peer.at);
     for (unsigned i = 0; i < settings->socket_count; i++) {
-        unsigned fit = 0;
-        if (settings->sockets[i].transport == flow->transport &&
-            host_numeric(settings->sockets[i].host, &ours) && ours.is_v6 == peer.is_v6)
-            fit = fitness(&ours, &peer);
+        unsigned fit = socket_fitness(&settings->sockets[i], flow);
         if (fit > best) {
             best = fit;
             flow->socket = (uint16_t)i;
         }
     }
-    return best > (must_fit ? UNFIT : 0);
+    return best > (must_fit ? ADDRESS_UNFIT : 0);
+}
+
+/* The peer is on this machine: what is unfit for others leads there. */
+static bool is_here(const struct core *core, const struct flow *flow)
+{
+    const struct settings *settings = core->settings;
+    struct address_bytes ours;
+
+    for (unsigned i = 0; i < settings->socket_count; i++)
+        if (!settings->sockets[i].is_gone && host_numeric(settings->sockets[i].host, &ours) &&
+            ours.is_v6 == flow->is_v6 && memcmp(ours.at, flow->address, sizeof ours.at) == 0)
+            return true;
+    return false;
+}
+
+bool flow_find_socket(const struct core *core, struct flow *flow)
+{
+    const struct settings *settings = core->settings;
+    unsigned own = flow->socket < settings->socket_count
+                       ? socket_fitness(&settings->sockets[flow->socket], flow)
+                       : 0;
+
+    return own > ADDRESS_UNFIT || (own && is_here(core, flow)) ||
+           flow_choose_socket(core, flow, false);
 }
 
 bool connection_is_ours(const struct core *core, const struct flow *flow)
@@ -487,20 +479,37 @@ static bool dial(struct core *core, const struct binding *binding, const struct 
     return open_to(core, way, plan, out);
 }
 
+/* Its socket is there, and of its kind. */
+static bool has_socket(const struct core *core, const struct flow *flow)
+{
+    const struct settings *settings = core->settings;
+    const struct socket_settings *own = &settings->sockets[flow->socket];
+
+    return flow->socket < settings->socket_count && !own->is_gone &&
+           own->transport == flow->transport && (own->host.at[0] == '[') == flow->is_v6;
+}
+
+/* It leads to its peer now; a datagram by another socket of ours where its own is gone. */
+static bool leads(const struct core *core, struct flow *way)
+{
+    return flow_is_reliable(way) ? find(core, way) != NULL
+                                 : has_socket(core, way) || flow_find_socket(core, way);
+}
+
 bool connection_way(struct core *core, const struct target *target, const struct peer_plan *plan,
                     bool *may_dial, struct flow *way, struct actions *out)
 {
     const struct binding *binding = NULL;
 
     *way = target->flow;
-    if (connection_stands(core, way))
+    if (leads(core, way))
         return true;
     if (target->binding) {
         binding = location_binding(core, target->binding);
         if (!binding)
             return false;
         *way = binding->flow;
-        if (connection_stands(core, way))
+        if (leads(core, way))
             return true;
     }
     return dial(core, binding, plan, may_dial, way, out);

@@ -78,8 +78,9 @@ bool connection_way(struct core *core, const struct target *target, const struct
 void connection_join(struct core *core, struct client_transaction *client);
 void connection_leave(struct core *core, struct client_transaction *client);
 
-/* One of our sockets of that transport and family, the flow's own if it is; false if there is none
- * (a flow may be of an earlier run, with other sockets). */
+/* One of our sockets of that transport and family: the flow's own, unless that is gone, is
+ * another's (a flow may be of an earlier run) or leads nowhere but to this machine; then the one
+ * that flow_choose_socket takes.  False if there is none. */
 bool flow_find_socket(const struct core *core, struct flow *flow);
 
 /* The one whose address has most in common with the peer's: a private network is spoken to from the

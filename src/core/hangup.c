@@ -27,7 +27,7 @@ static bool is_own(struct core *core, const struct dialog *dialog, struct slice 
 {
     struct uri uri;
 
-    return uri_parse(text, &uri) && uri_is_local(core, &uri) &&
+    return uri_parse(text, &uri) && route_is_own(core, &uri) &&
            cookie_read(uri.user, &core->key_cookie, dialog_part(dialog, DIALOG_CALL_ID),
                        dialog_part(dialog, DIALOG_CALLER_TAG),
                        dialog_part(dialog, DIALOG_CALLEE_TAG), cookie) == COOKIE_TO_CALLEE;

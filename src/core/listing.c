@@ -161,6 +161,8 @@ static void write_sockets(const struct core *core, struct writer *w)
         char text[NAME_LIMIT + 16];
         struct writer at = writer_over(text, sizeof text);
 
+        if (socket->is_gone)
+            continue;
         write_slice(&at, transport_name(socket->transport));
         write_char(&at, ' ');
         write_slice(&at, socket->host);

@@ -84,6 +84,8 @@ static void offer_sockets(const struct core *core, struct resolve_wish *wish)
 
     for (unsigned i = 0; i < settings->socket_count; i++) {
         const struct socket_settings *socket = &settings->sockets[i];
+        if (socket->is_gone)
+            continue;
         wish->offered |= (uint8_t)(1u << socket->transport);
         if (socket->host.at[0] == '[')
             wish->has_v6 = true;

@@ -62,3 +62,25 @@ enum seclusion address_seclusion(const struct address_bytes *address)
         return SECLUSION_LOOPBACK;
     return plain.is_v6 ? seclusion_v6(plain.at) : seclusion_v4(plain.at);
 }
+
+/* How much of an address is that of another: bits from the front. */
+static unsigned common_bits(const struct address_bytes *a, const struct address_bytes *b)
+{
+    unsigned at = 0;
+
+    while (at < sizeof a->at && a->at[at] == b->at[at])
+        at++;
+    if (at == sizeof a->at)
+        return 8 * at;
+    return 8 * at + (unsigned)__builtin_clz((unsigned)(a->at[at] ^ b->at[at])) - 24;
+}
+
+unsigned address_fitness(const struct address_bytes *ours, const struct address_bytes *peer)
+{
+    enum seclusion at = address_seclusion(ours), there = address_seclusion(peer);
+
+    if (at >= SECLUSION_LINK && at != there)
+        return ADDRESS_UNFIT;
+    return ADDRESS_UNFIT + 1 + common_bits(ours, peer) +
+           (at == there ? 8 * (unsigned)sizeof ours->at : 0);
+}

@@ -20,3 +20,9 @@ enum seclusion address_seclusion(const struct address_bytes *address);
 
 /* The peer's address, IPv4 where it is mapped into IPv6. */
 struct address_bytes flow_address(const struct flow *flow);
+
+/* How well an address of ours serves for a peer of its family: the better, the more they have in
+ * common.  ADDRESS_UNFIT, if it leads nowhere but to this machine or link, and the peer is not
+ * there. */
+#define ADDRESS_UNFIT 1u
+unsigned address_fitness(const struct address_bytes *ours, const struct address_bytes *peer);

@@ -25,7 +25,7 @@ static bool is_our_host(const struct settings *settings, struct slice host)
         if (slice_equal_nocase(host, settings->localnames[i]))
             return true;
     for (unsigned i = 0; i < settings->socket_count; i++)
-        if (slice_equal_nocase(host, settings->sockets[i].host))
+        if (!settings->sockets[i].is_gone && slice_equal_nocase(host, settings->sockets[i].host))
             return true;
     return false;
 }

@@ -108,12 +108,28 @@ static bool host_equal(struct slice a, struct slice b)
            host_numeric(b, &y) && memcmp(x.at, y.at, sizeof x.at) == 0;
 }
 
+static bool is_at(const struct socket_settings *socket, struct slice host, uint32_t port)
+{
+    return socket->port == port && host_equal(socket->host, host);
+}
+
 bool host_is_socket(const struct core *core, struct slice host, uint32_t port)
 {
     const struct settings *settings = core->settings;
 
     for (unsigned i = 0; i < settings->socket_count; i++)
-        if (settings->sockets[i].port == port && host_equal(settings->sockets[i].host, host))
+        if (!settings->sockets[i].is_gone && is_at(&settings->sockets[i], host, port))
+            return true;
+    return false;
+}
+
+/* Of one whose address has gone: what was sent before still names it. */
+static bool host_was_socket(const struct core *core, struct slice host, uint32_t port)
+{
+    const struct settings *settings = core->settings;
+
+    for (unsigned i = 0; i < settings->socket_count; i++)
+        if (settings->sockets[i].is_gone && is_at(&settings->sockets[i], host, port))
             return true;
     return false;
 }
@@ -125,7 +141,7 @@ static bool port_is_ours(const struct core *core, uint32_t port)
     if (!port)
         return true;
     for (unsigned i = 0; i < settings->socket_count; i++)
-        if (settings->sockets[i].port == port)
+        if (!settings->sockets[i].is_gone && settings->sockets[i].port == port)
             return true;
     return false;
 }
@@ -134,7 +150,7 @@ bool via_is_own(const struct core *core, const struct via *via)
 {
     uint32_t port = via->port ? via->port : 5060;
 
-    return host_is_socket(core, via->host, port) ||
+    return host_is_socket(core, via->host, port) || host_was_socket(core, via->host, port) ||
            (outside_has(core, via->host) && port_is_ours(core, port));
 }
 
@@ -155,7 +171,7 @@ bool host_is_claimed(const struct core *core, struct slice host)
         if (host_equal(host, settings->localnames[i]))
             return true;
     for (unsigned i = 0; i < settings->socket_count; i++)
-        if (host_equal(host, settings->sockets[i].host))
+        if (!settings->sockets[i].is_gone && host_equal(host, settings->sockets[i].host))
             return true;
     return outside_has(core, host);
 }
@@ -183,6 +199,14 @@ bool uri_is_local(const struct core *core, const struct uri *uri)
            (uri->scheme == SCHEME_SIPS && !uri->port && host_is_socket(core, uri->host, 5061));
 }
 
+bool route_is_own(const struct core *core, const struct uri *uri)
+{
+    uint32_t port = uri->port ? uri->port : uri->scheme == SCHEME_SIPS ? 5061 : 5060;
+
+    return uri_is_local(core, uri) ||
+           (uri->scheme <= SCHEME_SIPS && host_was_socket(core, uri->host, port));
+}
+
 bool request_is_ours(const struct core *core, const struct request *req)
 {
     struct slice maddr;
@@ -194,7 +218,7 @@ bool request_is_ours(const struct core *core, const struct request *req)
 /* A strict router put the URI that we recorded into the Request-URI (16.4). */
 static bool is_strictly_routed(const struct core *core, struct request *req)
 {
-    if (!req->message.first[HEADER_ROUTE] || !req->uri.user.at || !uri_is_local(core, &req->uri))
+    if (!req->message.first[HEADER_ROUTE] || !req->uri.user.at || !route_is_own(core, &req->uri))
         return false;
     req->direction = cookie_read(req->uri.user, &core->key_cookie, req->call_id, req->from_tag,
                                  req->to_tag, &req->cookie);
@@ -218,7 +242,7 @@ struct fault request_routes(const struct core *core, struct request *req)
                 return (struct fault){400, "Bad Route"};
             if (req->is_strict && !rest.len && i == m->last[HEADER_ROUTE])
                 return NO_FAULT;
-            if (!uri_is_local(core, &uri)) {
+            if (!route_is_own(core, &uri)) {
                 req->foreign_route = route.uri;
                 req->next_is_strict = !uri_param(&uri, S("lr"), &lr);
                 return NO_FAULT;

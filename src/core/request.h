@@ -73,7 +73,7 @@ static inline struct slice request_header(const struct request *req, enum header
 bool host_is_claimed(const struct core *core, struct slice host);
 /* They are those of a socket. */
 bool host_is_socket(const struct core *core, struct slice host, uint32_t port);
-/* Its sent-by is what we write: a socket's, or the public address with a socket's port. */
+/* Its sent-by is what we write, or did: a socket's, or the public address with a socket's port. */
 bool via_is_own(const struct core *core, const struct via *via);
 /* The host and port are one of ours: realm, local name or socket. */
 bool host_is_local(const struct core *core, struct slice host, uint32_t port);
@@ -81,3 +81,5 @@ bool host_is_local(const struct core *core, struct slice host, uint32_t port);
 bool request_is_ours(const struct core *core, const struct request *req);
 /* The user part is not looked at. */
 bool uri_is_local(const struct core *core, const struct uri *uri);
+/* 16.4: a value that we put into a route; perhaps by an address that has gone since. */
+bool route_is_own(const struct core *core, const struct uri *uri);

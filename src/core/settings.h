@@ -15,6 +15,7 @@ struct socket_settings {
     enum transport transport;
     struct slice host; /* as written in Via and Record-Route: an address, IPv6 in brackets */
     uint16_t port;
+    bool is_gone; /* the machine has not its address now: flows still name it, nobody comes by it */
 };
 
 /* What a row of the location service is. */

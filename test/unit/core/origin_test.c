@@ -55,6 +55,17 @@ static void pages_from_elsewhere_may_not(void **state)
         assert_false(origin_is_allowed(&settings, slice_text(bad[i])));
 }
 
+static void pages_at_an_address_that_has_gone_may_not(void **state)
+{
+    static const struct socket_settings gone = {TRANSPORT_WS, S("192.0.2.1"), 80, true};
+    struct settings settings = with_origins(NULL, 0);
+
+    (void)state;
+    settings.sockets = &gone;
+    settings.socket_count = 1;
+    assert_false(origin_is_allowed(&settings, S("http://192.0.2.1")));
+}
+
 static void who_says_no_origin_is_no_page(void **state)
 {
     struct settings settings = with_origins(NULL, 0);
@@ -83,6 +94,7 @@ static void the_settings_name_others(void **state)
 int main(void)
 {
     RUN(cmocka_unit_test(pages_of_this_domain_may), cmocka_unit_test(pages_from_elsewhere_may_not),
+        cmocka_unit_test(pages_at_an_address_that_has_gone_may_not),
         cmocka_unit_test(who_says_no_origin_is_no_page),
         cmocka_unit_test(the_settings_name_others));
 }
