@@ -35,7 +35,8 @@
 static const struct key stack_keys[] = {
     START_TEXT("interface", AT(interface), "*",
         "Addresses to listen on, separated by blanks or commas: * is all of the machine's, 0.0.0.0 "
-        "all of IPv4, :: all of IPv6."),
+        "all of IPv4, :: all of IPv6. Of these, addresses that come "
+        "and go are followed; those that are written must be there at the start, and are kept."),
     START_NUMBER("port", AT(port), 1, 65535, "5060", "Port to listen on."),
     START_TEXT("transport", AT(transport), "udp tcp tls ws wss",
         "What is listened on, separated by blanks or commas: udp and tcp, on the same port, which "

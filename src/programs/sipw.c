@@ -275,10 +275,11 @@ struct server {
     struct sources sources;
     struct epoch *epoch;
     struct limits limits;
+    struct sockets *sockets;
     struct udp *udp;
     struct tls *tls;
     struct streams *streams;
-    struct sockets sockets;
+    struct addresses *addresses;
     struct core *core;
     size_t core_size;
     struct database *database; /* until the keeper has it, when the last run was recalled */
@@ -399,7 +400,8 @@ static enum status take_config(struct server *server, struct config *config)
     if (load_wants_certs(&server->sources, config))
         has_certs = report && (certs = load_certs(&server->sources, config, report));
     if (has_certs)
-        server->epoch = epoch_make(config, &server->sockets, server->options.is_public);
+        server->epoch =
+            epoch_make(config, sockets_list(server->sockets), server->options.is_public);
     else
         config_free(config);
     if (server->epoch && certs)
@@ -415,9 +417,9 @@ static enum status take_config(struct server *server, struct config *config)
 }
 
 /* Memory and open files say how much there may be. */
-static bool open_streams(struct server *server, const struct config *config,
-                         struct streams_plan *plan)
+static bool open_streams(struct server *server, const struct config *config)
 {
+    struct streams_plan plan = {.sockets = server->sockets, .tls = server->tls};
     struct limits *limits = &server->limits;
     uint32_t possible = streams_possible();
 
@@ -425,29 +427,42 @@ static bool open_streams(struct server *server, const struct config *config,
         memory_limits(config->user_count + server->user_count, config->bindings, config->memory);
     limits->connected = (uint32_t)min_u64(limits->connected, possible / 16);
     limits->accepted = (uint32_t)min_u64(limits->accepted, possible - limits->connected);
-    plan->accepted = limits->accepted;
-    plan->connected = limits->connected;
-    plan->room = memory_for_streams(config->memory);
-    plan->first_socket = udp_count(server->udp);
-    plan->now = clock_now().boot;
-    random_fill(&plan->generation, sizeof plan->generation);
-    server->streams = streams_open(plan, &server->log);
+    plan.accepted = limits->accepted;
+    plan.connected = limits->connected;
+    plan.room = memory_for_streams(config->memory);
+    plan.now = clock_now().boot;
+    random_fill(&plan.generation, sizeof plan.generation);
+    server->streams = streams_open(&plan, &server->log);
     return server->streams != NULL;
 }
 
-/* Those of UDP, then those of TCP. */
-static bool list_sockets(struct server *server)
+static bool open_addresses(struct server *server, const struct config *config)
 {
-    unsigned datagrams = udp_count(server->udp);
-    unsigned streams = streams_socket_count(server->streams);
-    struct socket_settings *at = calloc(datagrams + streams, sizeof *at);
+    const struct options *options = &server->options;
+    uint16_t port = options->port ? options->port : config->port;
+    struct addresses_plan plan = {
+        .interface = options->address ? slice_text(options->address) : config->interface,
+        .sockets = server->sockets,
+        .udp = server->udp,
+        .streams = server->streams,
+        .log = &server->log,
+    };
 
-    if (!at)
-        return false;
-    memcpy(at, udp_settings(server->udp), datagrams * sizeof *at);
-    memcpy(at + datagrams, streams_settings(server->streams), streams * sizeof *at);
-    server->sockets = (struct sockets){at, datagrams + streams};
-    return true;
+    if (config->has_udp)
+        plan.ports[TRANSPORT_UDP] = port;
+    if (config->has_tcp)
+        plan.ports[TRANSPORT_TCP] = port;
+    if (config->has_tls)
+        plan.ports[TRANSPORT_TLS] = config->tls_port ? config->tls_port : (uint16_t)(port + 1);
+    if (config->has_ws)
+        plan.ports[TRANSPORT_WS] = config->ws_port ? config->ws_port : (uint16_t)(port + 6);
+    if (config->has_wss)
+        plan.ports[TRANSPORT_WSS] = config->wss_port ? config->wss_port : (uint16_t)(port + 7);
+    plan.may_lack[TRANSPORT_TLS] = !config->wants_tls;
+    plan.may_lack[TRANSPORT_WS] = !config->wants_ws;
+    plan.may_lack[TRANSPORT_WSS] = !config->wants_wss;
+    server->addresses = addresses_open(&plan);
+    return server->addresses != NULL;
 }
 
 static bool open_control(struct server *server)
@@ -479,28 +494,17 @@ static enum status open_sockets(struct server *server)
         config_free(config);
         return STATUS_STATE;
     }
-    struct streams_plan plan = {
-        .interface = options->address ? slice_text(options->address) : config->interface,
-    };
-    uint16_t port = options->port ? options->port : config->port;
-    if (config->has_tcp)
-        plan.ports[TRANSPORT_TCP] = port;
-    if (config->has_tls)
-        plan.ports[TRANSPORT_TLS] = config->tls_port ? config->tls_port : (uint16_t)(port + 1);
-    if (config->has_ws)
-        plan.ports[TRANSPORT_WS] = config->ws_port ? config->ws_port : (uint16_t)(port + 6);
-    if (config->has_wss)
-        plan.ports[TRANSPORT_WSS] = config->wss_port ? config->wss_port : (uint16_t)(port + 7);
-    plan.may_lack[TRANSPORT_TLS] = !config->wants_tls;
-    plan.may_lack[TRANSPORT_WS] = !config->wants_ws;
-    plan.may_lack[TRANSPORT_WSS] = !config->wants_wss;
-    plan.tls = server->tls = tls_create(&server->log);
-    server->udp = udp_open(plan.interface, port, config->has_udp, &server->log);
-    if (!server->tls || !server->udp || !open_streams(server, config, &plan) ||
-        !list_sockets(server)) {
+    server->sockets = sockets_create();
+    server->tls = tls_create(&server->log);
+    server->udp = server->sockets ? udp_create(server->sockets) : NULL;
+    if (!server->udp)
+        log_line(&server->log, LOG_FAILURE, "no memory for the sockets' buffers");
+    if (!server->tls || !server->udp || !open_streams(server, config) ||
+        !open_addresses(server, config)) {
         config_free(config);
         return STATUS_USAGE;
     }
+    streams_adopt(server->streams);
     return take_config(server, config);
 }
 
@@ -539,7 +543,7 @@ static bool open_router(struct server *server)
 
 static bool open_loop(struct server *server)
 {
-    server->reload = reload_create(&server->sources, &server->sockets);
+    server->reload = reload_create(&server->sources, server->sockets);
     if (!server->reload)
         return false;
     server->keeper = keeper_start();
@@ -550,6 +554,7 @@ static bool open_loop(struct server *server)
     fetch_trust(server->fetch, server->epoch->config->authfile);
     struct loop_parts parts = {
         .core = server->core,
+        .addresses = server->addresses,
         .udp = server->udp,
         .streams = server->streams,
         .tls = server->tls,
@@ -630,13 +635,16 @@ static void close_server(struct server *server)
         database_close(server->database);
     if (server->core)
         memory_give(server->core, server->core_size);
+    if (server->addresses)
+        addresses_close(server->addresses);
     if (server->udp)
-        udp_close(server->udp);
+        udp_destroy(server->udp);
     if (server->streams)
         streams_close(server->streams);
+    if (server->sockets)
+        sockets_destroy(server->sockets);
     if (server->tls)
         tls_destroy(server->tls);
-    free((void *)(uintptr_t)server->sockets.at);
     if (server->epoch)
         epoch_free(server->epoch);
     state_close(&server->state);

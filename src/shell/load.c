@@ -324,23 +324,23 @@ struct certs *load_certs(const struct sources *sources, const struct config *con
 }
 
 /* The same address by another transport is the same name. */
-static bool is_named(const struct sockets *sockets, unsigned i)
+static bool is_named(const struct socket_list *sockets, unsigned i)
 {
     for (unsigned n = 0; n < i; n++)
-        if (slice_equal(sockets->at[n].host, sockets->at[i].host))
+        if (!sockets->at[n].is_gone && slice_equal(sockets->at[n].host, sockets->at[i].host))
             return true;
     return false;
 }
 
 /* The relay is where we listen, unless the files say where: there where most can reach it.  Those
  * outside know it by that, too, unless they say more. */
-static void place_relay(struct media_settings *media, const struct sockets *sockets)
+static void place_relay(struct media_settings *media, const struct socket_list *sockets)
 {
     bool is_named = media->has[0] || media->has[1];
 
     for (unsigned i = 0; i < sockets->count && !is_named; i++) {
         struct address_bytes address;
-        if (!host_numeric(sockets->at[i].host, &address) ||
+        if (sockets->at[i].is_gone || !host_numeric(sockets->at[i].host, &address) ||
             (media->has[address.is_v6] &&
              address_seclusion(&media->own[address.is_v6]) <= address_seclusion(&address)))
             continue;
@@ -370,8 +370,9 @@ static bool is_domain(struct slice realm)
            !slice_equal_nocase(realm, S("none"));
 }
 
-static bool make_settings(struct epoch *epoch, const struct sockets *sockets, bool is_public)
+static bool make_settings(struct epoch *epoch, bool is_public)
 {
+    const struct socket_list *sockets = epoch->sockets;
     struct settings *settings = &epoch->settings;
     unsigned count;
 
@@ -392,7 +393,7 @@ static bool make_settings(struct epoch *epoch, const struct sockets *sockets, bo
     epoch->localnames[count++] = S("localhost");
     epoch->localnames[count++] = S("localhost.localdomain");
     for (unsigned i = 0; i < sockets->count; i++)
-        if (!is_named(sockets, i))
+        if (!sockets->at[i].is_gone && !is_named(sockets, i))
             epoch->localnames[count++] = sockets->at[i].host;
     settings->localnames = epoch->localnames;
     settings->localname_count = count;
@@ -401,16 +402,18 @@ static bool make_settings(struct epoch *epoch, const struct sockets *sockets, bo
     return true;
 }
 
-struct epoch *epoch_make(struct config *config, const struct sockets *sockets, bool is_public)
+struct epoch *epoch_make(struct config *config, struct socket_list *sockets, bool is_public)
 {
-    struct epoch *epoch = calloc(1, sizeof *epoch);
+    struct epoch *epoch = sockets ? calloc(1, sizeof *epoch) : NULL;
 
     if (!epoch) {
         config_free(config);
+        free(sockets);
         return NULL;
     }
     epoch->config = config;
-    if (make_settings(epoch, sockets, is_public))
+    epoch->sockets = sockets;
+    if (make_settings(epoch, is_public))
         return epoch;
     epoch_free(epoch);
     return NULL;
@@ -419,7 +422,7 @@ struct epoch *epoch_make(struct config *config, const struct sockets *sockets, b
 static uint16_t port_of(const struct settings *settings, enum transport transport)
 {
     for (unsigned i = 0; i < settings->socket_count; i++)
-        if (settings->sockets[i].transport == transport)
+        if (settings->sockets[i].transport == transport && !settings->sockets[i].is_gone)
             return settings->sockets[i].port;
     return 0;
 }
@@ -448,5 +451,6 @@ void epoch_free(struct epoch *epoch)
         certs_free(epoch->certs);
     config_free(epoch->config);
     free(epoch->localnames);
+    free(epoch->sockets);
     free(epoch);
 }

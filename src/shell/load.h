@@ -12,6 +12,7 @@
 
 #include "config/config.h"
 #include "shell/certs.h"
+#include "shell/sockets.h"
 #include "shell/vouchers.h"
 
 /* Where the configuration is.  It must outlive every loading. */
@@ -31,18 +32,13 @@ struct config *load_config(const struct sources *sources, struct report *report)
 
 struct epoch {
     struct config *config;
-    struct settings settings; /* the configuration's, with what only this machine knows */
-    bool may_start_relay;     /* a process, where the kernel's is not to be had */
+    struct settings settings;    /* the configuration's, with what only this machine knows */
+    bool may_start_relay;        /* a process, where the kernel's is not to be had */
+    struct socket_list *sockets; /* when it was read */
     struct slice *localnames;
     char hostname[256];
     struct certs *certs;       /* until somebody has taken them over; NULL: none were wanted */
     struct vouchers *vouchers; /* the settings', or NULL */
-};
-
-/* All that we listen on. */
-struct sockets {
-    const struct socket_settings *at;
-    unsigned count;
 };
 
 /* It needs certificates, for TLS or for signing. */
@@ -52,8 +48,9 @@ bool load_wants_certs(const struct sources *sources, const struct config *config
 struct certs *load_certs(const struct sources *sources, const struct config *config,
                          struct report *report);
 
-/* Takes the configuration over; NULL, and it is freed, if there is no memory. */
-struct epoch *epoch_make(struct config *config, const struct sockets *sockets, bool is_public);
+/* Takes the configuration over, and what we listen on, which may be NULL for want of memory.  NULL,
+ * and they are freed, if there is none. */
+struct epoch *epoch_make(struct config *config, struct socket_list *sockets, bool is_public);
 
 /* Signs by these certificates from now on, if the configuration says so. */
 void epoch_vouch(struct epoch *epoch, const struct certs *certs, struct report *report);

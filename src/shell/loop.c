@@ -39,11 +39,13 @@ enum {
     POLL_FETCH,
     POLL_RELAY,
     POLL_ROUTER,
+    POLL_ADDRESSES,
     POLL_SOCKETS
 };
 
 struct loop {
     struct core *core;
+    struct addresses *addresses;
     struct udp *udp;
     struct streams *streams;
     struct tls *tls;
@@ -461,7 +463,27 @@ void log_report(struct log *log, const struct report *report)
         log_line(log, LOG_FAILURE, "%s", report->fault);
 }
 
-/* Sockets and the core's memory are what they were at the start. */
+/* Other sockets are served than before, perhaps: their indices are new. */
+static void poll_sockets(struct loop *loop)
+{
+    for (unsigned i = 0; i < udp_count(loop->udp); i++)
+        loop->polled[POLL_SOCKETS + i] =
+            (struct pollfd){.fd = udp_descriptor(loop->udp, i), .events = POLLIN};
+    memset(loop->is_ready, 0, sizeof loop->is_ready);
+    loop->ready_count = 0;
+}
+
+/* The machine's addresses have changed, perhaps: then the settings have to. */
+static void follow_addresses(struct loop *loop)
+{
+    if (loop->now.boot < addresses_deadline(loop->addresses))
+        return;
+    if (!addresses_follow(loop->addresses, &(*loop->epoch)->settings))
+        loop_reload(loop, NULL, NULL);
+    poll_sockets(loop);
+}
+
+/* Ports and the core's memory are what they were at the start. */
 static void note_unchanged(struct loop *loop, const struct config *old, const struct config *fresh)
 {
     if (old->port != fresh->port || old->tls_port != fresh->tls_port ||
@@ -529,6 +551,8 @@ static void begin_configuration(struct loop *loop, struct keeper_job *users)
     note_unchanged(loop, old->config, loop->fresh->config);
     step(loop, &(struct event){.kind = EVENT_SETTINGS, .settings = &loop->fresh->settings});
     *loop->epoch = loop->fresh;
+    addresses_serve(loop->addresses, &loop->fresh->settings);
+    poll_sockets(loop);
     streams_obey(loop->streams, &loop->fresh->settings);
     if (loop->fresh->certs)
         tls_use(loop->tls, loop->fresh->certs);
@@ -695,6 +719,7 @@ static duration patience(const struct loop *loop)
     instant due = min_u64(core_deadline(loop->core), streams_deadline(loop->streams));
 
     due = min_u64(due, legwork_deadline(loop->legwork));
+    due = min_u64(due, addresses_deadline(loop->addresses));
     if (store_has_given(loop->store) && !loop->is_failed)
         due = min_u64(due, loop->progressed_at + STORE_PATIENCE);
     instant now = clock_now().boot;
@@ -704,10 +729,9 @@ static duration patience(const struct loop *loop)
 static void look(struct loop *loop, duration longest)
 {
     struct timespec wait = {(time_t)(longest / SECONDS(1)), (long)(longest % SECONDS(1))};
-    unsigned count = udp_count(loop->udp);
 
     loop->rounds = 0;
-    if (ppoll(loop->polled, POLL_SOCKETS + count, &wait, NULL) <= 0)
+    if (ppoll(loop->polled, POLL_SOCKETS + udp_count(loop->udp), &wait, NULL) <= 0)
         return;
     if (loop->polled[POLL_SIGNALS].revents)
         take_signals(loop);
@@ -718,12 +742,14 @@ static void look(struct loop *loop, duration longest)
     loop->has_answers |= loop->polled[POLL_DNS].revents != 0;
     loop->has_fetched |= loop->polled[POLL_FETCH].revents != 0;
     loop->has_outside |= loop->polled[POLL_ROUTER].revents != 0;
+    if (loop->polled[POLL_ADDRESSES].revents)
+        addresses_hear(loop->addresses, clock_now().boot);
     if (loop->polled[POLL_RELAY].revents)
         legwork_lost(loop->legwork);
     loop->polled[POLL_RELAY].fd = legwork_descriptor(loop->legwork);
     if (loop->polled[POLL_KEEPER].revents)
         take_from_keeper(loop);
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < udp_count(loop->udp); i++) { /* perhaps others since just now */
         if (loop->polled[POLL_SOCKETS + i].revents & POLLERR)
             udp_take_errors(loop->udp, i);
         if (loop->polled[POLL_SOCKETS + i].revents && !loop->is_ready[i]) {
@@ -814,6 +840,7 @@ static void go_round(struct loop *loop)
     take_fetched(loop);
     take_legs(loop);
     take_outside(loop);
+    follow_addresses(loop);
     meet_deadlines(loop);
     if (loop->start)
         go_on_starting(loop);
@@ -871,6 +898,7 @@ struct loop *loop_create(const struct loop_parts *parts)
         return NULL;
     }
     *loop = (struct loop){.core = parts->core,
+                          .addresses = parts->addresses,
                           .udp = parts->udp,
                           .streams = parts->streams,
                           .tls = parts->tls,
@@ -905,9 +933,10 @@ struct loop *loop_create(const struct loop_parts *parts)
         (struct pollfd){.fd = legwork_descriptor(loop->legwork), .events = POLLIN};
     loop->polled[POLL_ROUTER] =
         (struct pollfd){.fd = router_descriptor(loop->router), .events = POLLIN};
-    for (unsigned i = 0; i < udp_count(loop->udp); i++)
-        loop->polled[POLL_SOCKETS + i] =
-            (struct pollfd){.fd = udp_descriptor(loop->udp, i), .events = POLLIN};
+    loop->polled[POLL_ADDRESSES] =
+        (struct pollfd){.fd = addresses_descriptor(loop->addresses), .events = POLLIN};
+    addresses_serve(loop->addresses, &(*loop->epoch)->settings);
+    poll_sockets(loop);
     streams_obey(loop->streams, &(*loop->epoch)->settings);
     if (parts->store_error)
         fail_store(loop, strerror(-parts->store_error));

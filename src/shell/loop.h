@@ -10,6 +10,7 @@
 
 #include "base/hash.h"
 #include "core/inspect.h"
+#include "shell/addresses.h"
 #include "shell/control.h"
 #include "shell/dns.h"
 #include "shell/fetch.h"
@@ -27,6 +28,7 @@
 /* Borrowed; they must outlive the loop. */
 struct loop_parts {
     struct core *core;
+    struct addresses *addresses;
     struct udp *udp;
     struct streams *streams;
     struct tls *tls;

@@ -110,19 +110,50 @@ static bool is_any_v6(struct slice word)
            slice_equal(word, S("[::]"));
 }
 
+/* Takes the next word off a list; empty between two separators. */
+static struct slice take_word(struct slice *text)
+{
+    size_t end = 0;
+
+    while (end < text->len && !strchr(" ,;\t\r\n", text->at[end]))
+        end++;
+    struct slice word = slice_until(*text, end);
+    *text = slice_from(*text, end < text->len ? end + 1 : end);
+    return word;
+}
+
+bool netaddr_names_all(struct slice text)
+{
+    while (text.len) {
+        struct slice word = take_word(&text);
+
+        if (slice_equal(word, S("*")) || slice_equal(word, S("0.0.0.0")) || is_any_v6(word))
+            return true;
+    }
+    return false;
+}
+
+bool netaddr_is_written(struct slice text, const union netaddr *address)
+{
+    while (text.len) {
+        struct slice word = take_word(&text);
+        union netaddr written;
+
+        if (netaddr_parse(word, 0, &written) && netaddr_same_host(&written, address))
+            return true;
+    }
+    return false;
+}
+
 int netaddr_list_local(struct slice text, uint16_t port, union netaddr *found, struct slice *bad)
 {
     int count = 0, error = 0;
 
     *bad = NO_SLICE;
     while (text.len && !error) {
-        size_t end = 0;
-
-        while (end < text.len && !strchr(" ,;\t\r\n", text.at[end]))
-            end++;
-        struct slice word = slice_until(text, end);
+        struct slice word = take_word(&text);
         union netaddr address;
-        text = slice_from(text, end < text.len ? end + 1 : end);
+
         if (word.len == 0)
             continue;
         if (slice_equal(word, S("*")))

@@ -80,3 +80,9 @@ void netaddr_write(struct writer *w, const union netaddr *address); /* with ":po
  * out: they mean nothing without their interface's name.  `bad` is the first word that is none of
  * these, or empty.  Returns how many were found, or -errno. */
 int netaddr_list_local(struct slice text, uint16_t port, union netaddr *found, struct slice *bad);
+
+/* Such a list names all of this machine's, at least of a family: what it stands for may change. */
+bool netaddr_names_all(struct slice text);
+
+/* It names that address itself, by its number; ports do not count. */
+bool netaddr_is_written(struct slice text, const union netaddr *address);

@@ -16,7 +16,8 @@ enum progress { IDLE, READING, TAKEN };
 struct reload {
     const struct sources *sources;
     const struct sockets *sockets;
-    int done; /* eventfd: the thread has ended */
+    struct socket_list *listed; /* when it began, for the thread */
+    int done;                   /* eventfd: the thread has ended */
     pthread_t thread;
     enum progress progress;
     bool again; /* it was asked for while one was under way */
@@ -65,16 +66,19 @@ static struct epoch *read_epoch(struct reload *reload)
     struct certs *certs = NULL;
     struct epoch *epoch;
 
-    if (!config)
+    if (!config) {
+        free(reload->listed);
         return NULL;
+    }
     if (load_wants_certs(reload->sources, config)) {
         certs = load_certs(reload->sources, config, &reload->report);
         if (!certs) {
             config_free(config);
+            free(reload->listed);
             return NULL;
         }
     }
-    epoch = epoch_make(config, reload->sockets, reload->sources->is_public);
+    epoch = epoch_make(config, reload->listed, reload->sources->is_public);
     if (epoch) {
         epoch->certs = certs;
         epoch_vouch(epoch, certs, &reload->report);
@@ -103,9 +107,11 @@ static void begin(struct reload *reload)
     reload->served = reload->waiter_count;
     reload->progress = READING;
     reload->epoch = NULL;
+    reload->listed = sockets_list(reload->sockets);
     int error = pthread_create(&reload->thread, NULL, read_it, reload);
     if (!error)
         return;
+    free(reload->listed);
     report_init(&reload->report, reload->sources->config_path);
     report_fault(&reload->report, (struct place){0}, "no thread to read it: %s", strerror(error));
     reload->progress = TAKEN;

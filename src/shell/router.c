@@ -163,7 +163,8 @@ static void write_wish(const struct settings *settings, struct router_wish *wish
         wish->last_media = media->last_port;
     }
     for (unsigned i = 0; i < settings->socket_count; i++)
-        add_port(wish, &settings->sockets[i]);
+        if (!settings->sockets[i].is_gone)
+            add_port(wish, &settings->sockets[i]);
     assert(media->stun.len < sizeof wish->stun);
     if (media->stun.len)
         memcpy(wish->stun, media->stun.at, media->stun.len);

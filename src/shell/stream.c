@@ -477,8 +477,8 @@ static bool is_crowded(const struct streams *streams, const struct flow *flow)
 static struct stream *welcome(struct streams *streams, unsigned listener, int fd,
                               const union netaddr *peer)
 {
-    struct flow flow = {.transport = (uint8_t)streams->listeners[listener].transport,
-                        .socket = (uint16_t)(streams->plan.first_socket + listener)};
+    struct flow flow = {.transport = streams->plan.sockets->at[listener].transport,
+                        .socket = (uint16_t)listener};
     uint32_t place = free_place(streams);
     struct stream *stream = &streams->at[place];
 
@@ -518,7 +518,7 @@ static struct stream *accept_one(struct streams *streams, unsigned listener)
 {
     while (streams->accepted < ACCEPT_BATCH) {
         union netaddr peer;
-        int fd = tcp_accept(streams->listeners[listener].descriptor, &peer);
+        int fd = tcp_accept(streams->plan.sockets->at[listener].descriptor, &peer);
 
         if (fd < 0)
             break;
@@ -539,8 +539,7 @@ void streams_connect(struct streams *streams, const struct flow *to, struct slic
     assert(stream->state == STREAM_FREE);
     stream->flow = *to;
     stream->is_ours = stream->is_known = true;
-    stream->descriptor =
-        tcp_dial(&streams->listeners[to->socket - streams->plan.first_socket].address, &peer);
+    stream->descriptor = tcp_dial(&streams->plan.sockets->at[to->socket].address, &peer);
     peer_read(plan_bytes, &plan);
     if (stream->descriptor >= 0 && lay_channel(streams, stream, &plan) &&
         stream_begin(streams, stream, STREAM_CONNECTING))
@@ -840,14 +839,4 @@ bool streams_have_news(const struct streams *streams)
 int streams_descriptor(const struct streams *streams)
 {
     return streams->epoll;
-}
-
-unsigned streams_socket_count(const struct streams *streams)
-{
-    return streams->listener_count;
-}
-
-const struct socket_settings *streams_settings(const struct streams *streams)
-{
-    return streams->settings;
 }

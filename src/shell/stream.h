@@ -15,9 +15,8 @@
 
 #include "core/action.h"
 #include "core/event.h"
-#include "core/settings.h"
 #include "shell/log.h"
-#include "shell/netaddr.h"
+#include "shell/sockets.h"
 #include "shell/tls.h"
 
 /* An office behind one address; of IPv6, one network of 64 bits. */
@@ -41,29 +40,26 @@
 struct streams;
 
 struct streams_plan {
-    struct slice interface; /* addresses to listen on; see netaddr_list_local */
-    /* By transport; 0: no socket of it, and nothing can be opened by it either. */
-    uint16_t ports[TRANSPORT_COUNT];
-    bool may_lack[TRANSPORT_COUNT]; /* that cannot be listened on is said, and no more */
-    struct tls *tls;                /* for transports that need it, else NULL */
-    unsigned first_socket;          /* of ours in the settings: those of UDP come first */
-    uint32_t accepted, connected;   /* as in struct limits */
-    uint64_t room;                  /* bytes that all may keep of messages, for long */
-    uint32_t generation;            /* of the first handles; unlike another run's */
+    const struct sockets *sockets; /* that listen */
+    struct tls *tls;               /* for transports that need it, else NULL */
+    uint32_t accepted, connected;  /* as in struct limits */
+    uint64_t room;                 /* bytes that all may keep of messages, for long */
+    uint32_t generation;           /* of the first handles; unlike another run's */
     instant now;
 };
 
 /* How many streams there may be for the limit of open files, which is raised as far as may be. */
 uint32_t streams_possible(void);
 
-/* Listens, and takes over what the service manager kept.  NULL, and it was logged why, if that is
- * not possible. */
+/* NULL, and it was logged why, if that is not possible. */
 struct streams *streams_open(const struct streams_plan *plan, struct log *log);
 void streams_close(struct streams *streams);
 
-/* For struct settings; they live as long as `streams`. */
-unsigned streams_socket_count(const struct streams *streams);
-const struct socket_settings *streams_settings(const struct streams *streams);
+/* Takes over what the service manager kept; once, when all sockets listen. */
+void streams_adopt(struct streams *streams);
+
+/* Connections are accepted from that socket from now on, until it is closed. */
+void streams_listen(struct streams *streams, unsigned number);
 
 /* Becomes readable when streams_take has something to do. */
 int streams_descriptor(const struct streams *streams);

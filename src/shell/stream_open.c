@@ -14,35 +14,36 @@
 
 /* ---- what the last run left with the service manager */
 
-/* The TCP socket whose address a connection has; the count if there is none any more. */
-static unsigned listener_of(const struct streams *streams, int fd)
+/* The TCP socket whose address a connection has; NULL if there is none any more. */
+static const struct own_socket *listener_of(const struct streams *streams, int fd)
 {
+    const struct sockets *sockets = streams->plan.sockets;
     union netaddr own = {0};
     socklen_t len = sizeof own;
-    unsigned n = 0;
 
     if (getsockname(fd, &own.any, &len) < 0)
-        return streams->listener_count;
-    while (n < streams->listener_count &&
-           !(streams->listeners[n].transport == TRANSPORT_TCP &&
-             netaddr_same_host(&own, &streams->listeners[n].address)))
-        n++;
-    return n;
+        return NULL;
+    for (unsigned i = 0; i < sockets->count; i++)
+        if (sockets->at[i].descriptor >= 0 && sockets->at[i].transport == TRANSPORT_TCP &&
+            netaddr_same_host(&own, &sockets->at[i].address))
+            return &sockets->at[i];
+    return NULL;
 }
 
 static void adopt(struct streams *streams, int fd, uint32_t connection)
 {
     uint32_t place = connection_place(connection);
-    unsigned listener = listener_of(streams, fd);
+    const struct own_socket *listener = listener_of(streams, fd);
     struct stream *stream = &streams->at[place];
     union netaddr peer = {0};
     socklen_t len = sizeof peer;
 
-    if (place && place <= streams->plan.accepted && stream->state == STREAM_FREE &&
-        listener < streams->listener_count && getpeername(fd, &peer.any, &len) == 0) {
-        stream->flow = (struct flow){.transport = TRANSPORT_TCP,
-                                     .socket = (uint16_t)(streams->plan.first_socket + listener),
-                                     .connection = connection};
+    if (place && place <= streams->plan.accepted && stream->state == STREAM_FREE && listener &&
+        getpeername(fd, &peer.any, &len) == 0) {
+        stream->flow =
+            (struct flow){.transport = TRANSPORT_TCP,
+                          .socket = (uint16_t)socket_number(streams->plan.sockets, listener),
+                          .connection = connection};
         netaddr_to_flow(&peer, &stream->flow);
         stream->generation = (uint16_t)(connection >> CONNECTION_BITS);
         stream->descriptor = fd;
@@ -87,88 +88,6 @@ uint32_t streams_possible(void)
     return files.rlim_cur <= 2 * FILES_SPARED
                ? (uint32_t)files.rlim_cur / 2
                : (uint32_t)min_u64(files.rlim_cur - FILES_SPARED, UINT32_MAX);
-}
-
-static void say_listen(const struct streams *streams, enum transport transport,
-                       const union netaddr *address, int error)
-{
-    static const struct slice names[TRANSPORT_COUNT] = {
-        [TRANSPORT_TCP] = S("/tcp"),
-        [TRANSPORT_TLS] = S("/tls"),
-        [TRANSPORT_WS] = S("/ws"),
-        [TRANSPORT_WSS] = S("/wss"),
-    };
-    char text[NETADDR_TEXT + 8], why[256];
-    struct writer w = writer_over(text, sizeof text);
-    bool may_lack = streams->plan.may_lack[transport];
-
-    netaddr_write(&w, address);
-    write_slice(&w, names[transport]);
-    if (error == EADDRINUSE)
-        snprintf(why, sizeof why,
-                 " is in use: stop the other server or choose another port with %s%s",
-                 transport == TRANSPORT_TCP ? "-P" : names[transport].at + 1,
-                 transport == TRANSPORT_TCP ? "" : "-port in <stack>");
-    else if (error == EADDRNOTAVAIL)
-        snprintf(why, sizeof why, ": this machine has no such address; choose another with -A");
-    else
-        snprintf(why, sizeof why, " cannot be opened: %s", strerror(error));
-    log_line(streams->log, may_lack ? LOG_WARNING : LOG_FAILURE, "%.*s%s%s%s%s", (int)w.len, text,
-             why, may_lack ? "; until then there is no " : "",
-             may_lack ? transport_name(transport).at : "", may_lack ? " there" : "");
-}
-
-static bool add_listener(struct streams *streams, enum transport transport,
-                         const union netaddr *address)
-{
-    unsigned n = streams->listener_count;
-    struct listener *listener = &streams->listeners[n];
-    struct writer host = writer_over(listener->host, sizeof listener->host);
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = n | LISTENER};
-    int fd = tcp_listen(address);
-
-    if (fd < 0) {
-        say_listen(streams, transport, address, -fd);
-        return streams->plan.may_lack[transport];
-    }
-    if (epoll_ctl(streams->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
-        close(fd);
-        return false;
-    }
-    netaddr_write_host(&host, address);
-    listener->descriptor = fd;
-    listener->transport = transport;
-    listener->address = *address;
-    streams->settings[n] =
-        (struct socket_settings){transport, writer_slice(&host), streams->plan.ports[transport]};
-    streams->listener_count++;
-    return true;
-}
-
-static bool listen_by(struct streams *streams, enum transport transport)
-{
-    union netaddr found[LOCAL_LIMIT];
-    struct slice bad;
-    uint16_t port = streams->plan.ports[transport];
-    int count = netaddr_list_local(streams->plan.interface, port, found, &bad);
-
-    if (bad.len || count <= 0) {
-        log_line(streams->log, LOG_FAILURE,
-                 "no address to listen on: write an address of this machine, or * for all of them");
-        return false;
-    }
-    for (int i = 0; i < count; i++)
-        if (!add_listener(streams, transport, &found[i]))
-            return false;
-    return true;
-}
-
-static bool listen_all(struct streams *streams)
-{
-    for (enum transport transport = 0; transport < TRANSPORT_COUNT; transport++)
-        if (streams->plan.ports[transport] && !listen_by(streams, transport))
-            return false;
-    return true;
 }
 
 static void *reserve(size_t bytes)
@@ -235,13 +154,23 @@ struct streams *streams_open(const struct streams_plan *plan, struct log *log)
         streams_close(streams);
         return NULL;
     }
-    if (!listen_all(streams)) {
-        streams_close(streams);
-        return NULL;
-    }
+    return streams;
+}
+
+void streams_adopt(struct streams *streams)
+{
     notify_take_stored(adopt_named, streams);
     free_places(streams);
-    return streams;
+}
+
+void streams_listen(struct streams *streams, unsigned number)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = number | LISTENER};
+
+    if (epoll_ctl(streams->epoll, EPOLL_CTL_ADD, streams->plan.sockets->at[number].descriptor,
+                  &event) < 0)
+        log_line(streams->log, LOG_FAILURE, "%s: nothing is accepted there: %s",
+                 streams->plan.sockets->at[number].host, strerror(errno));
 }
 
 static void give_back(void *at, size_t bytes)
@@ -267,8 +196,6 @@ void streams_close(struct streams *streams)
             shutdown(stream->descriptor, SHUT_RDWR);
         close(stream->descriptor);
     }
-    for (unsigned i = 0; i < streams->listener_count; i++)
-        close(streams->listeners[i].descriptor);
     if (streams->epoll >= 0)
         close(streams->epoll);
     give_back(streams->at, count * sizeof *streams->at);

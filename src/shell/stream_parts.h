@@ -12,10 +12,10 @@
 
 #include <sys/epoll.h>
 
-#define READ_ROOM (64u << 10)  /* bytes taken with one call: the fairness among streams */
-#define HELD_ROOM (132u << 10) /* of one stream: a message not yet whole, and one read more */
-#define READY_BATCH 64         /* streams looked after in one round */
-#define LISTENER (UINT64_C(1) << 31)
+#define READ_ROOM (64u << 10)        /* bytes taken with one call: the fairness among streams */
+#define HELD_ROOM (132u << 10)       /* of one stream: a message not yet whole, and one read more */
+#define READY_BATCH 64               /* streams looked after in one round */
+#define LISTENER (UINT64_C(1) << 31) /* with its number */
 
 enum stream_state {
     STREAM_FREE,
@@ -59,24 +59,11 @@ struct stream {
     struct websocket socket; /* its reader */
 };
 
-/* One of our sockets; in the order of the settings. */
-struct listener {
-    int descriptor;
-    enum transport transport;
-    union netaddr address;
-    char host[NETADDR_TEXT];
-};
-
-#define LISTENER_LIMIT (LOCAL_LIMIT * TRANSPORT_COUNT)
-
 struct streams {
     struct log *log;
     struct streams_plan plan;
     instant now;
     int epoll;
-    unsigned listener_count;
-    struct listener listeners[LISTENER_LIMIT];
-    struct socket_settings settings[LISTENER_LIMIT];
 
     size_t places;     /* the last */
     struct stream *at; /* by place */

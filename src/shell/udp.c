@@ -1,5 +1,7 @@
 #include "shell/udp.h"
 
+#include "core/oddity.h"
+
 #include <errno.h>
 #include <linux/errqueue.h>
 #include <linux/sock_diag.h>
@@ -26,13 +28,11 @@ struct unreached {
 };
 
 struct udp {
+    const struct sockets *sockets;
     unsigned count;
-    int descriptors[LOCAL_LIMIT];
-    bool is_v6[LOCAL_LIMIT];
+    uint16_t served[LOCAL_LIMIT]; /* their numbers */
     uint32_t
-        overflows[LOCAL_LIMIT]; /* datagrams that the kernel had no room for, at the last look */
-    struct socket_settings settings[LOCAL_LIMIT];
-    char hosts[LOCAL_LIMIT][NETADDR_TEXT];
+        overflows[SOCKET_LIMIT]; /* datagrams that the kernel had no room for, at the last look */
 
     char *buffers;
     unsigned received_on;
@@ -66,7 +66,7 @@ static void prepare_batches(struct udp *udp)
             .msg_name = &udp->targets[i], .msg_iov = &udp->out_at[i], .msg_iovlen = 1};
 }
 
-static struct udp *udp_create(void)
+struct udp *udp_create(const struct sockets *sockets)
 {
     size_t room = (size_t)UDP_BATCH * BUFFER_STRIDE;
     struct udp *udp = calloc(1, sizeof *udp);
@@ -79,6 +79,7 @@ static struct udp *udp_create(void)
         return NULL;
     }
     madvise(udp->buffers, room, MADV_HUGEPAGE);
+    udp->sockets = sockets;
     prepare_batches(udp);
     return udp;
 }
@@ -109,7 +110,7 @@ static void set_options(int fd, bool is_v6)
     set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
 }
 
-static int bind_socket(const union netaddr *address)
+int udp_bind(const union netaddr *address)
 {
     int fd = socket(address->any.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -125,77 +126,8 @@ static int bind_socket(const union netaddr *address)
     return fd;
 }
 
-static void log_bind(struct log *log, const union netaddr *address, int error)
+void udp_destroy(struct udp *udp)
 {
-    char text[NETADDR_TEXT];
-    struct writer w = writer_over(text, sizeof text);
-
-    netaddr_write(&w, address);
-    if (error == -EADDRINUSE)
-        log_line(log, LOG_FAILURE,
-                 "%.*s/udp is in use: stop the other server or choose another port with -P",
-                 (int)w.len, text);
-    else if (error == -EADDRNOTAVAIL)
-        log_line(log, LOG_FAILURE,
-                 "%.*s/udp: this machine has no such address; choose another with -A", (int)w.len,
-                 text);
-    else
-        log_line(log, LOG_FAILURE, "%.*s/udp cannot be opened: %s", (int)w.len, text,
-                 strerror(-error));
-}
-
-static bool add_socket(struct udp *udp, const union netaddr *address, uint16_t port,
-                       struct log *log)
-{
-    unsigned n = udp->count;
-    struct writer host = writer_over(udp->hosts[n], sizeof udp->hosts[n]);
-    int fd = bind_socket(address);
-
-    if (fd < 0) {
-        log_bind(log, address, fd);
-        return false;
-    }
-    netaddr_write_host(&host, address);
-    udp->descriptors[n] = fd;
-    udp->is_v6[n] = address->any.sa_family == AF_INET6;
-    udp->settings[n] = (struct socket_settings){TRANSPORT_UDP, writer_slice(&host), port};
-    udp->count++;
-    return true;
-}
-
-struct udp *udp_open(struct slice interface, uint16_t port, bool is_listening, struct log *log)
-{
-    static const char usage[] = "write an address of this machine, or * for all of them";
-    union netaddr found[LOCAL_LIMIT];
-    struct slice bad;
-    int count = netaddr_list_local(interface, port, found, &bad);
-
-    if (bad.len || count <= 0) {
-        if (bad.len)
-            log_line(log, LOG_FAILURE, "%.*s is not an address: %s", (int)bad.len, bad.at, usage);
-        else
-            log_line(log, LOG_FAILURE, "no address to listen on%s%s: %s", count ? ": " : "",
-                     count ? strerror(-count) : "", usage);
-        return NULL;
-    }
-    struct udp *udp = udp_create();
-    if (!udp) {
-        log_line(log, LOG_FAILURE, "no memory for the sockets' buffers");
-        return NULL;
-    }
-    for (int i = 0; is_listening && i < count; i++) {
-        if (!add_socket(udp, &found[i], port, log)) {
-            udp_close(udp);
-            return NULL;
-        }
-    }
-    return udp;
-}
-
-void udp_close(struct udp *udp)
-{
-    for (unsigned i = 0; i < udp->count; i++)
-        close(udp->descriptors[i]);
     munmap(udp->buffers, (size_t)UDP_BATCH * BUFFER_STRIDE);
     free(udp);
 }
@@ -205,14 +137,26 @@ unsigned udp_count(const struct udp *udp)
     return udp->count;
 }
 
-int udp_descriptor(const struct udp *udp, unsigned socket)
+static const struct own_socket *served_at(const struct udp *udp, unsigned index)
 {
-    return udp->descriptors[socket];
+    return &udp->sockets->at[udp->served[index]];
 }
 
-const struct socket_settings *udp_settings(const struct udp *udp)
+int udp_descriptor(const struct udp *udp, unsigned index)
 {
-    return udp->settings;
+    return served_at(udp, index)->descriptor;
+}
+
+void udp_renew(struct udp *udp)
+{
+    const struct sockets *sockets = udp->sockets;
+
+    udp->count = 0;
+    for (unsigned i = 0; i < sockets->count; i++)
+        if (sockets->at[i].is_served && sockets->at[i].transport == TRANSPORT_UDP)
+            udp->served[udp->count++] = (uint16_t)i;
+        else
+            udp->overflows[i] = 0;
 }
 
 uint64_t udp_dropped(const struct udp *udp)
@@ -220,17 +164,18 @@ uint64_t udp_dropped(const struct udp *udp)
     return udp->dropped;
 }
 
-unsigned udp_receive(struct udp *udp, unsigned socket)
+unsigned udp_receive(struct udp *udp, unsigned index)
 {
+    const struct own_socket *own = served_at(udp, index);
     int count = -1;
 
-    if (udp->is_v6[socket]) /* the kernel cut them to what the last call needed */
+    if (own->is_v6) /* the kernel cut them to what the last call needed */
         for (unsigned i = 0; i < UDP_BATCH; i++)
             udp->in[i].msg_hdr.msg_namelen = sizeof udp->sources[i];
-    udp->received_on = socket;
+    udp->received_on = udp->served[index];
     /* An error of the socket, not of the call, is taken off by the call that reports it. */
     for (unsigned tries = 0; count < 0 && tries < 4; tries++) {
-        count = recvmmsg(udp->descriptors[socket], udp->in, UDP_BATCH, 0, NULL);
+        count = recvmmsg(own->descriptor, udp->in, UDP_BATCH, 0, NULL);
         if (count < 0 && errno == EAGAIN)
             break;
     }
@@ -281,7 +226,7 @@ static bool is_unreached(struct msghdr *message)
     return false;
 }
 
-void udp_take_errors(struct udp *udp, unsigned socket)
+void udp_take_errors(struct udp *udp, unsigned index)
 {
     char head[UNREACHED_HEAD], control[512];
     union netaddr to;
@@ -294,12 +239,12 @@ void udp_take_errors(struct udp *udp, unsigned socket)
                                  .msg_iovlen = 1,
                                  .msg_control = control,
                                  .msg_controllen = sizeof control};
-        ssize_t len = recvmsg(udp->descriptors[socket], &message, MSG_ERRQUEUE | MSG_DONTWAIT);
+        ssize_t len = recvmsg(udp_descriptor(udp, index), &message, MSG_ERRQUEUE | MSG_DONTWAIT);
 
         if (len < 0)
             return;
         if (message.msg_namelen && is_unreached(&message))
-            note_unreached(udp, socket, &to, slice_of(head, (size_t)len));
+            note_unreached(udp, udp->served[index], &to, slice_of(head, (size_t)len));
     }
 }
 
@@ -310,13 +255,14 @@ unsigned udp_fill(struct udp *udp)
     for (unsigned i = 0; i < udp->count; i++) {
         uint32_t memory[SK_MEMINFO_VARS] = {0};
         socklen_t len = sizeof memory;
-        if (getsockopt(udp->descriptors[i], SOL_SOCKET, SO_MEMINFO, memory, &len) < 0 ||
+        if (getsockopt(udp_descriptor(udp, i), SOL_SOCKET, SO_MEMINFO, memory, &len) < 0 ||
             !memory[SK_MEMINFO_RCVBUF])
             continue;
         uint64_t fill = 1000ull * memory[SK_MEMINFO_RMEM_ALLOC] / memory[SK_MEMINFO_RCVBUF];
-        if (memory[SK_MEMINFO_DROPS] != udp->overflows[i])
+        uint32_t *overflows = &udp->overflows[udp->served[i]];
+        if (memory[SK_MEMINFO_DROPS] != *overflows)
             fill = 1000;
-        udp->overflows[i] = memory[SK_MEMINFO_DROPS];
+        *overflows = memory[SK_MEMINFO_DROPS];
         fullest = fill > fullest ? (unsigned)min_u64(fill, 1000) : fullest;
     }
     return fullest;
@@ -329,23 +275,44 @@ struct slice udp_datagram(const struct udp *udp, unsigned index, struct flow *fr
     return slice_of(udp->in_at[index].iov_base, udp->in[index].msg_len);
 }
 
-/* A flow of an earlier run may name a socket that is no longer there, or was another's: then any
- * of its family serves. */
+static bool serves(const struct own_socket *own, const struct flow *to)
+{
+    return own->descriptor >= 0 && own->transport == TRANSPORT_UDP && own->is_v6 == to->is_v6;
+}
+
+/* The one of its family that serves best. */
+static unsigned substitute(const struct udp *udp, const struct flow *to)
+{
+    const struct address_bytes peer = flow_address(to);
+    unsigned found = SOCKET_LIMIT, best = 0;
+
+    for (unsigned i = 0; i < udp->count; i++) {
+        const struct own_socket *own = served_at(udp, i);
+        struct flow from = {0};
+        netaddr_to_flow(&own->address, &from);
+        const struct address_bytes ours = flow_address(&from);
+        unsigned fit = serves(own, to) ? address_fitness(&ours, &peer) : 0;
+        if (fit > best) {
+            best = fit;
+            found = udp->served[i];
+        }
+    }
+    return found;
+}
+
+/* What a flow names may have gone, or be another's. */
 static unsigned socket_of(const struct udp *udp, const struct flow *to)
 {
-    if (to->socket < udp->count && udp->is_v6[to->socket] == to->is_v6)
-        return to->socket;
-    for (unsigned i = 0; i < udp->count; i++)
-        if (udp->is_v6[i] == to->is_v6)
-            return i;
-    return udp->count;
+    return to->socket < udp->sockets->count && serves(&udp->sockets->at[to->socket], to)
+               ? to->socket
+               : substitute(udp, to);
 }
 
 void udp_send(struct udp *udp, const struct flow *to, struct slice bytes)
 {
     unsigned socket = socket_of(udp, to);
 
-    if (to->transport != TRANSPORT_UDP || socket == udp->count) {
+    if (to->transport != TRANSPORT_UDP || socket == SOCKET_LIMIT) {
         udp->dropped++;
         return;
     }
@@ -374,7 +341,7 @@ static bool is_worth_waiting(int fd, int error, bool *has_waited)
 
 void udp_flush(struct udp *udp)
 {
-    int fd = udp->descriptors[udp->queued_on];
+    int fd = udp->sockets->at[udp->queued_on].descriptor;
     bool has_waited = false, was_told = false;
     unsigned sent = 0;
 

@@ -60,10 +60,32 @@ static void all_of_a_family_are_found(void **state)
         assert_false(IN6_IS_ADDR_LINKLOCAL(&found[i].v6.sin6_addr));
 }
 
+static void a_list_that_names_all_may_change(void **state)
+{
+    (void)state;
+    assert_true(netaddr_names_all(S("*")));
+    assert_true(netaddr_names_all(S("192.0.2.1, ::")));
+    assert_true(netaddr_names_all(S(" 0.0.0.0")));
+    assert_false(netaddr_names_all(S("192.0.2.1 2001:db8::1")));
+}
+
+static void an_address_that_is_written_is_found_among_others(void **state)
+{
+    union netaddr address;
+
+    (void)state;
+    netaddr_parse(S("2001:db8::1"), 5060, &address);
+    assert_true(netaddr_is_written(S("*, [2001:db8:0::1]"), &address));
+    assert_false(netaddr_is_written(S("*, 2001:db8::2"), &address));
+    assert_false(netaddr_is_written(S("::"), &address));
+}
+
 int main(void)
 {
     RUN(cmocka_unit_test(an_address_is_read_with_or_without_brackets),
         cmocka_unit_test(a_list_names_each_address_once),
         cmocka_unit_test(a_word_that_is_no_address_is_named),
-        cmocka_unit_test(all_of_a_family_are_found));
+        cmocka_unit_test(all_of_a_family_are_found),
+        cmocka_unit_test(a_list_that_names_all_may_change),
+        cmocka_unit_test(an_address_that_is_written_is_found_among_others));
 }
