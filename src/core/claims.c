@@ -83,8 +83,8 @@ static void settle(struct core *core, struct kept_claim *kept, bool is_proven, s
     struct context *context;
 
     if (is_proven)
-        policy_note(core, policy_hash(core, slice_of(lookup->domain, lookup->domain_len)), now,
-                    out);
+        policy_note(core, policy_hash(core, slice_of(lookup->domain, lookup->domain_len)), false,
+                    now, out);
     lookup->claim = 0;
     kept->awaited.question = 0;
     timer_clear(&core->timers, &kept->awaited.timer);

@@ -133,7 +133,7 @@ void connection_opened(struct core *core, const struct event *event, struct mome
     connection->has_opened = true;
     keep_proof(core, connection, event);
     if (has_proven_itself(core, connection, event->bytes))
-        policy_note(core, connection->domain, now, out);
+        policy_note(core, connection->domain, true, now, out);
     if (is_ours(core, place))
         wake_held(core, connection, now.boot);
 }
@@ -324,14 +324,15 @@ void connection_alias(struct core *core, const struct flow *flow, const struct v
     table_insert(&core->connections_by_peer, place, peer_hash(core, &peer));
 }
 
-void connection_alias_proven(struct core *core, const struct flow *flow, const struct via *via)
+bool connection_alias_proven(struct core *core, const struct flow *flow, const struct via *via)
 {
     struct connection *connection = find(core, flow);
 
     if (!connection)
-        return;
+        return false;
     connection->is_proven = true;
     connection_alias(core, flow, via);
+    return connection->alias;
 }
 
 bool connection_certifies(const struct core *core, const struct flow *flow, struct slice domain)

@@ -52,8 +52,8 @@ struct slice connection_credential(const struct core *core, const struct flow *f
 void connection_alias(struct core *core, const struct flow *flow, const struct via *via);
 
 /* The same, once it is known that the peer has proven to be a domain (connection_proves), perhaps
- * not before that request. */
-void connection_alias_proven(struct core *core, const struct flow *flow, const struct via *via);
+ * not before that request; true if it goes by that name. */
+bool connection_alias_proven(struct core *core, const struct flow *flow, const struct via *via);
 
 /* We opened it. */
 bool connection_is_ours(const struct core *core, const struct flow *flow);

@@ -6,6 +6,7 @@
 
 #define NOTED_AGAIN (24 * 3600) /* seconds: until what is remembered is written anew */
 #define TOLD_AGAIN SECONDS(3600)
+#define SOUGHT ((uint64_t)1 << 62) /* beside the seconds in a record */
 
 size_t policy_bytes(void)
 {
@@ -48,7 +49,13 @@ static void forget(struct core *core, struct proven_domain *proven)
     pool_give(&core->proven, proven);
 }
 
-/* Where there is no room, the one that would be forgotten first is forgotten now. */
+static bool goes_before(const struct proven_domain *a, const struct proven_domain *b)
+{
+    return a->is_sought != b->is_sought ? b->is_sought : a->until < b->until;
+}
+
+/* Where there is no room, one that came by itself is forgotten now, or else any: the one that would
+ * be first. */
 static void make_room(struct core *core)
 {
     struct proven_domain *first = NULL;
@@ -57,7 +64,7 @@ static void make_room(struct core *core)
         return;
     for (uint32_t i = 1; i <= core->proven.used; i++) {
         struct proven_domain *proven = pool_live_at(&core->proven, i);
-        if (proven && (!first || proven->until < first->until))
+        if (proven && (!first || goes_before(proven, first)))
             first = proven;
     }
     forget(core, first);
@@ -70,6 +77,7 @@ static struct proven_domain *enter(struct core *core, uint64_t domain)
     make_room(core);
     proven = pool_take(&core->proven);
     proven->domain = domain;
+    proven->is_sought = false;
     table_insert(&core->proven_by_domain, pool_index(&core->proven, proven), (uint32_t)domain);
     return proven;
 }
@@ -114,20 +122,24 @@ uint8_t policy_of(const struct core *core, struct slice domain, int64_t wall)
 
 void policy_persist(const struct proven_domain *proven, struct actions *out)
 {
-    write_u64(record_begin(out, RECORD_PROVEN, proven->domain), (uint64_t)proven->until);
+    write_u64(record_begin(out, RECORD_PROVEN, proven->domain),
+              (uint64_t)proven->until | (proven->is_sought ? SOUGHT : 0));
     record_end(out);
 }
 
-void policy_note(struct core *core, uint64_t domain, struct moment now, struct actions *out)
+void policy_note(struct core *core, uint64_t domain, bool is_sought, struct moment now,
+                 struct actions *out)
 {
     struct proven_domain *proven = find(core, domain);
     int64_t until = now.wall + (fault_is(FAULT_PROOF_SHORT) ? 7 * 24 * 3600 : POLICY_MEMORY);
 
-    if (proven && until - proven->until < NOTED_AGAIN && proven->until <= until)
+    if (proven && until - proven->until < NOTED_AGAIN && proven->until <= until &&
+        proven->is_sought >= is_sought)
         return;
     if (!proven)
         proven = enter(core, domain);
     proven->until = until;
+    proven->is_sought |= is_sought;
     if (record_wanted(core) && !fault_is(FAULT_PROOF_FORGOTTEN))
         policy_persist(proven, out);
 }
@@ -166,7 +178,8 @@ bool policy_forget(struct core *core, struct slice domain, struct actions *out)
 void policy_restore(struct core *core, struct reader *r)
 {
     uint64_t domain = read_u64(r);
-    int64_t until = (int64_t)read_u64(r);
+    uint64_t word = read_u64(r);
+    int64_t until = (int64_t)(word & ~SOUGHT);
     struct proven_domain *proven;
 
     if (r->failed)
@@ -174,8 +187,10 @@ void policy_restore(struct core *core, struct reader *r)
     proven = find(core, domain);
     if (until && !proven)
         proven = enter(core, domain);
-    if (until)
+    if (until) {
         proven->until = until;
-    else if (proven)
+        proven->is_sought = word & SOUGHT;
+    } else if (proven) {
         forget(core, proven);
+    }
 }

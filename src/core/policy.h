@@ -24,8 +24,11 @@ struct written policy_written(const struct core *core, struct slice domain);
 /* Of one domain, whatever the case of its letters; the same in all runs, and never 0. */
 uint64_t policy_hash(const struct core *core, struct slice domain);
 
-/* The domain of that hash has proven itself: it is remembered, written anew once a day. */
-void policy_note(struct core *core, uint64_t domain, struct moment now, struct actions *out);
+/* The domain of that hash has proven itself: it is remembered, written anew once a day.
+ * `is_sought`: to us, who had connected to it.  Where there is no room, those that came by
+ * themselves are forgotten first, so that nobody makes us forget whom our users call. */
+void policy_note(struct core *core, uint64_t domain, bool is_sought, struct moment now,
+                 struct actions *out);
 
 /* DNS names no server of TLS for one that is remembered, and a caller was refused: the
  * administrator is told, once an hour. */

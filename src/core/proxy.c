@@ -513,7 +513,9 @@ static enum verdict prove_caller(struct core *core, struct request *req, struct 
     if (!domain.len)
         return PASS;
     if (connection_proves(core, &req->flow, domain)) {
-        connection_alias_proven(core, &req->flow, &req->via);
+        /* its server is there by TLS: from now on no less will do (RFC 5923 5) */
+        if (connection_alias_proven(core, &req->flow, &req->via))
+            policy_note(core, policy_hash(core, domain), false, req->now, out);
         return PASS;
     }
     if (claims_look(core, connection_credential(core, &req->flow), domain) != CLAIM_UNKNOWN)

@@ -133,6 +133,7 @@ struct proven_domain {
     struct table_link by_domain;
     uint64_t domain; /* policy_hash of its name */
     int64_t until;   /* wall seconds */
+    bool is_sought;  /* we have connected to it: its place is no stranger's */
     instant quiet;   /* until then the administrator is not told of it again */
 };
 

@@ -922,6 +922,17 @@ def who_proved_itself_is_not_reached_without(world):
     is_called_in_clear(alice, bob)
 
 
+def who_proved_itself_by_its_own_call_is_not_reached_without(world):
+    """By the one connection that it opened itself: its Via says that it is to be called by it."""
+    alice, bob = two(world, names_b="DNS:b.test")
+    goes_by_tls(call(bob, alice))
+    goes_by_tls(call(alice, bob))
+    expect(connections() == 1, f"{connections()} connections")
+    hide_tls(world)
+    come_back(world, alice)
+    is_not_called_in_clear(alice)
+
+
 def it_is_for_thirty_days(world):
     """By a clock that is set forward (test/shell/hasteclock.c)."""
     ahead = os.path.join(world.folder, "ahead")
@@ -957,6 +968,7 @@ CHECKS = [
     a_connection_proven_for_two_domains_carries_calls_to_both,
     no_call_is_lost_while_certificates_are_replaced,
     who_proved_itself_is_not_reached_without,
+    who_proved_itself_by_its_own_call_is_not_reached_without,
     it_is_for_thirty_days,
     one_connection_carries_calls_both_ways,
     a_connection_that_broke_is_opened_anew,

@@ -333,7 +333,7 @@ static void a_domain_that_has_proven_itself_is_not_asked_in_clear(void **state)
     (void)state;
     w.settings.sockets = sockets;
     w.settings.socket_count = COUNT_OF(sockets);
-    policy_note(w.core, policy_hash(w.core, S("elsewhere.example")), w.now, &w.out);
+    policy_note(w.core, policy_hash(w.core, S("elsewhere.example")), true, w.now, &w.out);
     w.out.count = 0;
     for (unsigned i = 0; i < COUNT_OF(names); i++) {
         call_again(OUTSIDE, names[i]);

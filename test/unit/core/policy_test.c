@@ -2,6 +2,7 @@
 #include "ask.h"
 
 #include "core/connection.h"
+#include "core/credential.h"
 #include "core/policy.h"
 
 #include <stdio.h>
@@ -57,8 +58,15 @@ static bool is_new(void)
 
 static void prove(const struct flow *flow, const char *domains)
 {
-    world_event(&w,
-                &(struct event){.kind = EVENT_OPENED, .flow = *flow, .bytes = slice_text(domains)});
+    const struct credential credential = {.is_vouched = true, .count = 1};
+    char bytes[CREDENTIAL_BYTES];
+    struct writer writer = writer_over(bytes, sizeof bytes);
+
+    credential_write(&writer, &credential);
+    world_event(&w, &(struct event){.kind = EVENT_OPENED,
+                                    .flow = *flow,
+                                    .bytes = slice_text(domains),
+                                    .credential = writer_slice(&writer)});
 }
 
 static uint8_t policy(const char *domain)
@@ -285,22 +293,69 @@ static void an_administrator_may_forget_a_domain(void **state)
     assert_int_equal(policy("example.net"), POLICY_OPPORTUNISTIC);
 }
 
+static void note(unsigned number, bool is_sought)
+{
+    char domain[32];
+
+    snprintf(domain, sizeof domain, "d%u.example", number);
+    w.out.count = 0;
+    w.out.bytes.len = 0;
+    w.now.wall += 1;
+    policy_note(w.core, policy_hash(w.core, slice_text(domain)), is_sought, w.now, &w.out);
+}
+
 static void only_so_many_are_remembered(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < PROVEN_LIMIT + 10; i++) {
-        char domain[32];
-        snprintf(domain, sizeof domain, "d%u.example\n", i);
-        w.out.count = 0;
-        w.out.bytes.len = 0;
-        w.now.wall += 1;
-        policy_note(w.core,
-                    policy_hash(w.core, slice_until(slice_text(domain), strlen(domain) - 1)), w.now,
-                    &w.out);
-    }
+    for (unsigned i = 0; i < PROVEN_LIMIT + 10; i++)
+        note(i, true);
     assert_int_equal(policy("d9.example"), POLICY_OPPORTUNISTIC);
     assert_int_equal(policy("d10.example"), POLICY_VERIFIED);
     assert_int_equal(policy("d4105.example"), POLICY_VERIFIED);
+}
+
+/* However many names they prove to have; through a restart, too. */
+static void strangers_make_us_forget_nobody_whom_we_call(void **state)
+{
+    struct flow flow = reach("example.net", POLICY_OPPORTUNISTIC);
+
+    (void)state;
+    note(1, false);
+    prove(&flow, "example.net\n");
+    world_restart(&w);
+    for (unsigned i = 2; i < PROVEN_LIMIT + 10; i++)
+        note(i, false);
+    assert_int_equal(policy("example.net"), POLICY_VERIFIED);
+    assert_int_equal(policy("d1.example"), POLICY_OPPORTUNISTIC);
+    assert_int_equal(policy("d4105.example"), POLICY_VERIFIED);
+}
+
+/* A certificate that its own connection has shown; without `alias` it may have no server of TLS. */
+static void a_domain_that_calls_us_by_tls_must_go_on_doing_so(void **state)
+{
+    static const char *const aliases[] = {"", ";alias"};
+    static const uint8_t policies[] = {POLICY_OPPORTUNISTIC, POLICY_VERIFIED};
+
+    world_register(&w, "bob", "builder", 8, 5060, 3600);
+    w.settings.is_public = true;
+    for (unsigned i = 0; i < COUNT_OF(aliases); i++) {
+        struct flow flow = connects("example.net\n", "");
+        world_receive_by(&w, &flow,
+                         "MESSAGE sip:bob@example.com SIP/2.0\n"
+                         "Via: SIP/2.0/TLS 198.51.100.20%s;branch=z9hG4bKcalls%u\n"
+                         "Max-Forwards: 70\n"
+                         "From: <sip:carol@example.net>;tag=c\n"
+                         "To: <sip:bob@example.com>\n"
+                         "Call-ID: calls%u\n"
+                         "CSeq: 1 MESSAGE\n"
+                         "Content-Length: 0\n\n",
+                         aliases[i], i, i);
+        assert_int_equal(policy("example.net"), policies[i]);
+        world_close(&w, &flow);
+    }
+    world_restart(&w);
+    assert_int_equal(policy("example.net"), POLICY_VERIFIED);
+    (void)state;
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -318,5 +373,7 @@ int main(void)
         TEST(what_we_open_may_be_used_to_reach_us),
         TEST(a_domain_that_proved_itself_must_go_on_doing_so),
         TEST(what_proved_itself_is_remembered_by_the_next_run), TEST(it_is_written_once_a_day),
-        TEST(an_administrator_may_forget_a_domain), TEST(only_so_many_are_remembered));
+        TEST(an_administrator_may_forget_a_domain), TEST(only_so_many_are_remembered),
+        TEST(strangers_make_us_forget_nobody_whom_we_call),
+        TEST(a_domain_that_calls_us_by_tls_must_go_on_doing_so));
 }
