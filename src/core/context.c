@@ -2,6 +2,7 @@
 
 #include "core/anchor.h"
 #include "core/awaited.h"
+#include "core/caller.h"
 #include "core/calls.h"
 #include "core/connection.h"
 #include "core/dialog.h"
@@ -481,14 +482,15 @@ static void note_dialog_parts(struct context *context, const struct message *m)
 }
 
 /* Its bytes are needed again for an INVITE's record and answers, for further targets and places,
- * and where a stream may fail. */
+ * where a stream may fail, and to know whom a stranger's answer is for. */
 static bool keep_request(struct core *core, struct context *context, const struct request *req)
 {
     const struct target *target = context_targets(context);
     bool is_needed = context->flags & CONTEXT_INVITE || context->target_count > 1 ||
                      target->way != WAY_GIVEN || flow_is_reliable(&target->flow) ||
                      (req->message.bytes.len + EDITS_RESERVE > DATAGRAM_LIMIT &&
-                      may_change_transport(target, req));
+                      may_change_transport(target, req)) ||
+                     (flow_is_secure(&req->flow) && !req->caller);
 
     return !is_needed || slab_copy(&core->slab, req->message.bytes, &context->request);
 }
@@ -570,6 +572,26 @@ void context_open(struct core *core, struct request *req, struct actions *out)
         conclude(core, context, req->now, out);
     else
         put_off(core, context, req, out);
+}
+
+bool context_sender_plan(const struct core *core, const struct context *context,
+                         struct peer_plan *plan)
+{
+    struct end end = {0};
+    struct request req;
+
+    *plan = (struct peer_plan){.policy = POLICY_OPPORTUNISTIC};
+    if (context->proof & (CALLER_OWN | CALLER_NODE))
+        return true;
+    if (!context->request.at || !context_read(core, context, core->now, &req))
+        return false;
+    if (req.direction == COOKIE_INVALID)
+        caller_demand(core, &req, &end);
+    else
+        end = *inside_from(&req);
+    plan->domain = end.domain;
+    plan->policy = end.policy;
+    return true;
 }
 
 void context_say_trying(struct core *core, struct server_transaction *server, instant now,

@@ -28,6 +28,11 @@ struct context *context_hold(struct core *core, const struct request *req);
 void context_refuse(struct core *core, struct request *req, struct fault fault,
                     struct actions *out);
 
+/* Whom responses are for, where the stream of TLS that the request came by has gone: what a new one
+ * must prove.  False: that is not known any more; a plan without a domain: it may be anybody. */
+bool context_sender_plan(const struct core *core, const struct context *context,
+                         struct peer_plan *plan);
+
 /* A request other than INVITE has no answer for so long that its sender is told 100 (RFC 4320 4.1).
  */
 void context_say_trying(struct core *core, struct server_transaction *server, instant now,

@@ -333,8 +333,9 @@ static bool comes_from_its_end(const struct core *core, const struct request *re
     const struct binding *binding = end->binding ? location_binding(core, end->binding) : NULL;
     const struct flow *flow = binding ? &binding->flow : &end->flow;
 
-    if (!end->binding)
-        return memcmp(end->flow.address, req->flow.address, 16) == 0;
+    if (!end->binding) /* who had to prove itself by TLS does not go on without */
+        return memcmp(end->flow.address, req->flow.address, 16) == 0 &&
+               (end->policy < POLICY_VERIFIED || flow_is_secure(&req->flow));
     return flow_equal(flow, &req->flow) || is_back(core, flow, &req->flow) ||
            (binding && instance_has_flow(core, binding, &req->flow));
 }

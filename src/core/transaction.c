@@ -135,6 +135,19 @@ static bool is_back(const struct core *core, const struct server_transaction *se
     return true;
 }
 
+/* Where it listens: by TLS, whoever does so now must be who has sent the request. */
+static bool reach_sender(struct core *core, struct server_transaction *server, struct actions *out)
+{
+    const struct context *context =
+        server->context ? pool_at(&core->contexts, server->context) : NULL;
+    struct peer_plan plan = {.policy = POLICY_OPPORTUNISTIC};
+
+    if (flow_is_secure(&server->flow) && !server->caller &&
+        (!context || !context_sender_plan(core, context, &plan)))
+        return false;
+    return connection_reach_domain(core, &server->flow, plan.domain.len ? &plan : NULL, out);
+}
+
 /* 18.2.2: responses go by the connection that the request came by or, if that is gone, by one to
  * where its sender listens; but for a phone of ours that is back: many listen nowhere. */
 static bool find_sender(struct core *core, struct server_transaction *server, struct actions *out)
@@ -143,7 +156,7 @@ static bool find_sender(struct core *core, struct server_transaction *server, st
         return true;
     server->flow.connection = 0;
     server->flow.port = server->sent_by;
-    if (!connection_reach(core, &server->flow, out))
+    if (!reach_sender(core, server, out))
         return false;
     connection_keep(core, &server->flow);
     return true;

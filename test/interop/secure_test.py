@@ -7,6 +7,7 @@ than build/release/src/sipw. An argument is a part of the names of the checks to
 """
 
 import contextlib
+import copy
 import hashlib
 import os
 import signal
@@ -793,7 +794,7 @@ class Impostor:
     vouches for; and what was said to it."""
 
     def __init__(self, world):
-        self.heard, self.came = b"", threading.Event()
+        self.heard, self.came, self.went = b"", threading.Event(), threading.Event()
         path = os.path.join(world.folder, "impostor.pem")
         write(path, self_signed(world.folder, "b.test"))
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -810,6 +811,7 @@ class Impostor:
                     self.came.set()
                     with self.context.wrap_socket(plain, server_side=True) as stream:
                         self.heard += stream.recv(65535)
+                self.went.set()
 
 
 def hears_nothing(world, one, why, end=None):
@@ -835,6 +837,53 @@ def an_impostor_hears_nothing_after_a_restart_of_ours(world):
     one = Call(alice, bob)
     restart(world.a)
     hears_nothing(world, one, UNPROVEN)
+
+
+def ringing(caller, callee):
+    """A call that rings."""
+    attempt = Attempt(caller, callee.aor())
+    invite = callee.await_request("INVITE")
+    callee.answer(invite, 180)
+    attempt.provisional(180)
+    return attempt, invite
+
+
+def an_impostor_hears_no_answer(world):
+    """The caller's server is gone while it rings."""
+    alice, bob = two(world, stack=VERIFIED)
+    _, invite = ringing(bob, alice)
+    world.b.server.kill()
+    impostor = Impostor(world)
+    alice.answer(invite, 200)
+    expect(impostor.went.wait(20), "the impostor was not even asked")
+    expect(not impostor.heard, f"it was told {impostor.heard}")
+
+
+def an_answer_finds_the_server_of_its_caller_again(world):
+    alice, bob = two(world, stack=VERIFIED)
+    attempt, invite = ringing(bob, alice)
+    restart(world.b)
+    alice.answer(invite, 200)
+    attempt.accepted()
+    alice.await_request("ACK")
+
+
+def a_call_proven_by_tls_is_not_ended_without(world):
+    """By somebody at the same address who has seen all of it."""
+    alice, bob = two(world, stack=VERIFIED)
+    one = Call(bob, alice)
+    its = copy.copy(one.near)
+    its.routes = [route for route in its.routes if A in route]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.settimeout(10)
+        other.bind((B, 0))
+        port = other.getsockname()[1]
+        via = f"SIP/2.0/UDP {B}:{port};branch={unique('z9hG4bK')}"
+        other.sendto(its.write("BYE", via=via).encode(), (A, 5060))
+        status = int(other.recv(65535).split()[1])
+    expect(status in (403, 407, 481), f"it was answered {status}")
+    alice.has_nothing(lambda m: m.method == "BYE", "the phone was told of it")
+    one.exchange(one.near, alice)
 
 
 def a_call_proven_by_dane_outlives_both_servers(world):
@@ -977,6 +1026,9 @@ CHECKS = [
     a_call_outlives_both_servers,
     an_impostor_hears_nothing_of_a_call,
     an_impostor_hears_nothing_after_a_restart_of_ours,
+    an_impostor_hears_no_answer,
+    an_answer_finds_the_server_of_its_caller_again,
+    a_call_proven_by_tls_is_not_ended_without,
     a_call_proven_by_dane_outlives_both_servers,
     an_ack_waits_until_it_is_proven_who_gets_it,
     a_call_that_is_dropped_ends_at_both_after_its_connection,
