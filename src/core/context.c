@@ -591,7 +591,7 @@ bool context_sender_plan(const struct core *core, const struct context *context,
         end = *inside_from(&req);
     plan->domain = end.domain;
     plan->policy = end.policy;
-    return true;
+    return end.policy != POLICY_DANE;
 }
 
 void context_say_trying(struct core *core, struct server_transaction *server, instant now,

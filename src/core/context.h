@@ -29,7 +29,8 @@ void context_refuse(struct core *core, struct request *req, struct fault fault,
                     struct actions *out);
 
 /* Whom responses are for, where the stream of TLS that the request came by has gone: what a new one
- * must prove.  False: that is not known any more; a plan without a domain: it may be anybody. */
+ * must prove.  False: that is not known any more, or DNS would have to be asked; a plan without a
+ * domain: it may be anybody. */
 bool context_sender_plan(const struct core *core, const struct context *context,
                          struct peer_plan *plan);
 

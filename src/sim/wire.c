@@ -110,6 +110,17 @@ static instant refused_at(const struct sim *sim, const struct flow *flow)
     return sim->now + (connection_place(flow->connection) % 2 ? UNANSWERED : MS(20));
 }
 
+/* What goes by it first, in the same step, is a response. */
+static bool is_for_answer(const struct held *dial)
+{
+    const struct held *held = dial->next;
+
+    while (held && held->step == dial->step &&
+           !(held->kind == ACTION_SEND && flow_equal(&held->flow, &dial->flow)))
+        held = held->next;
+    return held && held->step == dial->step && slice_starts(held->bytes, S("SIP/2.0 "));
+}
+
 void wire_dial(struct sim *sim, const struct held *held)
 {
     const struct flow *flow = &held->flow;
@@ -120,7 +131,7 @@ void wire_dial(struct sim *sim, const struct held *held)
 
     if (held->bytes.len && !peer_read(held->bytes, &plan))
         judge_fail(sim, "a plan can be read", "%zu bytes", held->bytes.len);
-    zone_planned(sim, flow, &plan, held->step);
+    zone_planned(sim, flow, &plan, is_for_answer(held), held->step);
     trace_note(sim, "dials %u.%u.%u.%u port %u%s", flow->address[0], flow->address[1],
                flow->address[2], flow->address[3], flow->port, phone ? "" : ", where nobody is");
     assert(connection_place(flow->connection) > WIRES && !wire->flow.connection);

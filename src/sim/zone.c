@@ -509,15 +509,17 @@ static bool demands_proof(const struct sim *sim, unsigned zone, uint64_t step)
             (at->is_proof_kept || at->proven_start == sim->machine.starts));
 }
 
+/* An answer is not looked for in DNS: it goes to who is proven by a CA, or nowhere. */
 void zone_planned(struct sim *sim, const struct flow *flow, const struct peer_plan *plan,
-                  uint64_t step)
+                  bool is_for_answer, uint64_t step)
 {
     int zone = zone_of(sim, plan->domain);
 
     if (zone >= 0 && demands_proof(sim, (unsigned)zone, step) &&
         plan->policy == POLICY_OPPORTUNISTIC)
         judge_fail(sim, "who must prove to be a domain is asked to", "d%d.example", zone);
-    if (zone >= 0 && flow_is_secure(flow) && sim->zones.at[zone].has_tlsa && !plan->tlsa_count)
+    if (zone >= 0 && flow_is_secure(flow) && sim->zones.at[zone].has_tlsa && !plan->tlsa_count &&
+        !(is_for_answer && plan->policy == POLICY_VERIFIED))
         judge_fail(sim, "a server with TLSA records must match one", "d%d.example", zone);
 }
 

@@ -115,7 +115,7 @@ bool zone_is_free(const struct sim *sim, unsigned zone);
 /* The judge: of a stream to there that the core wanted in that step; of a request that it decided
  * on then to that host and port, or in a dialog with who is there. */
 void zone_planned(struct sim *sim, const struct flow *flow, const struct peer_plan *plan,
-                  uint64_t step);
+                  bool is_for_answer, uint64_t step);
 void zone_check_proof(struct sim *sim, struct slice target, const struct flow *flow, uint64_t step);
 void zone_check_dialog(struct sim *sim, const struct flow *flow, const struct message *request,
                        uint64_t step);
