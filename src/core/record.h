@@ -19,7 +19,7 @@ enum record_type {
     RECORD_DIALOG_END,      /* id; the call's record */
     RECORD_CALL,            /* the record of a call, whole (core/calls.h) */
     RECORD_CALL_KEPT,       /* id: the database has it */
-    RECORD_PROVEN,          /* hash of a domain that has proven itself; until when, and whether we sought it */
+    RECORD_PROVEN,          /* hash of a domain that has proven itself; until when, if sought */
     RECORD_MEDIA,           /* the legs of a call that is relayed (core/anchor) */
     RECORD_MEDIA_END,       /* id */
     RECORD_OUTSIDE,         /* the public address that was learnt (core/outside) */
