@@ -52,8 +52,8 @@ static const struct key stack_keys[] = {
     TEXT("origins", AT(origins), NULL,
         "Web sites, beside those of this domain, whose pages may open WebSockets: origins like "
         "https://www.example.com or hosts, separated by blanks or commas; * is all. Pages whose "
-        "host is the realm, a name under it, one of localnames or an address of the server may "
-        "anyway."),
+        "host is the realm, a name under it, one of localnames, an address of the server or "
+        "localhost may anyway."),
     TEXT("certfile", AT(certfile), NULL,
         "A PEM file with the server's certificate, what leads from it to a CA, and its key. Where "
         "there is none, certs/REALM.pem in the state directory counts, and without that one a "
@@ -105,9 +105,9 @@ static const struct key stack_keys[] = {
         "source is an address, or a /64 of IPv6; of callers whose domain is proven, the domain. "
         "More are answered 503, with the time after which they may come again."),
     NUMBER("stranger-callee", AT(stranger_callee), 0, 1000000, "60",
-        "Requests of that kind that other domains may send in a minute for one name or number; 0 is "
-        "any number. More are answered 480, as for somebody who is not there. Callers whose domain "
-        "is proven are counted apart."),
+        "Requests of that kind that other domains may send in a minute for one user, by whatever "
+        "name, or for one name that is nobody's; 0 is any number. More are answered 480, as for "
+        "somebody who is not there. Callers whose domain is proven are counted apart."),
     TEXT("service-route", AT(service_route), NULL,
         "The way that phones are told, when they register, to send their requests (RFC 3608): SIP "
         "URIs, separated by blanks or commas, each of a proxy that is passed on the way here."),

@@ -2,6 +2,7 @@
 
 #include "core/access.h"
 #include "core/caller.h"
+#include "core/location.h"
 #include "core/oddity.h"
 #include "core/why.h"
 
@@ -121,13 +122,26 @@ unsigned admission_delay(struct core *core, const struct request *req)
                       SECONDS(1));
 }
 
+/* Whoever is called by several names, aliases and extensions, is counted as one. */
+static const struct user *callee_of(const struct core *core, const struct request *req)
+{
+    const struct binding *binding =
+        req->targets.count ? location_binding(core, req->targets.at[0].binding) : NULL;
+
+    return binding ? location_user(core, binding) : NULL;
+}
+
 /* False if it is nobody's name. */
 static bool callee_key(const struct core *core, const struct request *req, uint64_t *key)
 {
+    const struct user *user = callee_of(core, req);
     char name[NAME_LIMIT];
     struct writer w = writer_over(name, sizeof name);
 
-    uri_unescape(&w, req->uri.user);
+    if (user)
+        write_slice(&w, user_id(user));
+    else
+        uri_unescape(&w, req->uri.user);
     *key = key_of(core, req->proof ? 4 : 3, writer_slice(&w));
     return !w.failed;
 }

@@ -26,7 +26,8 @@ struct lookup {
     bool is_awaited; /* its branch has no place, or wants another */
     bool is_hurrying;
     bool is_secluded; /* it led to where its caller may not be led */
-    bool is_idle;     /* it was never begun: there is no way to such a host */
+    bool is_idle;     /* it was never begun: there is no way to such a host, */
+    bool is_barred;   /* or none by that transport to who has to prove itself */
     bool is_dane;     /* only places with TLSA records will do, */
     bool is_unproven; /* and one had none */
     bool is_narrow;   /* none will do but `only` */
@@ -135,6 +136,7 @@ bool locate_begin(struct core *core, struct client_transaction *client,
     lookup->is_dane =
         aim->is_dane || policy_of(core, aim->uri->host, core->now.wall) == POLICY_DANE;
     lookup->is_idle = !resolve_begin(&lookup->resolve, &wish);
+    lookup->is_barred = lookup->is_idle && aim->uri->scheme == SCHEME_SIP && wish.is_sips;
     return true;
 }
 
@@ -545,6 +547,8 @@ struct fault locate_fault(const struct core *core, const struct client_transacti
         return FAULT_UNPROVEN;
     if (lookup->failed)
         return (struct fault){lookup->failed, NULL};
+    if (lookup->is_barred)
+        return FAULT_BARRED;
     if (lookup->is_idle)
         return (struct fault){500, "Transport Not Supported"};
     if (lookup->is_secluded)

@@ -16,6 +16,7 @@
 /* What becomes of a branch whose domain's server does not prove to be that (RFC 7673 4), and of one
  * that cannot. */
 #define FAULT_UNPROVEN ((struct fault){502, "Server Does Not Prove To Be That Domain"})
+#define FAULT_BARRED ((struct fault){502, "That Domain Must Prove Itself By TLS"})
 #define FAULT_UNPROVABLE ((struct fault){502, "No TLSA Records Prove That Domain"})
 
 /* And of one to a domain that has proven itself (core/policy) and now shows no server of TLS:

@@ -724,9 +724,9 @@ static enum verdict target_dialed(struct core *core, struct request *req, struct
     struct slice elsewhere = NO_SLICE;
     struct fault fault;
 
+    fault = dial_request(core, req, &out->bytes, &elsewhere);
     if (caller_is_stranger(req) && admission_is_too_many(core, req))
         return refuse_firmly(core, req, 480, NULL, out);
-    fault = dial_request(core, req, &out->bytes, &elsewhere);
     if (!fault.status)
         return PASS;
     if (fault.status == 302 && elsewhere.len)

@@ -266,7 +266,7 @@ static struct vouch_verdict check_field(const struct checking *c, struct identit
     fault = read_field(field, &c->claims, &covered, &iat);
     if (fault.status || !identity_field_signature(field, signature))
         return refused(invalid);
-    if (!is_fresh(iat, c->wall))
+    if (!is_fresh(iat, c->wall) || (c->claims.has_date && !is_fresh(c->claims.date, c->wall)))
         return refused(stale);
     if (!slice_starts(field->info, S("https://")))
         return refused(bad_info);

@@ -215,6 +215,11 @@ def the_name_of_the_server_is_not_enough(world):
     is_not_believed(world, alice, "its certificate does not name that domain")
 
 
+def who_must_prove_itself_is_not_asked_for_without_tls(world):
+    alice, _ = two(world, stack=VERIFIED)
+    refused(alice, "sip:bob@b.test;transport=udp", 502, "That Domain Must Prove Itself By TLS")
+
+
 def a_certificate_that_has_expired_is_refused(world):
     alice, bob = two(world, stack=VERIFIED, dates_b=PAST)
     is_not_believed(world, alice, "certificate has expired")
@@ -1008,6 +1013,7 @@ CHECKS = [
     a_sip_uri_in_the_certificate_names_the_domain,
     a_certificate_that_nobody_vouches_for_is_refused,
     the_name_of_the_server_is_not_enough,
+    who_must_prove_itself_is_not_asked_for_without_tls,
     a_certificate_that_has_expired_is_refused,
     where_nothing_is_demanded_an_expired_certificate_proves_nothing,
     a_domain_alone_may_have_to_be_verified,

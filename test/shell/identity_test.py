@@ -780,6 +780,17 @@ def media_keys_of_an_answer_are_signed_and_proven(world):
     expect(proofs(two) == ["signature+offer+answer"], f"{proofs(two)}")
 
 
+def an_offer_that_the_answer_makes_is_said_to_be_all_that_is_signed(world):
+    """The caller's answer, in the ACK, is signed by nobody."""
+    one, two = world.two()
+    attempt = sip.Attempt(one.phone, two.uri("bob"))
+    two.phone.answer(two.phone.await_request("INVITE"), 200, SDP, body=REPLY)
+    answer, _ = attempt.accepted()
+    told = BOTH.format("two.test").replace("offer+answer", "offer-only")
+    expect(answer.all(CALLEE) == [told], answer.text)
+    two.phone.await_request("ACK")
+
+
 def early_media_is_signed_too(world):
     one, two = world.two()
     attempt, invite = called(one, two)
@@ -1016,6 +1027,7 @@ CHECKS = [
     what_must_be_signed_and_is_not_is_refused,
     signed_and_encoded_bodies_pass_untouched,
     media_keys_of_an_answer_are_signed_and_proven,
+    an_offer_that_the_answer_makes_is_said_to_be_all_that_is_signed,
     early_media_is_signed_too,
     an_answer_without_keys_is_not_signed,
     an_answer_that_nobody_signs_is_told_as_that,

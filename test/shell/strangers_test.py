@@ -292,10 +292,24 @@ def a_callee_is_limited_and_nothing_is_told():
         said(Stranger(one, shows="b.test").ring(bob), "verified;domain=b.test;by=tls")
 
 
-def be_refused_by(phone, caller):
+def a_callee_is_limited_by_whatever_name():
+    alias = CONFIG.replace("</provision>", f'<alias id="robert" contact="sip:bob@{DOMAIN}"/></provision>')
+    names = ["bob", "202", "robert"]
+    with published("<stranger-callee>3</stranger-callee>", config=alias) as one:
+        bob = Peer(one, "bob", "udp").bind()
+        sources = [Visitor(one, source=f"127.0.0.{n}") for n in range(10, 14)]
+        for visitor, name in zip(sources, names):
+            visitor.send(visitor.request("INVITE", f"sip:{name}@{DOMAIN}"))
+            be_refused_by(bob, visitor, name)
+        for name in names:
+            answer = sources[3].answer("INVITE", name)
+            expect(answer.startswith("SIP/2.0 480 "), f"{name}: {answer}")
+
+
+def be_refused_by(phone, caller, name=None):
     phone.respond(phone.expect("INVITE "), "486 Busy Here")
     phone.expect("ACK ")
-    caller.acknowledge(f"sip:{phone.user}@{DOMAIN}", caller.expect("SIP/2.0 486 "))
+    caller.acknowledge(f"sip:{name or phone.user}@{DOMAIN}", caller.expect("SIP/2.0 486 "))
 
 
 def exempt_networks_are_not_limited():
@@ -360,6 +374,7 @@ CHECKS = [
     who_is_not_there_takes_the_same_time,
     a_source_is_limited_and_told_when_to_come_again,
     a_callee_is_limited_and_nothing_is_told,
+    a_callee_is_limited_by_whatever_name,
     exempt_networks_are_not_limited,
     a_late_copy_of_what_was_refused_does_not_ring,
     users_call_other_domains_if_their_profile_allows_it,

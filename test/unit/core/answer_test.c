@@ -172,7 +172,7 @@ static int begin(void **state)
     w.settings.network_count = 1;
     world_restart(&w);
     world_register(&w, "alice", "wonder", 9, 5060, 3600);
-    SAY(&w, .host = 9, .uri = DAVE, .from = ALICE, .to = "<" DAVE ">");
+    SAY(&w, .host = 9, .uri = DAVE, .from = ALICE, .to = "<" DAVE ">", .body = KEYS "\n");
     assert_sent(&w, "100>9 INVITE>7");
     return 0;
 }

@@ -235,7 +235,14 @@ static void an_old_one_is_stale_and_fetches_nothing(void **state)
     assert_int_equal(verdict.kind, VERDICT_REFUSED);
     assert_int_equal(verdict.fault.status, 403);
     assert_int_equal(verify(signed_request(), &shelf, WALL - VOUCH_FRESH - 1).fault.status, 403);
+    assert_int_equal(
+        verify(changed(DATE, "Date: Fri, 25 Sep 2015 19:11:24 GMT\r\n"), &shelf, WALL).fault.status,
+        403); /* the Date that is told must be fresh, too */
     assert_int_equal(shelf.asked, 0);
+    shelf = with(CERTIFICATE_GOOD);
+    assert_int_equal(
+        verify(changed(DATE, "Date: Fri, 25 Sep 2015 19:12:00 GMT\r\n"), &shelf, WALL).kind,
+        VERDICT_PROVEN); /* for which the PASSporT's own time counts */
 }
 
 static void the_certificate_is_waited_for_and_judged(void **state)
