@@ -22,6 +22,7 @@ sys.dont_write_bytecode = True
 import domains_test
 import lab
 import sip
+from between import Between
 from certificates import Authority, PAST, certificate_hash, key_hash, read, self_signed, write
 from domains_test import A, A6, B, B6, BOTH_FAMILIES, Domain, call, hosts, refused, service
 from link import Link
@@ -433,6 +434,54 @@ def no_call_is_lost_while_certificates_are_replaced(world):
     call_hall(alice, "c.test")
     expect(hashlib.sha256(hall.certificates[-1]).hexdigest() == certificate_hash(made),
            "a.test shows an old certificate where it connects")
+
+
+# ---- signed calls (RFC 8224)
+
+MIDDLE = "192.0.2.91"
+OFFER = ("v=0\r\no=- 1 1 IN IP4 192.0.2.20\r\ns=-\r\nc=IN IP4 192.0.2.20\r\nt=0 0\r\n"
+         f"a=fingerprint:sha-256 {':'.join(['AB:CD:EF:01'] * 8)}\r\nm=audio 4000 UDP/TLS/RTP/SAVP 0\r\n")
+SDP = "Content-Type: application/sdp"
+
+
+def use_names(world):
+    """Of this network, wherever a name is looked for: certificates are fetched as by any program."""
+    path = os.path.join(world.folder, "resolv.conf")
+    write(path, f"nameserver {world.names.address}\n")
+    subprocess.run(["mount", "--bind", path, os.path.realpath("/etc/resolv.conf")], check=True)
+
+
+def signed_through(world, change):
+    """DNS leads to somebody who passes on what b.test is sent, changed perhaps; a.test signs."""
+    records = hosts(a=A, b=B, pm=MIDDLE) + service("a", (1, "a")) + service("b", (1, "pm"))
+    world.publish(records)
+    use_names(world)
+    world.authority = Authority(os.path.join(world.folder, "authority"))
+    world.a, world.b = Domain(world, "a.test", A, "alice"), Domain(world, "b.test", B, "bob")
+    for domain in world.a, world.b:
+        configure(domain, f"<authfile>{world.authority.pem}</authfile>"
+                          f"<identity>https://{domain.domain}:5067/identity.pem</identity>")
+        install(domain, world.authority.make(domain.domain, f"DNS:{domain.domain}"))
+        domain.start()
+    middle = Between(world, world.b, change, place=(MIDDLE, 5060))
+    alice, bob = world.a.phone(), world.b.phone()
+    return middle, bob, Attempt(alice, "sip:bob@b.test", SDP, body=OFFER)
+
+
+def a_signed_call_is_proven_whoever_passes_it_on(world):
+    middle, bob, attempt = signed_through(world, lambda text: text)
+    invite = bob.await_request("INVITE")
+    shown(invite, "verified;domain=a.test;by=signature;media=offer-only")
+    expect(invite.body == OFFER and middle.seen, invite.text)
+    bob.answer(invite, 486)
+    attempt.fails(486)
+
+
+def who_passes_it_on_cannot_put_in_keys_of_his_own(world):
+    middle, bob, attempt = signed_through(world, lambda text: text.replace("AB:CD:EF:01", "AB:CD:EF:02", 1))
+    attempt.fails(438)
+    expect("AB:CD:EF:02" in middle.seen[0].body, middle.seen[0].text)
+    bob.has_nothing(lambda m: m.method == "INVITE", "the phone was called")
 
 
 # ---- one connection for both directions (RFC 5923)
@@ -1025,6 +1074,8 @@ CHECKS = [
     who_proved_itself_is_not_reached_without,
     who_proved_itself_by_its_own_call_is_not_reached_without,
     it_is_for_thirty_days,
+    a_signed_call_is_proven_whoever_passes_it_on,
+    who_passes_it_on_cannot_put_in_keys_of_his_own,
     one_connection_carries_calls_both_ways,
     a_connection_that_broke_is_opened_anew,
     who_has_proven_nothing_is_not_called_by_its_own_connection,
