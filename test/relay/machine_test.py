@@ -43,13 +43,13 @@ for module in {modules}; do
     /busybox insmod /modules/$module
 done
 /busybox mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=262144,cache=loose {files} /new
-for place in tmp run var/tmp; do
-    /busybox mount -t tmpfs none /new/$place
-done
+/busybox mount -t tmpfs none /new/run
 /busybox mount -t proc none /new/proc
 /busybox mount -t sysfs none /new/sys
 /busybox mount -t bpf none /new/sys/fs/bpf
 /busybox mount -t devtmpfs none /new/dev
+/busybox mkdir -p /new/dev/shm
+/busybox mount -t tmpfs none /new/dev/shm
 /busybox ip link set lo up
 /busybox ip route add default dev lo
 /busybox chroot /new /bin/sh -c {command}
@@ -162,7 +162,8 @@ def main():
         return 0
     tree = unpack(package())
     version = next((tree / "lib/modules").iterdir()).name
-    command = shlex.join(["env", f"PATH={os.environ['PATH']}", "LANG=C.UTF-8", "HOME=/tmp", sys.executable,
+    command = shlex.join(["env", f"PATH={os.environ['PATH']}", "LANG=C.UTF-8", "HOME=/dev/shm",
+                          "TMPDIR=/dev/shm", sys.executable,
                           str(ROOT / "test/relay/relay_test.py"), "kernel", *sys.argv[1:]])
     with tempfile.TemporaryDirectory() as folder:
         start = write_start(folder, tree, version, command)
