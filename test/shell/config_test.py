@@ -21,7 +21,7 @@ import time
 
 import server_test
 from names import empty_dns
-from server_test import (PATIENCE, ROOT, Failure, Phone, Server, cpu_seconds, expect, one_line,
+from server_test import (PATIENCE, ROOT, Failure, Phone, Server, cpu_seconds, expect, one_line, until,
                          server)
 
 CHECKS = []
@@ -756,16 +756,36 @@ def wrong_passwords_from_exempt_networks_are_not_counted():
             expect(said == wanted, f"{source}: {said}")
 
 
+def is_at_rest(pid):
+    """All its threads wait for something."""
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/stat", encoding="ascii") as file:
+            if file.read().rpartition(")")[2].split()[0] != "S":
+                return False
+    return True
+
+
+def cpu_at_rest(pid):
+    """The kernel counts what a thread took when it comes to rest: one that has the next request
+    before that is not counted for many."""
+    taken = [None]
+
+    def is_counted():
+        before, taken[0] = taken[0], cpu_seconds(pid)
+        return is_at_rest(pid) and taken[0] == before
+    until(is_counted, "the server at rest")
+    return taken[0]
+
+
 def cost_of_guesses(one, phones, turns=20, count=25):
-    """Of the server's processor, for each of these phones in turn: what a wrong guess takes.  A turn
-    has many, since the kernel counts what a thread took only when it comes to rest."""
+    """Of the server's processor, for each of these phones in turn: what a wrong guess takes."""
     costs = [[] for _ in phones]
     for _ in range(turns):
         for phone, cost in zip(phones, costs):
-            before = cpu_seconds(one.process.pid)
+            before = cpu_at_rest(one.process.pid)
             for _ in range(count):
                 expect(guess(phone) == 401, "a guess is not answered")
-            cost.append((cpu_seconds(one.process.pid) - before) / count)
+            cost.append((cpu_at_rest(one.process.pid) - before) / count)
     return [statistics.median(cost) for cost in costs]
 
 
