@@ -49,6 +49,15 @@ static void wipe(struct slice *bytes)
 
 /* ---- files */
 
+static const char *unread_remedy(const struct sources *sources, const char *path, int error)
+{
+    if (path != sources->config_path)
+        return "mend it, or take it away";
+    return error == -ENOENT
+               ? "write one, as sipwitch.conf(5) says, or name another with --configpath"
+               : "name another with --configpath";
+}
+
 static bool add_part(struct gathering *g, const char *path)
 {
     struct config_part *part = &g->parts[g->part_count];
@@ -64,9 +73,7 @@ static bool add_part(struct gathering *g, const char *path)
     if (error) {
         free((void *)(uintptr_t)part->name);
         return report_fault(g->report, (struct place){0}, "cannot be read: %s; %s",
-                            strerror(-error),
-                            path == g->sources->config_path ? "name another with --configpath"
-                                                            : "mend it, or take it away");
+                            strerror(-error), unread_remedy(g->sources, path, error));
     }
     g->part_count++;
     return true;

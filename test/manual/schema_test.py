@@ -45,6 +45,7 @@ def fragments():
         for block in re.findall(r"\.Bd -literal.*?\n(.*?)\.Ed", read(name), re.DOTALL):
             if block.startswith("<"):
                 yield block.replace("\\&", "")
+    yield read(os.path.join(ROOT, "doc/example.conf"))
     for name in glob.glob(os.path.join(ROOT, "doc/guide/*.md")):
         yield from re.findall(r"(?:^ {4,}<[a-z?].*\n)+", read(name), re.MULTILINE)
 
