@@ -367,8 +367,9 @@ static bool read_context(struct core *core, struct context *context,
     context->best_status = read_u16(r);
     slab_copy(&core->slab, read_counted(r), &context->best);
     slab_copy(&core->slab, read_counted(r), &context->reason);
-    if (!(context->flags & CONTEXT_INVITE) || !read_targets(core, context, r, branches) ||
-        context->next_target > context->target_count)
+    if (!(context->flags & CONTEXT_INVITE) ||
+        (context->flags & CONTEXT_ACCEPTED && !server->accepted_count) ||
+        !read_targets(core, context, r, branches) || context->next_target > context->target_count)
         return false;
     if (!slab_copy(&core->slab, read_counted(r), &context->request))
         return false;
