@@ -484,10 +484,13 @@ static bool dial(struct core *core, const struct binding *binding, const struct 
 static bool has_socket(const struct core *core, const struct flow *flow)
 {
     const struct settings *settings = core->settings;
-    const struct socket_settings *own = &settings->sockets[flow->socket];
+    const struct socket_settings *own;
 
-    return flow->socket < settings->socket_count && !own->is_gone &&
-           own->transport == flow->transport && (own->host.at[0] == '[') == flow->is_v6;
+    if (flow->socket >= settings->socket_count)
+        return false;
+    own = &settings->sockets[flow->socket];
+    return !own->is_gone && own->transport == flow->transport &&
+           (own->host.at[0] == '[') == flow->is_v6;
 }
 
 /* It leads to its peer now; a datagram by another socket of ours where its own is gone. */

@@ -8,7 +8,6 @@
 #include "core/context.h"
 #include "core/oddity.h"
 #include "core/transaction.h"
-#include "sip/body.h"
 
 static struct context *context_of(const struct core *core, const struct server_transaction *server)
 {
@@ -170,17 +169,6 @@ static bool leaves_by_tls(const struct context *context, const struct server_tra
            !target->is_ours && flow_is_secure(&client->flow);
 }
 
-/* The INVITE has media keys: else they were offered by the one who answers, and the answer, in an
- * ACK, is nobody's to sign. */
-static bool has_offered(const struct context *context)
-{
-    struct message invite;
-    struct slice sdp;
-
-    return context->request.at && !message_parse(block_slice(&context->request), &invite).status &&
-           body_find_sdp(&invite, &sdp) == BODY_SDP;
-}
-
 /* What the phone is told of who answers it; nothing where nobody could have proven anything. */
 static void tell(struct writer *w, const struct core *core, const struct context *context,
                  const struct server_transaction *server, const struct client_transaction *client)
@@ -206,11 +194,9 @@ static void tell(struct writer *w, const struct core *core, const struct context
     } else {
         return; /* what was signed is not known any more */
     }
-    if (has_signed && has_offered(context))
+    if (has_signed && context->flags & CONTEXT_OFFERED)
         write_slice(w, S(";media=offer+answer"));
-    else if (has_signed)
-        write_slice(w, S(";media=offer-only"));
-    else if (client->heard == HEARD_UNSIGNED)
+    else if (has_signed || client->heard == HEARD_UNSIGNED) /* what an ACK answers nobody signs */
         write_slice(w, S(";media=offer-only"));
     write_slice(w, S("\r\n"));
 }

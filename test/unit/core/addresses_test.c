@@ -206,14 +206,20 @@ static void a_restored_binding_goes_by_what_serves_best_at_any_time(void **state
     assert_int_equal(world_sent_to(&w, 1).socket, SECOND);
 }
 
-static void nothing_is_sent_by_a_kind_that_has_gone(void **state)
+/* Of a user with that place, written down. */
+static void call_far(const char *place)
 {
     struct user_settings user = world_user(&w, "far", "", "far");
 
-    (void)state;
-    user.contacts = S("sip:far@[2001:db8::9]");
+    user.contacts = slice_text(place);
     world_event(&w, &(struct event){.kind = EVENT_USER, .user = &user});
     SAY(&w, .host = 9, .uri = "sip:far@example.com");
+}
+
+static void nothing_is_sent_by_a_kind_that_has_gone(void **state)
+{
+    (void)state;
+    call_far("sip:far@[2001:db8::9]");
     assert_int_equal(world_sent_to(&w, 1).socket, SIX);
     change(5, GONE(SIX));
     SAY(&w, .host = 9, .uri = "sip:far@example.com", .branch = "other", .call_id = "other");
@@ -222,12 +228,8 @@ static void nothing_is_sent_by_a_kind_that_has_gone(void **state)
 
 static void names_are_looked_up_for_what_is_there(void **state)
 {
-    struct user_settings user = world_user(&w, "far", "", "far");
-
     (void)state;
-    user.contacts = S("sip:far@far.example:5060;transport=udp");
-    world_event(&w, &(struct event){.kind = EVENT_USER, .user = &user});
-    SAY(&w, .host = 9, .uri = "sip:far@example.com");
+    call_far("sip:far@far.example:5060;transport=udp");
     assert_sent(&w, "100>9 AAAA?far.example A?far.example");
     change(5, GONE(SIX));
     SAY(&w, .host = 9, .uri = "sip:far@example.com", .branch = "other", .call_id = "other");

@@ -63,18 +63,12 @@ static struct credential shown(void)
 static struct flow connects(unsigned place, const char *domains,
                             const struct credential *credential)
 {
-    char bytes[CREDENTIAL_BYTES];
-    struct writer writer = writer_over(bytes, sizeof bytes);
     struct flow flow = world_flow(20, 40000 + place);
 
     flow.transport = TRANSPORT_TLS;
     flow.socket = BY_TLS;
     flow.connection = connection_name(place, 1);
-    credential_write(&writer, credential);
-    world_event(&w, &(struct event){.kind = EVENT_OPENED,
-                                    .flow = flow,
-                                    .bytes = slice_text(domains),
-                                    .credential = writer_slice(&writer)});
+    world_show(&w, &flow, domains, credential);
     return flow;
 }
 

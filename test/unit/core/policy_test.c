@@ -2,7 +2,6 @@
 #include "ask.h"
 
 #include "core/connection.h"
-#include "core/credential.h"
 #include "core/policy.h"
 
 #include <stdio.h>
@@ -58,15 +57,7 @@ static bool is_new(void)
 
 static void prove(const struct flow *flow, const char *domains)
 {
-    const struct credential credential = {.is_vouched = true, .count = 1};
-    char bytes[CREDENTIAL_BYTES];
-    struct writer writer = writer_over(bytes, sizeof bytes);
-
-    credential_write(&writer, &credential);
-    world_event(&w, &(struct event){.kind = EVENT_OPENED,
-                                    .flow = *flow,
-                                    .bytes = slice_text(domains),
-                                    .credential = writer_slice(&writer)});
+    world_show(&w, flow, domains, &(struct credential){.is_vouched = true, .count = 1});
 }
 
 static uint8_t policy(const char *domain)
@@ -336,6 +327,7 @@ static void a_domain_that_calls_us_by_tls_must_go_on_doing_so(void **state)
     static const char *const aliases[] = {"", ";alias"};
     static const uint8_t policies[] = {POLICY_OPPORTUNISTIC, POLICY_VERIFIED};
 
+    (void)state;
     world_register(&w, "bob", "builder", 8, 5060, 3600);
     w.settings.is_public = true;
     for (unsigned i = 0; i < COUNT_OF(aliases); i++) {
@@ -355,7 +347,6 @@ static void a_domain_that_calls_us_by_tls_must_go_on_doing_so(void **state)
     }
     world_restart(&w);
     assert_int_equal(policy("example.net"), POLICY_VERIFIED);
-    (void)state;
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)

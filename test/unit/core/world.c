@@ -385,6 +385,19 @@ struct flow world_open(struct world *w, unsigned host, unsigned port)
     return flow;
 }
 
+void world_show(struct world *w, const struct flow *flow, const char *domains,
+                const struct credential *credential)
+{
+    char bytes[CREDENTIAL_BYTES];
+    struct writer writer = writer_over(bytes, sizeof bytes);
+
+    credential_write(&writer, credential);
+    world_event(w, &(struct event){.kind = EVENT_OPENED,
+                                   .flow = *flow,
+                                   .bytes = slice_text(domains),
+                                   .credential = writer_slice(&writer)});
+}
+
 void world_close(struct world *w, const struct flow *flow)
 {
     step(w, (struct event){.kind = EVENT_CLOSED, .flow = *flow});

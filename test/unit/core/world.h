@@ -8,6 +8,7 @@
 #pragma once
 
 #include "core/core.h"
+#include "core/credential.h"
 #include "core/inspect.h"
 #include "table.h"
 
@@ -84,6 +85,10 @@ void world_receive(struct world *w, unsigned host, unsigned port, const char *fo
 /* A stream from 198.51.100.host:port is opened, and ends. */
 struct flow world_open(struct world *w, unsigned host, unsigned port);
 void world_close(struct world *w, const struct flow *flow);
+
+/* One of TLS is open: its peer has shown that, which proves these domains, a line each. */
+void world_show(struct world *w, const struct flow *flow, const char *domains,
+                const struct credential *credential);
 
 /* As world_receive, by a flow; and what cannot be framed. */
 void world_receive_by(struct world *w, const struct flow *flow, const char *format, ...)
